@@ -1,0 +1,2 @@
+//! The `onrecord` binary.
+fn main() {}
