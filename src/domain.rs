@@ -1,0 +1,21 @@
+//! The rule book: words, states, and [`decide()`], which is pure.
+//!
+//! Nothing here knows of gRPC, of sled, of the clock or of randomness: times, ids and salts are inputs.
+
+pub mod answer;
+pub mod command;
+pub mod content;
+pub mod decide;
+pub mod digest;
+pub mod draft;
+pub mod entry;
+pub mod event;
+pub mod id;
+pub mod language;
+pub mod limits;
+pub mod live;
+pub mod rejection;
+pub mod state;
+pub mod time;
+
+pub use decide::decide;
