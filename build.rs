@@ -4,11 +4,8 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 3] = [
-    "onrecord/v1/editorial_service.proto",
-    "onrecord/v1/statement_service.proto",
-    "onrecord/v1/feed_service.proto",
-];
+const FILES: [&str; 3] =
+    ["onrecord/v1/editorial_service.proto", "onrecord/v1/statement_service.proto", "onrecord/v1/feed_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -1,1 +1,4 @@
+//! See `ARCHITECTURE.md`.
 pub mod api;
+pub mod cli;
+pub mod domain;

@@ -38,10 +38,7 @@ impl StatementId {
         if is_label(text) {
             return Ok(Self(text.to_owned()));
         }
-        Err(Malformed::new(format!(
-            "must be 1 to {} characters of a-z, 0-9 and inner hyphens",
-            limits::ID_CHARS_MAX
-        )))
+        Err(Malformed::new(format!("must be 1 to {} characters of a-z, 0-9 and inner hyphens", limits::ID_CHARS_MAX)))
     }
 
     /// Parses the resource name `statements/{statement}`.
@@ -51,9 +48,7 @@ impl StatementId {
     pub fn parse_name(name: &str) -> Result<Self, Malformed> {
         name.strip_prefix("statements/")
             .and_then(|id| Self::parse(id).ok())
-            .ok_or_else(|| {
-                Malformed::new("must be statements/{statement}, such as statements/data-centre-fire")
-            })
+            .ok_or_else(|| Malformed::new("must be statements/{statement}, such as statements/data-centre-fire"))
     }
 
     /// The bare id.
@@ -104,7 +99,8 @@ impl LanguageTag {
     /// # Errors
     /// If it is not well-formed by RFC 5646, begins with a private use subtag, or is longer than 35 characters.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let fault = || Malformed::new("must be a BCP-47 language tag of at most 35 characters, such as de, pt-BR or zh-Hant");
+        let fault =
+            || Malformed::new("must be a BCP-47 language tag of at most 35 characters, such as de, pt-BR or zh-Hant");
         if text.len() > limits::LANGUAGE_BYTES_MAX {
             return Err(fault());
         }
@@ -344,7 +340,9 @@ mod tests {
 
     #[test]
     fn a_language_tag_takes_its_canonical_case() {
-        for (given, canonical) in [("DE", "de"), ("pt-br", "pt-BR"), ("ZH-hant-tw", "zh-Hant-TW"), ("sr-latn", "sr-Latn")] {
+        for (given, canonical) in
+            [("DE", "de"), ("pt-br", "pt-BR"), ("ZH-hant-tw", "zh-Hant-TW"), ("sr-latn", "sr-Latn")]
+        {
             assert_eq!(LanguageTag::parse(given).unwrap().as_str(), canonical);
         }
         for wrong in ["", "en_GB", "e", "123", "x-private", "de--CH", "deutsch-land-zu-lang-x"] {
@@ -365,7 +363,13 @@ mod tests {
     fn names_survive_the_round_trip() {
         let name = "statements/fire/editions/pt-BR.12";
         assert_eq!(EditionName::parse(name).unwrap().to_string(), name);
-        for wrong in ["statements/fire", "statements/Fire/editions/de.1", "statements/fire/editions/de.0", "statements/fire/editions/de.01", "statements/fire/editions/de"] {
+        for wrong in [
+            "statements/fire",
+            "statements/Fire/editions/de.1",
+            "statements/fire/editions/de.0",
+            "statements/fire/editions/de.01",
+            "statements/fire/editions/de",
+        ] {
             assert!(EditionRef::parse(wrong).is_err(), "{wrong}");
         }
         assert!(EditionName::parse("statements/fire/editions/de.live").is_err());

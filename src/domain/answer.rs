@@ -1,0 +1,47 @@
+//! What a step answers. An answer is kept with the request id and given again, word for word.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    draft::{Approval, Draft, Release},
+    id::LanguageTag,
+    live::Live,
+    state::{Proposal, Statement},
+};
+
+/// What a step answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Create, update, legal hold: the statement as it now is.
+    Statement(Box<Statement>),
+    /// Save, submit, approve, reject: the draft as it now is.
+    Draft(LanguageTag, Box<Draft>),
+    /// Discard.
+    Discarded,
+    /// Publish: what is now live, and what now waits.
+    Published {
+        /// What is now live.
+        live: Vec<(LanguageTag, Live)>,
+        /// What now waits.
+        releases: Vec<(LanguageTag, Release)>,
+    },
+    /// The approval of a forced edition.
+    Approval(Approval),
+    /// A release was called off; the draft it became again, if it did.
+    Cancelled(LanguageTag, Option<Box<Draft>>),
+    /// Withdrawn.
+    Withdrawn {
+        /// What is now live.
+        live: Vec<(LanguageTag, Live)>,
+        /// Scheduled releases that are now held.
+        held: Vec<LanguageTag>,
+        /// Releases under embargo that were cancelled.
+        cancelled: Vec<LanguageTag>,
+    },
+    /// A second person is awaited.
+    Proposed(Box<Proposal>),
+    /// Reinstated, removed or erased: what is now live.
+    Seconded(Vec<(LanguageTag, Live)>),
+    /// A step that time took.
+    Due,
+}

@@ -1,0 +1,159 @@
+//! What callers ask for, and what time asks for. Every value in a command was parsed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    content::Content,
+    digest::Digest,
+    draft::FieldFault,
+    entry::Action,
+    id::{Caller, Code, LanguageTag, StatementId},
+    live::Notice,
+    state::{DueStep, Removal},
+    time::Timestamp,
+};
+
+/// A step that somebody wants taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// On which statement.
+    pub statement: StatementId,
+    /// What.
+    pub step: Step,
+}
+
+/// What is to be done to a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is the RPC of the same name; see proto/onrecord/v1/editorial_service.proto")]
+pub enum Step {
+    CreateStatement { kind: Code, source_language: LanguageTag, owner: String, annotations: BTreeMap<String, String> },
+    UpdateStatement { etag: String, owner: Option<String>, annotations: Option<BTreeMap<String, String>> },
+    SaveDraft(Box<SaveDraft>),
+    SubmitDraft { language: LanguageTag, etag: String },
+    ApproveDraft { language: LanguageTag, etag: String, comment: String },
+    RejectDraft { language: LanguageTag, etag: String, comment: String },
+    DiscardDraft { language: LanguageTag, etag: String },
+    PublishDrafts(PublishDrafts),
+    ApproveEdition { language: LanguageTag, number: u32, digest: Digest, comment: String },
+    CancelRelease { language: LanguageTag, etag: String, reason: String },
+    Withdraw { languages: Vec<LanguageTag>, notice: Notice },
+    Reinstate(Seconded<Reinstate>),
+    Remove(Seconded<Remove>),
+    Expunge(Seconded<Expunge>),
+    SetLegalHold { legal_hold: bool, reason: String },
+    Due { language: LanguageTag, step: DueStep },
+}
+
+impl Step {
+    /// How the audit trail names it.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self {
+            Self::CreateStatement { .. } => Action::CreateStatement,
+            Self::UpdateStatement { .. } => Action::UpdateStatement,
+            Self::SaveDraft(_) => Action::SaveDraft,
+            Self::SubmitDraft { .. } => Action::SubmitDraft,
+            Self::ApproveDraft { .. } => Action::ApproveDraft,
+            Self::RejectDraft { .. } => Action::RejectDraft,
+            Self::DiscardDraft { .. } => Action::DiscardDraft,
+            Self::PublishDrafts(_) => Action::PublishDrafts,
+            Self::ApproveEdition { .. } => Action::ApproveEdition,
+            Self::CancelRelease { .. } => Action::CancelRelease,
+            Self::Withdraw { .. } => Action::WithdrawStatement,
+            Self::Reinstate(_) => Action::ReinstateStatement,
+            Self::Remove(_) => Action::RemoveStatement,
+            Self::Expunge(_) => Action::ExpungeStatement,
+            Self::SetLegalHold { .. } => Action::SetLegalHold,
+            Self::Due { step: DueStep::Release, .. } => Action::ReleaseDue,
+            Self::Due { step: DueStep::Expiry, .. } => Action::ExpireDue,
+        }
+    }
+}
+
+/// Begins a draft or replaces its words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaveDraft {
+    /// The words; the salt is set when the draft is saved.
+    pub content: Content,
+    /// The draft that was read; empty to begin one.
+    pub etag: String,
+    /// The edition that the author has seen; absent to keep the base.
+    pub base: Option<u32>,
+    /// What stands against submitting the text as such.
+    pub faults: Vec<FieldFault>,
+}
+
+/// Publishes drafts of one statement: all or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishDrafts {
+    /// Language and etag of each, without repetition.
+    pub drafts: Vec<(LanguageTag, String)>,
+    /// When.
+    pub when: When,
+    /// Seconds that it may be late.
+    pub lateness_seconds_max: i64,
+    /// Break glass: why. Absent unless forced.
+    pub force: Option<String>,
+}
+
+/// When drafts are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum When {
+    /// Now.
+    Now,
+    /// At that time, and nobody is told before.
+    Later(Timestamp),
+    /// At that time, and cleared subscribers get it now.
+    Embargoed(Timestamp),
+}
+
+/// A step that takes two people: the first proposes, the second names the proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seconded<T> {
+    /// What is proposed.
+    Propose(T),
+    /// The proposal that is seconded.
+    Second(String),
+}
+
+/// Lets withdrawn texts stand again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reinstate {
+    /// None means every withdrawn one.
+    pub languages: Vec<LanguageTag>,
+    /// The change note of the new edition.
+    pub reason: String,
+}
+
+/// Takes a statement from the public.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remove {
+    /// None means every public one.
+    pub languages: Vec<LanguageTag>,
+    /// How.
+    pub removal: Removal,
+    /// Why, for the audit trail.
+    pub reason: String,
+}
+
+/// Erases every text of a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expunge {
+    /// Code of the legal basis.
+    pub reason_code: Code,
+}
+
+/// Who calls, and with which request id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Who.
+    pub caller: Caller,
+    /// A UUID, if the caller wants to be able to repeat the call.
+    pub request_id: Option<uuid::Uuid>,
+    /// Answer as if, change nothing.
+    pub validate_only: bool,
+    /// What.
+    pub command: Command,
+}

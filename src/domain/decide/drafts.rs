@@ -1,0 +1,189 @@
+//! Drafts: written, submitted, approved, sent back, discarded.
+
+use super::work::Work;
+use crate::domain::{
+    answer::Answer,
+    command::SaveDraft,
+    content::{ChangeKind, Content, Outline},
+    draft::{Approval, Draft, DraftState, FieldFault},
+    id::LanguageTag,
+    limits,
+    rejection::{Conflict, Rejection, etag, state_name},
+};
+
+pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Rejection> {
+    work.refuse_if_expunged()?;
+    let language = save.content.language_code.clone();
+    refuse_too_many_languages(work, &language)?;
+    let newest = work.state.live(&language).map_or(0, |live| live.edition.number);
+    if save.base.is_some_and(|base| base != newest) {
+        return Err(Rejection::BaseNotLive { newest });
+    }
+    let old = work.state.languages.get(&language).and_then(|slots| slots.draft.clone());
+    refuse_stale(old.as_ref(), &language, &save.etag)?;
+    let outline = write(work, &save.content, newest);
+    let draft = draft(work, old, outline, save, newest);
+    work.slots(&language).draft = Some(draft.clone());
+    Ok(Answer::Draft(language, Box::new(draft)))
+}
+
+fn refuse_too_many_languages(work: &Work<'_>, language: &LanguageTag) -> Result<(), Rejection> {
+    let full = work.state.languages.len() >= limits::LANGUAGES_MAX;
+    if !full || work.state.languages.contains_key(language) {
+        return Ok(());
+    }
+    let words = format!("a statement has at most {} languages", limits::LANGUAGES_MAX);
+    Err(Rejection::Invalid(vec![FieldFault::new("draft.name", words)]))
+}
+
+fn refuse_stale(old: Option<&Draft>, language: &LanguageTag, given: &str) -> Result<(), Rejection> {
+    match old {
+        None if given.is_empty() => Ok(()),
+        None => Err(Rejection::DraftNotFound(language.clone())),
+        Some(draft) if etag(draft.version) == given => Ok(()),
+        Some(draft) => Err(Rejection::EtagMismatch(Box::new(Conflict::with_draft(draft)))),
+    }
+}
+
+/// Salts the words and takes their digest.
+fn write(work: &mut Work<'_>, content: &Content, newest: u32) -> Outline {
+    let mut content = Content { salt: work.context.salt, ..content.clone() };
+    if newest == 0 && content.change_kind.is_none() {
+        content.change_kind = Some(ChangeKind::Initial);
+    }
+    let text = content.canonical();
+    let outline = content.outline(text.digest);
+    work.digests.push(text.digest);
+    work.text = Some(text);
+    outline
+}
+
+fn draft(work: &Work<'_>, old: Option<Draft>, outline: Outline, save: &SaveDraft, newest: u32) -> Draft {
+    let context = work.context;
+    let mut authors = old.as_ref().map(|draft| draft.authors.clone()).unwrap_or_default();
+    if !authors.contains(context.caller) {
+        authors.push(context.caller.clone());
+    }
+    Draft {
+        outline,
+        state: DraftState::Draft,
+        revision: old.as_ref().map_or(0, |draft| draft.revision) + 1,
+        base: save.base.or(old.as_ref().map(|draft| draft.base)).unwrap_or(newest),
+        authors,
+        editor: context.caller.clone(),
+        create_time: old.as_ref().map_or(context.now, |draft| draft.create_time),
+        update_time: context.now,
+        faults: save.faults.clone(),
+        approval: None,
+        rejection_comment: String::new(),
+        version: context.entry,
+    }
+}
+
+pub(super) fn submit(work: &mut Work<'_>, language: &LanguageTag, given: &str) -> Result<Answer, Rejection> {
+    let version = work.context.entry;
+    let draft = work.draft(language, given)?;
+    require(language, draft, DraftState::Draft)?;
+    let problems = problems(draft);
+    if !problems.is_empty() {
+        return Err(Rejection::DraftIncomplete(problems));
+    }
+    draft.state = DraftState::InReview;
+    draft.version = version;
+    Ok(Answer::Draft(language.clone(), Box::new(draft.clone())))
+}
+
+pub(super) fn approve(
+    work: &mut Work<'_>,
+    language: &LanguageTag,
+    given: &str,
+    comment: &str,
+) -> Result<Answer, Rejection> {
+    let context = work.context;
+    let draft = work.draft(language, given)?;
+    require(language, draft, DraftState::InReview)?;
+    if draft.authors.contains(context.caller) {
+        return Err(Rejection::OwnText);
+    }
+    draft.state = DraftState::Approved;
+    draft.approval = Some(Approval {
+        approver: context.caller.clone(),
+        time: context.now,
+        digest: draft.outline.digest,
+        comment: comment.to_owned(),
+    });
+    draft.version = context.entry;
+    let draft = draft.clone();
+    work.digests.push(draft.outline.digest);
+    comment.clone_into(&mut work.reason);
+    Ok(Answer::Draft(language.clone(), Box::new(draft)))
+}
+
+pub(super) fn reject(
+    work: &mut Work<'_>,
+    language: &LanguageTag,
+    given: &str,
+    comment: &str,
+) -> Result<Answer, Rejection> {
+    let version = work.context.entry;
+    let draft = work.draft(language, given)?;
+    if draft.state == DraftState::Draft {
+        return Err(not_in_state(language, draft, "IN_REVIEW or APPROVED"));
+    }
+    draft.state = DraftState::Draft;
+    draft.approval = None;
+    comment.clone_into(&mut draft.rejection_comment);
+    draft.version = version;
+    let draft = draft.clone();
+    comment.clone_into(&mut work.reason);
+    Ok(Answer::Draft(language.clone(), Box::new(draft)))
+}
+
+pub(super) fn discard(work: &mut Work<'_>, language: &LanguageTag, given: &str) -> Result<Answer, Rejection> {
+    work.draft(language, given)?;
+    work.slots(language).draft = None;
+    Ok(Answer::Discarded)
+}
+
+fn require(language: &LanguageTag, draft: &Draft, needed: DraftState) -> Result<(), Rejection> {
+    if draft.state == needed { Ok(()) } else { Err(not_in_state(language, draft, state_name(needed))) }
+}
+
+fn not_in_state(language: &LanguageTag, draft: &Draft, needed: &'static str) -> Rejection {
+    Rejection::DraftNotInState { language: language.clone(), actual: state_name(draft.state), needed }
+}
+
+/// What stands against submitting or publishing a draft.
+#[must_use]
+pub(in crate::domain) fn problems(draft: &Draft) -> Vec<FieldFault> {
+    let mut problems = draft.faults.clone();
+    problems.extend(change_problem(&draft.outline, draft.base == 0));
+    problems
+}
+
+fn change_problem(outline: &Outline, first: bool) -> Option<FieldFault> {
+    let note = !outline.change_note.is_empty();
+    let correction = outline.correction.is_some();
+    let (field, words) = match outline.change_kind {
+        None => ("content.change_kind", "must be MAJOR, MINOR or CORRECTION: an edition exists"),
+        Some(ChangeKind::Initial) if !first => {
+            ("content.change_kind", "must be MAJOR, MINOR or CORRECTION: an edition exists")
+        }
+        Some(ChangeKind::Major | ChangeKind::Minor | ChangeKind::Correction) if first => {
+            ("content.change_kind", "must be INITIAL: no edition exists yet")
+        }
+        Some(ChangeKind::Reinstatement) => ("content.change_kind", "is set by ReinstateStatement only"),
+        Some(ChangeKind::Major) if !note => {
+            ("content.change_note", "is required for MAJOR: say what changed, for readers")
+        }
+        Some(ChangeKind::Minor) if note => ("content.change_note", "is not allowed for MINOR: readers are not told"),
+        Some(ChangeKind::Correction) if !correction => {
+            ("content.correction", "is required for CORRECTION: say what was wrong, for readers")
+        }
+        Some(ChangeKind::Initial | ChangeKind::Major | ChangeKind::Minor) if correction => {
+            ("content.correction", "is allowed for CORRECTION only")
+        }
+        Some(ChangeKind::Initial | ChangeKind::Major | ChangeKind::Minor | ChangeKind::Correction) => return None,
+    };
+    Some(FieldFault::new(field, words))
+}

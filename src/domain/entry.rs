@@ -1,0 +1,98 @@
+//! The audit trail: what an entry says about the step it commits.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    content::canonical_json,
+    digest::Digest,
+    id::{Caller, LanguageTag, StatementId},
+    time::Timestamp,
+};
+
+/// The part of an entry that its hash covers: who, what, when, and digests. It holds no text and outlives an erasure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EntryHead {
+    /// 1, 2, 3 …
+    #[serde(with = "super::event::decimal")]
+    pub number: u64,
+    /// When it was committed.
+    pub commit_time: Timestamp,
+    /// Who called.
+    pub caller: Caller,
+    /// What was done.
+    pub action: Action,
+    /// To which statement.
+    pub statement: StatementId,
+    /// Which languages it changed.
+    pub language_codes: Vec<LanguageTag>,
+    /// The caller's request id; empty if none was given.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// The texts it wrote or published.
+    pub content_digests: Vec<Digest>,
+    /// The first event it caused; 0 if it caused none.
+    #[serde(with = "super::event::decimal")]
+    pub first_sequence: u64,
+    /// How many it caused.
+    pub event_count: u32,
+    /// SHA-256 of the rows it wrote, as stored.
+    pub rows_digest: Digest,
+}
+
+impl EntryHead {
+    /// The bytes that the entry's hash covers: canonical JSON (RFC 8785).
+    #[must_use]
+    pub fn seal(&self) -> Vec<u8> {
+        canonical_json(self)
+    }
+}
+
+/// What a step did: the name of its RPC, or of the step that time took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is the name of an RPC, or of a step that time takes")]
+pub enum Action {
+    CreateStatement,
+    UpdateStatement,
+    SaveDraft,
+    SubmitDraft,
+    ApproveDraft,
+    RejectDraft,
+    DiscardDraft,
+    PublishDrafts,
+    ApproveEdition,
+    CancelRelease,
+    WithdrawStatement,
+    ReinstateStatement,
+    RemoveStatement,
+    ExpungeStatement,
+    SetLegalHold,
+    ReleaseDue,
+    ExpireDue,
+}
+
+impl Action {
+    /// The name, as in the audit trail.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateStatement => "CreateStatement",
+            Self::UpdateStatement => "UpdateStatement",
+            Self::SaveDraft => "SaveDraft",
+            Self::SubmitDraft => "SubmitDraft",
+            Self::ApproveDraft => "ApproveDraft",
+            Self::RejectDraft => "RejectDraft",
+            Self::DiscardDraft => "DiscardDraft",
+            Self::PublishDrafts => "PublishDrafts",
+            Self::ApproveEdition => "ApproveEdition",
+            Self::CancelRelease => "CancelRelease",
+            Self::WithdrawStatement => "WithdrawStatement",
+            Self::ReinstateStatement => "ReinstateStatement",
+            Self::RemoveStatement => "RemoveStatement",
+            Self::ExpungeStatement => "ExpungeStatement",
+            Self::SetLegalHold => "SetLegalHold",
+            Self::ReleaseDue => "ReleaseDue",
+            Self::ExpireDue => "ExpireDue",
+        }
+    }
+}
