@@ -1,4 +1,3 @@
 //! See `ARCHITECTURE.md`.
-pub mod api;
-pub mod cli;
 pub mod domain;
+pub mod journal;

@@ -105,7 +105,7 @@ impl LanguageTag {
             return Err(fault());
         }
         let tag = oxilangtag::LanguageTag::parse_and_normalize(text).map_err(|_| fault())?;
-        if tag.primary_language().is_empty() || tag.primary_language().eq_ignore_ascii_case("x") {
+        if tag.as_str().starts_with("x-") {
             return Err(fault());
         }
         Ok(Self(tag.into_inner()))

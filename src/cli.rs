@@ -1,0 +1,148 @@
+//! The command line: the server, the demo, and a client for people.
+//!
+//! Everything but `serve` and `demo` is a client of the public API like any other: this module knows the generated client
+//! and nothing of the server's insides.
+//!
+//! One file for each command; `session` calls the service, `output` is the only place that writes to the terminal,
+//! `failure` the only place that turns an error into words and an exit code.
+
+mod approvals;
+mod args;
+mod backoff;
+mod completions;
+mod correct;
+mod demo;
+mod draft;
+mod draft_file;
+mod entries;
+mod failure;
+mod import;
+mod json;
+mod names;
+mod output;
+mod pages;
+mod publish;
+mod release;
+mod serve;
+mod session;
+mod show;
+mod statement;
+mod times;
+mod watch;
+mod withdraw;
+
+use clap::{Parser, Subcommand};
+
+use self::{args::Global, session::Session};
+
+pub use self::failure::report;
+
+const EXAMPLES: &str = "\
+Examples:
+  onrecord demo                                      thirty days under fire, in thirty seconds
+  onrecord serve --data-dir ./data --insecure        a server for development, on loopback
+  onrecord statement create recall-7 --kind notice --source-language en
+  onrecord draft save recall-7.en.md                 write
+  onrecord draft submit recall-7/en                  ask for review
+  onrecord --caller bea draft approve recall-7/en    somebody else approves
+  onrecord publish recall-7 en                       say it
+  onrecord watch --mirror site.json                  what a site does
+
+Exit codes:
+  0 done        1 other failure     2 wrong usage     3 not found
+  4 refused: invalid argument, failed precondition, aborted or already exists
+  5 unavailable or out of time      6 no permission";
+
+/// The command line, parsed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "onrecord",
+    version,
+    about = "Stores official statements, every version for ever, and streams each change."
+)]
+#[command(after_help = EXAMPLES, propagate_version = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Args),
+    Demo(demo::Args),
+    /// Create, read and compare statements.
+    #[command(subcommand)]
+    Statement(statement::Command),
+    /// Write, review and approve drafts.
+    #[command(subcommand)]
+    Draft(draft::Command),
+    Publish(publish::Args),
+    Correct(correct::Args),
+    Withdraw(withdraw::Args),
+    /// See and call off what waits for its time.
+    #[command(subcommand)]
+    Release(release::Command),
+    Approvals(approvals::ListArgs),
+    ApproveEdition(approvals::ApproveArgs),
+    Entries(entries::Args),
+    Watch(watch::Args),
+    Import(import::Args),
+    Completions(completions::Args),
+}
+
+impl Cli {
+    /// Does what the arguments say.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong; [`report`] says it and gives the exit code.
+    pub async fn run(self) -> anyhow::Result<()> {
+        self.global.color.apply();
+        let session = || Session::new(&self.global);
+        match self.command {
+            Command::Serve(args) => args.run().await,
+            Command::Demo(args) => args.run().await,
+            Command::Statement(command) => command.run(&session()?).await,
+            Command::Draft(command) => command.run(&session()?).await,
+            Command::Publish(args) => args.run(&session()?).await,
+            Command::Correct(args) => args.run(&session()?).await,
+            Command::Withdraw(args) => args.run(&session()?).await,
+            Command::Release(command) => command.run(&session()?).await,
+            Command::Approvals(args) => args.run(&session()?).await,
+            Command::ApproveEdition(args) => args.run(&session()?).await,
+            Command::Entries(args) => args.run(&session()?).await,
+            Command::Watch(args) => args.run(&session()?).await,
+            Command::Import(args) => args.run(&session()?).await,
+            Command::Completions(args) => args.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_example() {
+        fn check(command: &clap::Command) {
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+                if sub.has_subcommands() {
+                    check(sub);
+                } else {
+                    let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    assert!(help.contains("onrecord "), "`{}` has no example", sub.get_name());
+                }
+            }
+        }
+        check(&Cli::command());
+    }
+}

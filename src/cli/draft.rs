@@ -1,0 +1,195 @@
+//! `onrecord draft`: write, review, approve.
+
+mod save;
+mod steps;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+
+use super::{
+    args::Limit,
+    draft_file,
+    failure::Refusal,
+    names::{Slot, StatementId},
+    output::{say_table, write_text},
+    pages,
+    session::Session,
+    show,
+};
+use crate::api::v1::{Draft, GetDraftRequest, GetDraftResponse, ListDraftsRequest, ListDraftsResponse};
+
+pub(super) use self::{
+    save::{Current, save},
+    steps::submit,
+};
+
+const SAVE_EXAMPLES: &str = "\
+Examples:
+  onrecord draft save recall-7.en.md                  begins a draft, or explains why it cannot
+  onrecord draft save recall-7.en.md --overwrite      replaces the draft, whoever wrote it
+  onrecord draft save recall-7.en.md --etag ETAG      replaces it if nobody has changed it since
+
+The file:
+  ---
+  statement: recall-7
+  language: en
+  title: Recall of the Lumeo Lamp 7
+  summary: The Lamp 7 can overheat.
+  kind_of_change: initial         # or major (with change_note), minor, correction (with correction)
+  topics: [recall]
+  regions: [DE, AT]
+  renditions:
+    social.short: We recall the Lamp 7. Unplug it.
+  ---
+  The text, as Markdown.
+
+Other keys: media_type, change_note, correction, corrected_edition, excluded_regions, audiences,
+channels, urgency, attachments, claim_reviews, contacts, expire_time, review_due_time, as_of_time,
+original_time, source_edition, base_edition.
+`onrecord draft get` writes such a file.";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  onrecord draft get recall-7/en > recall-7.en.md     a file to edit and to save again";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  onrecord draft list                   every draft there is
+  onrecord draft list recall-7";
+
+const SUBMIT_EXAMPLES: &str = "\
+Examples:
+  onrecord draft submit recall-7/en";
+
+const APPROVE_EXAMPLES: &str = "\
+Examples:
+  onrecord --caller bea draft approve recall-7/en --comment 'figures checked'
+  onrecord --caller bea draft approve recall-7/en --etag ETAG    only the text that you read";
+
+const REJECT_EXAMPLES: &str = "\
+Examples:
+  onrecord --caller bea draft reject recall-7/en --comment 'where is the number of lamps from?'";
+
+const DISCARD_EXAMPLES: &str = "\
+Examples:
+  onrecord draft discard recall-7/en";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Begin a draft from a file, or replace one.
+    #[command(after_help = SAVE_EXAMPLES)]
+    Save {
+        /// A Markdown file with a head of YAML
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Replace the draft that has this etag, and no other
+        #[arg(long, conflicts_with = "overwrite")]
+        etag: Option<String>,
+        /// Replace whatever draft is there
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// One draft, as a file to edit.
+    #[command(after_help = GET_EXAMPLES)]
+    Get {
+        /// Which, e.g. recall-7/en
+        #[arg(value_name = "ID/LANG")]
+        slot: Slot,
+    },
+    /// Drafts and how they stand.
+    #[command(after_help = LIST_EXAMPLES)]
+    List {
+        /// Only this statement
+        #[arg(value_name = "ID")]
+        statement: Option<StatementId>,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Ask for review.
+    #[command(after_help = SUBMIT_EXAMPLES)]
+    Submit(StepArgs),
+    /// Approve exactly the text that is there now. Never your own.
+    #[command(after_help = APPROVE_EXAMPLES)]
+    Approve {
+        #[command(flatten)]
+        step: StepArgs,
+        /// What you have to say
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        comment: String,
+    },
+    /// Send a draft back.
+    #[command(after_help = REJECT_EXAMPLES)]
+    Reject {
+        #[command(flatten)]
+        step: StepArgs,
+        /// What should change
+        #[arg(long, value_name = "TEXT")]
+        comment: String,
+    },
+    /// Throw a draft away.
+    #[command(after_help = DISCARD_EXAMPLES)]
+    Discard(StepArgs),
+}
+
+/// Which draft, as it was read when.
+#[derive(Debug, clap::Args)]
+pub(super) struct StepArgs {
+    /// Which, e.g. recall-7/en
+    #[arg(value_name = "ID/LANG")]
+    slot: Slot,
+    /// The etag of the draft that you read [default: that of the draft as it is now]
+    #[arg(long)]
+    etag: Option<String>,
+}
+
+impl Command {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        match self {
+            Self::Save { file, etag, overwrite } => {
+                let file = draft_file::read(&file)?;
+                let current = Current::chosen(etag, overwrite);
+                let answer = save(session, file, current).await?;
+                session.format.answer(&answer, |answer| answer.draft.as_ref().map_or(Ok(()), show::draft_line))
+            }
+            Self::Get { slot } => print(session, &slot).await,
+            Self::List { statement, limit } => list(session, statement, limit).await,
+            Self::Submit(step) => steps::run_submit(session, step).await,
+            Self::Approve { step, comment } => steps::approve(session, step, comment).await,
+            Self::Reject { step, comment } => steps::reject(session, step, comment).await,
+            Self::Discard(step) => steps::discard(session, step).await,
+        }
+    }
+}
+
+async fn print(session: &Session, slot: &Slot) -> Result<()> {
+    let answer = fetch(session, slot).await?;
+    session.format.answer(&answer, |answer| {
+        let text = answer.draft.as_ref().map(draft_file::text).transpose()?.unwrap_or_default();
+        Ok(write_text(&text)?)
+    })
+}
+
+async fn list(session: &Session, statement: Option<StatementId>, limit: Limit) -> Result<()> {
+    let parent = statement.map_or_else(|| "statements/-".to_owned(), |id| id.name());
+    let pages: Vec<ListDraftsResponse> = pages::all(limit, async |page_size, page_token| {
+        let request = ListDraftsRequest { parent: parent.clone(), page_size, page_token };
+        session.editorial(request, async |mut api, q| api.list_drafts(q).await).await
+    })
+    .await?;
+    pages::answer(session.format, &pages, || {
+        say_table(&show::draft_table(pages.iter().flat_map(|page| &page.drafts)), "There is no draft.")
+    })
+}
+
+async fn fetch(session: &Session, slot: &Slot) -> Result<GetDraftResponse> {
+    let request = GetDraftRequest { name: slot.draft() };
+    session.editorial(request, async |mut api, q| api.get_draft(q).await).await
+}
+
+/// The draft as it is now.
+pub(super) async fn current(session: &Session, slot: &Slot) -> Result<Draft> {
+    let draft = fetch(session, slot).await?.draft;
+    draft.with_context(|| Refusal::NotFound(format!("no draft {slot}")))
+}

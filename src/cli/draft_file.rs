@@ -1,0 +1,133 @@
+//! A draft as a file: Markdown (or HTML, or plain text) after a head of YAML between two lines of `---`.
+//!
+//! ```text
+//! ---
+//! statement: recall-7
+//! language: en
+//! title: Recall of the Lumeo Lamp 7
+//! renditions:
+//!   social.short: We recall the Lamp 7. Unplug it.
+//! ---
+//! The **whole** text.
+//! ```
+
+mod convert;
+mod head;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::{failure::Refusal, names::Slot};
+use crate::api::v1::{Content, Draft};
+
+pub(super) use self::head::Head;
+
+const FENCE: &str = "---";
+
+/// A draft file, read.
+#[derive(Debug)]
+pub(super) struct DraftFile {
+    pub(super) slot: Slot,
+    pub(super) content: Content,
+    /// The edition the author worked on, where the file names it.
+    pub(super) base_edition: String,
+}
+
+/// Reads a draft file.
+pub(super) fn read(path: &Path) -> Result<DraftFile> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).map_err(|error| Refusal::Usage(format!("{}: {error:#}", path.display())).into())
+}
+
+/// Reads the text of a draft file.
+pub(super) fn parse(text: &str) -> Result<DraftFile> {
+    let (yaml, body) = split(text)?;
+    // The head begins on the second line of the file: with one line before it, positions are those of the file.
+    let head: Head =
+        serde_saphyr::from_str(&format!("\n{yaml}")).map_err(|error| anyhow!("{}", error.without_snippet()))?;
+    convert::draft(head, body)
+}
+
+/// Writes a draft as a file that [`read`] takes; what cannot be changed there is said in comments.
+pub(super) fn text(draft: &Draft) -> Result<String> {
+    let content = draft.content.clone().unwrap_or_default();
+    let head = serde_saphyr::to_string(&convert::head(draft, &content))?;
+    let state = super::show::draft_state(draft).replace('\n', " ");
+    let about = format!("# {state}\n# etag {}\n# digest {}\n", draft.etag, draft.content_digest);
+    Ok(format!("{FENCE}\n{about}{}\n{FENCE}\n{}", head.trim_end(), content.body))
+}
+
+/// Splits off the head. The body begins right after the closing fence's line break.
+fn split(text: &str) -> Result<(&str, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut offset = 0;
+    let mut start = None;
+    for line in text.split_inclusive('\n') {
+        let end = offset + line.len();
+        match start {
+            None if line.trim_end() == FENCE => start = Some(end),
+            None => bail!("line 1 has to be `{FENCE}`: the head comes first"),
+            Some(start) if line.trim_end() == FENCE => {
+                return Ok((text.get(start..offset).unwrap_or_default(), text.get(end..).unwrap_or_default()));
+            }
+            Some(_) => {}
+        }
+        offset = end;
+    }
+    bail!("the head has no closing line `{FENCE}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Draft, parse, text};
+    use crate::api::v1::ChangeKind;
+
+    const FULL: &str = include_str!("draft_file/example.md");
+
+    #[test]
+    fn a_file_with_everything_is_read() {
+        let file = parse(FULL).unwrap();
+        assert_eq!(file.slot.to_string(), "recall-7/en");
+        assert_eq!(file.base_edition, "statements/recall-7/editions/en.1");
+        let content = &file.content;
+        assert_eq!(content.body, "\nUnplug it. **Now.**\n\n---\n\nA line of its own is not a fence down here.\n");
+        assert_eq!(content.change_kind(), ChangeKind::Correction);
+        let correction = content.correction.clone().unwrap();
+        assert_eq!(correction.corrected_edition, "statements/recall-7/editions/en.1");
+        assert_eq!(content.renditions.len(), 2);
+        assert_eq!(content.claim_reviews[0].evidence[0].uri, "https://lumeo.example/tests");
+        assert_eq!(content.expire_time.unwrap().seconds, 1_798_761_600);
+    }
+
+    #[test]
+    fn a_file_that_was_written_reads_back_the_same() {
+        let file = parse(FULL).unwrap();
+        let draft = Draft {
+            name: file.slot.draft(),
+            base_edition: file.base_edition.clone(),
+            content: Some(file.content.clone()),
+            editor: "anna".to_owned(),
+            ..Draft::default()
+        };
+        let again = parse(&text(&draft).unwrap()).unwrap();
+        assert_eq!(again.content, file.content);
+        assert_eq!((again.slot, again.base_edition), (file.slot, file.base_edition));
+    }
+
+    fn check(text: &str, wanted: &str) {
+        let error = format!("{:#}", parse(text).unwrap_err());
+        assert!(error.contains(wanted), "{error:?} has no {wanted:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        check("title: x\n", "line 1 has to be `---`");
+        check("---\ntitle: x\n", "no closing line");
+        check("---\nstatement: a\nlanguage: en\ntitle: t\ntitel: t\n---\n", "line 5");
+        check("---\nstatement: a\nlanguage: en\ntitle: t\ntitel: t\n---\n", "titel");
+        check("---\nlanguage: en\ntitle: t\n---\n", "statement");
+        check("---\nstatement: a\nlanguage: en\ntitle: t\nkind_of_change: huge\n---\n", "line 5");
+        check("---\nstatement: a\nlanguage: en\ntitle: t\nexpire_time: soon\n---\n", "line 5");
+    }
+}

@@ -1,0 +1,61 @@
+//! `onrecord entries`: the audit trail.
+
+use anyhow::Result;
+
+use super::{
+    args::Limit,
+    names::{StatementId, short},
+    output::{plain, say_table, table},
+    pages,
+    session::Session,
+    times,
+};
+use crate::api::v1::{Entry, ListEntriesRequest, ListEntriesResponse};
+
+const EXAMPLES: &str = "\
+Examples:
+  onrecord entries                      who did what, everywhere, oldest first
+  onrecord entries recall-7             for one statement
+  onrecord entries --output json | jq -r '.entries[] | [.commitTime, .caller, .action] | @tsv'";
+
+/// The audit trail: who did what, when, and why.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Only this statement
+    #[arg(value_name = "ID")]
+    statement: Option<StatementId>,
+    #[command(flatten)]
+    limit: Limit,
+}
+
+impl Args {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let statement = self.statement.map(|id| id.name()).unwrap_or_default();
+        let pages: Vec<ListEntriesResponse> = pages::all(self.limit, async |page_size, page_token| {
+            let request = ListEntriesRequest { statement: statement.clone(), page_size, page_token };
+            session.editorial(request, async |mut api, q| api.list_entries(q).await).await
+        })
+        .await?;
+        pages::answer(session.format, &pages, || people(pages.iter().flat_map(|page| &page.entries)))
+    }
+}
+
+fn people<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
+    let mut table = table(["ENTRY", "TIME", "CALLER", "ACTION", "STATEMENT", "EVENTS", "REASON"]);
+    for entry in entries {
+        let sequences: Vec<_> = entry.event_sequences.iter().map(ToString::to_string).collect();
+        let statement = short(&entry.statement);
+        let languages = entry.language_codes.join(" ");
+        table.add_row([
+            entry.name.trim_start_matches("entries/").to_owned(),
+            times::text(entry.commit_time.as_ref()),
+            plain(&entry.caller),
+            entry.action.clone(),
+            format!("{statement} {languages}"),
+            sequences.join(" "),
+            plain(&entry.reason),
+        ]);
+    }
+    say_table(&table, "Nothing has been done yet.")
+}

@@ -1,0 +1,80 @@
+//! Messages as canonical JSON (the JSON mapping of proto3).
+
+use std::sync::LazyLock;
+
+use anyhow::Context as _;
+use prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage};
+
+use crate::api::v1;
+
+static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(v1::DESCRIPTORS).ok());
+
+/// A message of the API that a command answers with.
+pub(super) trait Answer: Message {
+    /// Its name in the package `onrecord.v1`.
+    const NAME: &'static str;
+}
+
+macro_rules! answers {
+    ($($message:ident),+ $(,)?) => {
+        $(impl Answer for v1::$message { const NAME: &'static str = stringify!($message); })+
+        #[cfg(test)]
+        const NAMES: &[&str] = &[$(stringify!($message)),+];
+    };
+}
+
+answers!(
+    ApproveDraftResponse,
+    ApproveEditionResponse,
+    CancelReleaseResponse,
+    CreateStatementResponse,
+    DiffEditionsResponse,
+    DiscardDraftResponse,
+    GetDossierResponse,
+    GetDraftResponse,
+    GetEditionResponse,
+    GetStatementResponse,
+    ListDraftsResponse,
+    ListEditionsResponse,
+    ListEntriesResponse,
+    ListOwedApprovalsResponse,
+    ListReleasesResponse,
+    ListStatementsResponse,
+    PublishDraftsResponse,
+    RejectDraftResponse,
+    SaveDraftResponse,
+    SubmitDraftResponse,
+    SubscribeResponse,
+    WithdrawStatementResponse,
+);
+
+/// The message as a JSON document, on one line or on many.
+pub(super) fn text<A: Answer>(answer: &A, one_line: bool) -> anyhow::Result<String> {
+    let pool = POOL.as_ref().context("the embedded descriptors do not decode")?;
+    let name = format!("onrecord.v1.{}", A::NAME);
+    let descriptor = pool.get_message_by_name(&name).with_context(|| format!("no descriptor of {name}"))?;
+    let mut message = DynamicMessage::new(descriptor);
+    message.transcode_from(answer)?;
+    let written = if one_line { serde_json::to_string(&message) } else { serde_json::to_string_pretty(&message) };
+    Ok(written?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMES, POOL, text, v1};
+
+    #[test]
+    fn every_answer_has_a_descriptor() {
+        for name in NAMES {
+            assert!(POOL.as_ref().unwrap().get_message_by_name(&format!("onrecord.v1.{name}")).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_written_as_proto_json() {
+        let live = v1::Live { sequence: 7, state: v1::live::State::Withdrawn.into(), ..v1::Live::default() };
+        let answer = v1::PublishDraftsResponse { live: vec![live], releases: Vec::new() };
+        assert_eq!(text(&answer, true).unwrap(), r#"{"live":[{"state":"STATE_WITHDRAWN","sequence":"7"}]}"#);
+    }
+}

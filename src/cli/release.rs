@@ -1,0 +1,104 @@
+//! `onrecord release`: what waits for its time.
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+use owo_colors::OwoColorize as _;
+
+use super::{
+    args::Limit,
+    failure::Refusal,
+    names::{Slot, StatementId, short},
+    output::{say, say_table},
+    pages,
+    session::{Session, request_id},
+    show,
+};
+use crate::api::v1::{
+    CancelReleaseRequest, CancelReleaseResponse, GetReleaseRequest, ListReleasesRequest, ListReleasesResponse,
+};
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  onrecord release list                 everything that waits
+  onrecord release list --held          only what will not go out by itself
+  onrecord release list recall-7";
+
+const CANCEL_EXAMPLES: &str = "\
+Examples:
+  onrecord release cancel recall-7/de --reason 'figure to be checked'";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// What is scheduled or under embargo.
+    #[command(after_help = LIST_EXAMPLES)]
+    List {
+        /// Only this statement
+        #[arg(value_name = "ID")]
+        statement: Option<StatementId>,
+        /// Only what is held
+        #[arg(long)]
+        held: bool,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Call a release off. A scheduled text becomes a draft again; an embargoed one is recalled from those who hold it.
+    #[command(after_help = CANCEL_EXAMPLES)]
+    Cancel {
+        /// Which, e.g. recall-7/de
+        #[arg(value_name = "ID/LANG")]
+        slot: Slot,
+        /// The release's etag [default: that of the release as it is now]
+        #[arg(long)]
+        etag: Option<String>,
+        /// Why
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        match self {
+            Self::List { statement, held, limit } => list(session, statement, held, limit).await,
+            Self::Cancel { slot, etag, reason } => cancel(session, &slot, etag, reason).await,
+        }
+    }
+}
+
+async fn list(session: &Session, statement: Option<StatementId>, blocked_only: bool, limit: Limit) -> Result<()> {
+    let parent = statement.map_or_else(|| "statements/-".to_owned(), |id| id.name());
+    let pages: Vec<ListReleasesResponse> = pages::all(limit, async |page_size, page_token| {
+        let request = ListReleasesRequest { parent: parent.clone(), blocked_only, page_size, page_token };
+        session.editorial(request, async |mut api, q| api.list_releases(q).await).await
+    })
+    .await?;
+    pages::answer(session.format, &pages, || {
+        let table = show::release_table(pages.iter().flat_map(|page| &page.releases));
+        say_table(&table, "Nothing waits.")
+    })
+}
+
+async fn cancel(session: &Session, slot: &Slot, etag: Option<String>, reason: String) -> Result<()> {
+    let etag = match etag {
+        Some(etag) => etag,
+        None => current_etag(session, slot).await?,
+    };
+    let request =
+        CancelReleaseRequest { name: slot.release(), etag, reason, request_id: request_id(), validate_only: false };
+    let answer = session.editorial(request, async |mut api, q| api.cancel_release(q).await).await?;
+    session.format.answer(&answer, |answer| people(slot, answer))
+}
+
+async fn current_etag(session: &Session, slot: &Slot) -> Result<String> {
+    let request = GetReleaseRequest { name: slot.release() };
+    let answer = session.editorial(request, async |mut api, q| api.get_release(q).await).await?;
+    Ok(answer.release.with_context(|| Refusal::NotFound(format!("no release of {slot}")))?.etag)
+}
+
+fn people(slot: &Slot, answer: &CancelReleaseResponse) -> Result<()> {
+    say(format_args!("{}: called off", slot.bold()))?;
+    if let Some(draft) = &answer.draft {
+        say(format_args!("  the text is the draft {} again", short(&draft.name)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! `onrecord serve`: the service itself.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::failure::Refusal;
+use crate::{config::Config, server, telemetry};
+
+const EXAMPLES: &str = "\
+Examples:
+  onrecord serve --data-dir ./data --insecure
+  RUST_LOG=onrecord=debug onrecord serve --data-dir ./data --insecure --log-format json
+
+It stops at SIGTERM or ctrl-c: it takes no new work, ends each stream with a cursor, and exits.
+At a second one it exits at once; what was answered is durable all the same.";
+
+/// What a shell expects of a program that a signal ended: 128 + SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// Run the service.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Where everything is kept; made if it is not there
+    #[arg(long, value_name = "DIR", env = "ONRECORD_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Address and port to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", env = "ONRECORD_LISTEN", default_value = "127.0.0.1:7400")]
+    listen: SocketAddr,
+    /// For development on this machine: believe each caller's name, and let everybody do everything
+    #[arg(long)]
+    insecure: bool,
+    /// How to write the log (to standard error; `RUST_LOG` says how much)
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl Args {
+    pub(super) async fn run(self) -> Result<()> {
+        self.check()?;
+        telemetry::init(self.log_format.into());
+        let listener =
+            TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
+        let shutdown = CancellationToken::new();
+        let signals = Signals::new()?;
+        tokio::spawn(signals.obey(shutdown.clone()));
+        Ok(server::run(listener, Config::insecure(self.data_dir), shutdown).await?)
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        if !self.insecure {
+            return Err(Refusal::Usage(
+                "who may do what comes with a later release. Until then only `--insecure` works, on this machine alone: \
+                 every caller is believed and may do everything"
+                    .to_owned(),
+            ));
+        }
+        if !self.listen.ip().is_loopback() {
+            let address = self.listen;
+            return Err(Refusal::Usage(format!(
+                "`--insecure` on {address} would let the whole network write statements: listen on 127.0.0.1 or [::1]"
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl From<LogFormat> for telemetry::LogFormat {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// The signals that stop a service.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn obey(mut self, shutdown: CancellationToken) {
+        self.next().await;
+        info!("draining; a second signal exits at once");
+        shutdown.cancel();
+        self.next().await;
+        std::process::exit(EXIT_INTERRUPTED);
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Args, LogFormat};
+
+    fn check(listen: &str, insecure: bool) -> bool {
+        let listen = listen.parse().unwrap();
+        Args { data_dir: "data".into(), listen, insecure, log_format: LogFormat::Text }.check().is_ok()
+    }
+
+    #[test]
+    fn without_identities_it_listens_on_loopback_alone() {
+        assert!(check("127.0.0.1:7400", true) && check("[::1]:7400", true));
+        assert!(!check("0.0.0.0:7400", true) && !check("192.0.2.1:7400", true) && !check("127.0.0.1:7400", false));
+    }
+}

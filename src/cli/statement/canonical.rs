@@ -1,0 +1,20 @@
+//! `onrecord statement canonical`: for checking a digest with other tools.
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    api::v1::GetEditionRequest,
+    cli::{failure::Refusal, names::EditionName, output::write_bytes, session::Session},
+};
+
+pub(super) async fn run(session: &Session, edition: &EditionName) -> Result<()> {
+    let request = GetEditionRequest { name: edition.name().to_owned(), include_canonical_content: true };
+    let answer = session.statements(request, async |mut api, q| api.get_edition(q).await).await?;
+    session.format.answer(&answer, |answer| {
+        let content = answer.edition.as_ref().map(|edition| edition.canonical_content.as_slice()).unwrap_or_default();
+        let text = Some(content).filter(|content| !content.is_empty());
+        let text =
+            text.with_context(|| Refusal::NotFound("the text of this edition is no longer public".to_owned()))?;
+        Ok(write_bytes(text)?)
+    })
+}

@@ -1,0 +1,103 @@
+//! `onrecord watch`: follows the feed as a site does.
+//!
+//! `follow` keeps the stream open, `ending` says what comes after it, `fold` keeps the state, `keep` keeps it on disk, `line` says it.
+
+mod ending;
+mod fold;
+mod follow;
+mod keep;
+mod line;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+pub(super) use self::{
+    fold::{Mirror, Shown, slot},
+    line::told as told_line,
+};
+use self::{follow::Follow, keep::Keep};
+use super::{args::FilterArgs, session::Session};
+use crate::api::v1::{Start, SubscribeRequest};
+
+const EXAMPLES: &str = "\
+Examples:
+  onrecord watch                                        what is live now, then what follows
+  onrecord watch --from now --kind press-release --language de,fr
+  onrecord watch --from beginning --output json | jq -c '.eventBatch.deliveries[]?.event.type'
+  onrecord watch --cursor-file bot.cursor               a crash may repeat the last lines
+  onrecord watch --mirror site.json                     a crash repeats and loses nothing
+  onrecord watch --mirror site.json --until-current     catches up and ends
+
+It connects again by itself: after 0 to 100 ms, then up to twice as long each time, at most 30 s.
+
+--mirror FILE keeps one JSON document, replaced whole (write, fsync, rename):
+  cursor, feed_id, epoch            where to go on
+  state, embargoes                  `statement/language` to what is shown
+  first_sequence, last_sequence     of the deliveries applied since the newest snapshot
+  applied                           how many they are: without a filter, last - first + 1
+The effect and the cursor are kept together: each delivery is applied exactly once, also across
+kill -9.";
+
+/// Follow the feed: one line for each event.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Where to start, if there is no cursor to go on from
+    #[arg(long, value_enum, default_value_t = From::Snapshot)]
+    from: From,
+    /// Go on from this cursor, with the same filter as then
+    #[arg(long, value_name = "CURSOR", conflicts_with = "from")]
+    cursor: Option<String>,
+    /// Keep the newest cursor here, and go on from it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cursor", "mirror"])]
+    cursor_file: Option<PathBuf>,
+    /// Keep the state and the cursor here, and go on from them
+    #[arg(long, value_name = "FILE", conflicts_with = "cursor")]
+    mirror: Option<PathBuf>,
+    /// Texts under embargo too; needs embargo clearance
+    #[arg(long)]
+    embargoed: bool,
+    /// End once there is nothing new
+    #[arg(long)]
+    until_current: bool,
+}
+
+/// Where to start.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum From {
+    /// What is live now, then what follows
+    Snapshot,
+    /// Everything that is still there
+    Beginning,
+    /// What happens from now on
+    Now,
+}
+
+impl Args {
+    pub(super) async fn run(self, session: &Session) -> Result<()> {
+        let keep = match (&self.mirror, &self.cursor_file) {
+            (Some(path), _) => Keep::mirror(path)?,
+            (None, Some(path)) => Keep::cursor(path)?,
+            (None, None) => Keep::nothing(self.cursor.clone().unwrap_or_default()),
+        };
+        let request = SubscribeRequest {
+            start: self.start().into(),
+            filter: self.filter.filter(),
+            include_embargoed: self.embargoed,
+            ..SubscribeRequest::default()
+        };
+        Follow::new(session.clone(), request, keep, self.until_current).run().await
+    }
+
+    fn start(&self) -> Start {
+        match self.from {
+            From::Snapshot => Start::Snapshot,
+            From::Beginning => Start::Beginning,
+            From::Now => Start::Now,
+        }
+    }
+}

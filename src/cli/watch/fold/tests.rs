@@ -1,0 +1,116 @@
+use super::{Mirror, Snapshot};
+use crate::api::v1::{
+    Content, Delivery, Edition, Embargo, Event, Live,
+    delivery::Scope::{self, Entered, Left, Within},
+    event::Type,
+    live,
+};
+
+fn live(sequence: u64, number: u32) -> Live {
+    let content = Content { title: format!("title {number}"), ..Content::default() };
+    let name = format!("statements/a/editions/de.{number}");
+    let edition = Edition { name, content: Some(content), ..Edition::default() };
+    Live {
+        statement: "statements/a".to_owned(),
+        language_code: "de".to_owned(),
+        state: live::State::Published.into(),
+        edition: Some(edition),
+        sequence,
+        ..Live::default()
+    }
+}
+
+fn delivery(scope: Scope, kind: Type, sequence: u64, live: Option<Live>) -> Delivery {
+    let event = Event {
+        sequence,
+        r#type: kind.into(),
+        statement: "statements/a".to_owned(),
+        language_code: "de".to_owned(),
+        live,
+        ..Event::default()
+    };
+    Delivery { scope: scope.into(), event: Some(event) }
+}
+
+fn embargoed(scope: Scope, sequence: u64) -> Delivery {
+    let mut delivery = delivery(scope, Type::Embargoed, sequence, None);
+    let embargo = Embargo { sequence, ..Embargo::default() };
+    delivery.event.as_mut().unwrap().embargo = (scope != Left).then_some(embargo);
+    delivery
+}
+
+fn folded(deliveries: &[Delivery]) -> Mirror {
+    let mut mirror = Mirror::default();
+    for delivery in deliveries {
+        mirror.apply(delivery).unwrap();
+    }
+    mirror
+}
+
+#[test]
+fn the_newest_state_is_shown_and_what_left_is_not() {
+    let mut mirror = folded(&[
+        delivery(Entered, Type::Published, 3, Some(live(3, 1))),
+        delivery(Within, Type::Corrected, 7, Some(live(7, 2))),
+    ]);
+    assert_eq!(mirror.state["a/de"].edition, "statements/a/editions/de.2");
+    assert_eq!((mirror.first_sequence, mirror.last_sequence, mirror.applied), (Some(3), 7, 2));
+    mirror.apply(&delivery(Left, Type::Updated, 9, None)).unwrap();
+    assert!(mirror.state.is_empty());
+}
+
+#[test]
+fn a_sequence_is_applied_once() {
+    let mut mirror = folded(&[delivery(Entered, Type::Published, 3, Some(live(3, 1)))]);
+    let before = mirror.clone();
+    for sequence in [1, 3] {
+        assert!(mirror.apply(&delivery(Within, Type::Updated, sequence, Some(live(sequence, 9)))).is_err());
+    }
+    assert_eq!(mirror, before);
+}
+
+#[test]
+fn an_embargo_is_kept_apart_until_it_is_lifted() {
+    let mut mirror = folded(&[delivery(Entered, Type::Published, 1, Some(live(1, 1))), embargoed(Entered, 2)]);
+    assert_eq!(mirror.state["a/de"].sequence, 1);
+    assert!(mirror.embargoes.contains_key("a/de"));
+    let mut lifted = delivery(Within, Type::Updated, 3, Some(live(3, 2)));
+    lifted.event.as_mut().unwrap().embargo_lifted = true;
+    mirror.apply(&lifted).unwrap();
+    assert_eq!(mirror.state["a/de"].sequence, 3);
+    assert!(mirror.embargoes.is_empty());
+}
+
+#[test]
+fn a_cancelled_embargo_leaves_what_is_shown() {
+    let cancelled = [
+        delivery(Entered, Type::Published, 1, Some(live(1, 1))),
+        embargoed(Entered, 2),
+        delivery(Left, Type::EmbargoCancelled, 3, None),
+    ];
+    let mirror = folded(&cancelled);
+    assert_eq!(mirror.state.len(), 1);
+    assert!(mirror.embargoes.is_empty());
+    assert!(folded(&[embargoed(Entered, 2), embargoed(Left, 3)]).embargoes.is_empty());
+}
+
+#[test]
+fn an_erased_text_is_not_shown() {
+    let erased = [
+        delivery(Entered, Type::Published, 1, Some(live(1, 1))),
+        embargoed(Entered, 2),
+        delivery(Within, Type::Expunged, 3, None),
+    ];
+    let mirror = folded(&erased);
+    assert!(mirror.state.is_empty() && mirror.embargoes.is_empty());
+}
+
+#[test]
+fn a_snapshot_replaces_everything_and_counting_starts_again() {
+    let mut mirror = folded(&[delivery(Entered, Type::Published, 3, Some(live(3, 1))), embargoed(Entered, 4)]);
+    mirror.replace(&Snapshot { live: vec![live(12, 5)], embargoes: Vec::new() });
+    assert_eq!(mirror.state["a/de"].title, "title 5");
+    assert!(mirror.embargoes.is_empty());
+    assert_eq!((mirror.first_sequence, mirror.last_sequence, mirror.applied, mirror.snapshots), (None, 12, 0, 1));
+    assert!(mirror.apply(&delivery(Within, Type::Updated, 12, Some(live(12, 5)))).is_err());
+}

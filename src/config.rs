@@ -1,0 +1,31 @@
+//! What a server is started with. Every limit has a unit and a default.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{feed, journal};
+
+/// What a server is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the journal lies, and how it is kept.
+    pub journal: journal::Options,
+    /// How the feed is served.
+    pub feed: feed::Options,
+    /// Callers say who they are and have every role. Allowed on loopback only.
+    pub insecure: bool,
+    /// How long calls and streams may take to end once the service was told to stop.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// Settings for development: callers say who they are in the metadata `onrecord-caller`, on loopback only.
+    #[must_use]
+    pub fn insecure(data_dir: PathBuf) -> Self {
+        Self {
+            journal: journal::Options::new(data_dir),
+            feed: feed::Options::default(),
+            insecure: true,
+            drain: Duration::from_secs(10),
+        }
+    }
+}

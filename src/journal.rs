@@ -1,0 +1,218 @@
+//! The journal: the append-only sequence of entries, the rows they write, and the feed of events they cause.
+//!
+//! ```text
+//! entries   1  2  3  4 | 5            one step each: who, what, when, and the rows it wrote
+//!                      ^ next_entry   (exclusive)
+//! events    1  2     3 | 4  5         what subscribers are told; one entry causes none, one or several
+//!                      ^ tail         (exclusive): a cursor below it has something to read
+//! ```
+//!
+//! **Invariants**
+//! - One thread writes. A step is answered, and its events are told, only once its entry is on the device.
+//! - Entry, rows, indexes, events and the remembered answer are one atomic write.
+//! - Entries and events are dense and chained: `hash = SHA-256(previous hash, seal as stored)`.
+//! - After a failed write nothing more is written, and nothing unsynced is shown; reads go on.
+//! - Time never goes back from one entry to the next.
+//!
+//! The one seam is [`writer`]'s commit: what it commits is self-contained (an entry with its rows in full), so that another
+//! means of ordering and keeping entries can take the place of the local store without the rule book, the rows, the feed or the
+//! API knowing.
+
+mod clock;
+mod commit;
+mod erase;
+mod key;
+mod row;
+mod store;
+mod view;
+mod writer;
+
+use std::{path::PathBuf, sync::Arc};
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+    task::spawn_blocking,
+};
+
+pub use clock::Clock;
+pub use row::{EntryRecord, EventRecord};
+pub use view::{Public, View};
+
+use crate::domain::{answer::Answer, command::Call, rejection::Rejection, time::Timestamp};
+use store::{Store, StoreError};
+use writer::{Progress, Request, Writer};
+
+/// Calls that may wait for the writer; more are refused.
+const WAITING_CALLS_MAX: usize = 1_024;
+/// Bytes that sled may use for its cache unless the options say otherwise. Expect 2.5 times as much memory in use.
+pub const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+
+/// Why the journal cannot do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// A write failed, or the service stops: reads go on.
+    #[error("the journal takes no writes: {0}")]
+    Closed(String),
+    /// Too many calls wait.
+    #[error("the journal is busy: {WAITING_CALLS_MAX} calls wait")]
+    Busy,
+    /// The store could not be read, written or opened.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// What is stored is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io(words) => Self::Store(words),
+            StoreError::Damaged(words) => Self::Damaged(words),
+        }
+    }
+}
+
+/// Why a call was not carried out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The rule book refuses it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The journal cannot.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Where the journal lies, and how it is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The directory of the store; made if it is not there.
+    pub directory: PathBuf,
+    /// Bytes of sled's cache.
+    pub cache_bytes: u64,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// The usual settings for a store in `directory`.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory, cache_bytes: CACHE_BYTES_DEFAULT, clock: Clock::System }
+    }
+}
+
+/// Which feed this is. Cursors name both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Random, born once.
+    pub feed_id: [u8; 16],
+    /// Raised when the journal was restored from a backup.
+    pub epoch: u32,
+}
+
+/// A handle on the journal; clone it freely. The journal closes when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    store: Arc<Store>,
+    requests: mpsc::Sender<Request>,
+    progress: Progress,
+    identity: Identity,
+    clock: Clock,
+}
+
+impl Journal {
+    /// Opens or creates a journal and starts its writer, which at once takes the steps that came due in the meantime. Blocks
+    /// while the store recovers. Needs a tokio runtime around it.
+    ///
+    /// # Errors
+    /// If the store is in use, cannot be read, is damaged, or has a newer format.
+    pub fn open(options: Options) -> Result<Self, JournalError> {
+        let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
+        let writer = Writer::open(Arc::clone(&store), options.clock.clone())?;
+        let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);
+        let (progress, identity) = (writer.progress(), writer.identity());
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name("journal".to_owned());
+        thread
+            .spawn(move || writer.run(waiting, &runtime))
+            .map_err(|error| JournalError::Store(format!("no thread for the writer: {error}")))?;
+        Ok(Self { store, requests, progress, identity, clock: options.clock })
+    }
+
+    /// Takes a step; returns once it is on the device.
+    ///
+    /// # Errors
+    /// If the rule book refuses it, too many calls wait, or the journal is closed.
+    pub async fn submit(&self, call: Call) -> Result<Answer, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(Request::Call(Box::new(call), reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => JournalError::Busy,
+            mpsc::error::TrySendError::Closed(_) => self.closed(),
+        })?;
+        answer.await.map_err(|_| self.closed())?
+    }
+
+    fn closed(&self) -> JournalError {
+        let why = self.progress.closed.borrow().clone();
+        JournalError::Closed(why.unwrap_or_else(|| "its writer has ended".to_owned()))
+    }
+
+    /// Lets the writer look at the clock, and returns once what was due is on the device. A manual clock needs it.
+    ///
+    /// # Errors
+    /// If the journal is closed.
+    pub async fn poke(&self) -> Result<(), JournalError> {
+        let (reply, done) = oneshot::channel();
+        self.requests.send(Request::Poke(reply)).await.map_err(|_| self.closed())?;
+        done.await.map_err(|_| self.closed())
+    }
+
+    /// Ends the writer after the group it is at, and returns once nothing is written any more.
+    pub async fn close(&self) {
+        let (reply, done) = oneshot::channel();
+        if self.requests.send(Request::Close(reply)).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    /// The sequence that the next event will take. It moves once the events below it are durable.
+    #[must_use]
+    pub fn tail(&self) -> watch::Receiver<u64> {
+        self.progress.tail.clone()
+    }
+
+    /// Why the journal takes no writes; none while it does.
+    #[must_use]
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.progress.closed.clone()
+    }
+
+    /// Which feed this is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The service's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Runs `read` on a thread that may block, with a view of what is durable now.
+    ///
+    /// # Errors
+    /// What `read` returns, or that the store failed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&View<'_>) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (store, progress, runtime) = (Arc::clone(&self.store), self.progress.clone(), Handle::current());
+        let tail = *progress.tail.borrow();
+        let task = move || read(&View::new(&store, tail, progress.durable, progress.closed, runtime));
+        spawn_blocking(task).await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
+    }
+}

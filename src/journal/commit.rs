@@ -1,0 +1,133 @@
+//! From a decision to the rows of one atomic write: seals, hashes, rows, indexes.
+
+use std::collections::BTreeSet;
+
+use super::{
+    key,
+    row::{EntryBody, EntryRow, EventRow, Meta, RequestRow, encode},
+    store::Change,
+};
+use crate::domain::{
+    command::Call,
+    decide::Decision,
+    digest::{Digest, Salt},
+    entry::EntryHead,
+    event::Event,
+    id::{LanguageTag, StatementId},
+    state::{Slots, State},
+    time::Timestamp,
+};
+
+/// The changes that commit a decision, and where the journal stands after it.
+pub(super) fn changes(
+    before: Option<&State>,
+    decision: &Decision,
+    call: &Call,
+    now: Timestamp,
+    salt: Salt,
+    meta: &mut Meta,
+) -> Vec<Change> {
+    let mut rows = state_rows(before, &decision.state);
+    let first_sequence = if decision.events.is_empty() { 0 } else { meta.next_sequence };
+    for event in &decision.events {
+        event_rows(event, meta, &mut rows);
+    }
+    rows.extend(request_row(call, decision, now));
+    let body =
+        encode(&EntryBody { salt, reason: decision.reason.clone(), rows: rows.iter().map(Into::into).collect() });
+    let head = EntryHead {
+        number: meta.next_entry,
+        commit_time: now,
+        caller: call.caller.clone(),
+        action: call.command.step.action(),
+        statement: call.command.statement.clone(),
+        language_codes: changed_languages(before, &decision.state),
+        request_id: call.request_id.map(|id| id.to_string()).unwrap_or_default(),
+        content_digests: decision.digests.clone(),
+        first_sequence,
+        event_count: u32::try_from(decision.events.len()).unwrap_or(u32::MAX),
+        rows_digest: Digest::of(&[&body]),
+    };
+    if decision.state.is_expunged() {
+        rows.push(Change::put(key::erasing(&call.command.statement), Vec::new()));
+    }
+    if let Some(text) = &decision.text {
+        rows.push(Change::put(key::text(&text.digest), text.bytes.clone()));
+    }
+    entry_rows(&head, body, meta, &mut rows);
+    meta.time = now;
+    rows
+}
+
+fn entry_rows(head: &EntryHead, body: Vec<u8>, meta: &mut Meta, rows: &mut Vec<Change>) {
+    let seal = head.seal();
+    let hash = Digest::chain(meta.entry_hash, &seal);
+    let row = EntryRow { seal, hash, previous_hash: meta.entry_hash, body: Some(body) };
+    rows.push(Change::put(key::entry(head.number), encode(&row)));
+    rows.push(Change::put(key::entry_of(&head.statement, head.number), Vec::new()));
+    meta.entry_hash = hash;
+    meta.next_entry += 1;
+}
+
+fn event_rows(event: &Event, meta: &mut Meta, rows: &mut Vec<Change>) {
+    let head = &event.head;
+    assert_eq!(head.sequence, meta.next_sequence, "the feed is dense");
+    let seal = head.seal();
+    let hash = Digest::chain(meta.event_hash, &seal);
+    let row = EventRow { seal, hash, previous_hash: meta.event_hash, event: Some(event.clone()) };
+    rows.push(Change::put(key::event(head.sequence), encode(&row)));
+    rows.push(Change::put(key::event_of(&head.statement, &head.language_code, head.sequence), Vec::new()));
+    meta.event_hash = hash;
+    meta.next_sequence += 1;
+}
+
+fn request_row(call: &Call, decision: &Decision, now: Timestamp) -> Option<Change> {
+    let row = RequestRow { fingerprint: fingerprint(call), time: now, answer: decision.answer.clone() };
+    Some(Change::put(key::request(&call.caller, call.request_id?), encode(&row)))
+}
+
+/// What tells one command from another: the digest of its own encoding, which has no maps without order.
+pub(super) fn fingerprint(call: &Call) -> Digest {
+    Digest::of(&[&encode(&call.command)])
+}
+
+fn changed_languages(before: Option<&State>, after: &State) -> Vec<LanguageTag> {
+    let old = |language: &LanguageTag| before.and_then(|state| state.languages.get(language));
+    let changed = after.languages.iter().filter(|(language, slots)| old(language) != Some(slots));
+    changed.map(|(language, _)| language.clone()).collect()
+}
+
+/// The rows of a state that differ from those before, and the indexes over them.
+fn state_rows(before: Option<&State>, after: &State) -> Vec<Change> {
+    let id = &after.statement.id;
+    let mut rows = Vec::new();
+    if before.map(|state| &state.statement) != Some(&after.statement) {
+        rows.push(Change::put(key::statement(id), encode(&after.statement)));
+    }
+    for language in changed_languages(before, after) {
+        if let Some(slots) = after.languages.get(&language) {
+            rows.push(Change::put(key::language(id, &language), encode(slots)));
+            rows.extend(edition_row(id, &language, before, slots));
+        }
+    }
+    let old = before.map(index_keys).unwrap_or_default();
+    let new = index_keys(after);
+    rows.extend(old.difference(&new).cloned().map(Change::remove));
+    rows.extend(new.difference(&old).map(|key| Change::put(key.clone(), Vec::new())));
+    rows
+}
+
+fn edition_row(id: &StatementId, language: &LanguageTag, before: Option<&State>, slots: &Slots) -> Option<Change> {
+    let edition = &slots.live.as_ref()?.edition;
+    let old = before.and_then(|state| state.live(language)).map(|live| &live.edition);
+    (old != Some(edition)).then(|| Change::put(key::edition(id, language, edition.number), encode(edition)))
+}
+
+fn index_keys(state: &State) -> BTreeSet<Vec<u8>> {
+    let id = &state.statement.id;
+    let mut keys: BTreeSet<_> = state.due().iter().map(|due| key::due(id, due)).collect();
+    for (language, slots) in &state.languages {
+        keys.extend(slots.owed.iter().map(|owed| key::owed(id, language, owed.number, owed.publish_time)));
+    }
+    keys
+}

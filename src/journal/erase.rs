@@ -1,0 +1,94 @@
+//! Takes the texts of a statement out of the store, past events and entries included.
+//!
+//! It runs after the entry that erases is durable, on the writer's thread, in small batches, because bulk deletes cost sled
+//! memory. A crash in between leaves the statement erased (no reader is shown it) and the rest to the next start, which begins
+//! by finishing what the rows of [`key::erasing`] name.
+
+use super::{
+    JournalError, key,
+    row::{EntryRow, EventRow, decode, encode, from_seal},
+    store::{Change, Store},
+    view::Reader,
+};
+use crate::domain::{entry::EntryHead, id::StatementId, live::Edition};
+
+/// Rows in one batch of deletes: 64 kept memory flat where 2,000 took gigabytes.
+const BATCH_ROWS: usize = 64;
+
+/// Erases the texts of a statement. May be repeated.
+///
+/// `version` is the number of the entry that erased it.
+pub(super) fn erase(store: &Store, id: &StatementId, version: u64) -> Result<(), JournalError> {
+    let reader = Reader { store };
+    let mut batch = Batch { store, version, changes: Vec::new() };
+    for language in reader.state(id)?.map(|(state, _)| state.languages).unwrap_or_default().keys() {
+        for number in reader.numbers(&key::events_of(id, language))? {
+            batch.add(hollow_event(store, number)?)?;
+        }
+        for (key, row) in reader.rows(&key::editions(id, language))? {
+            let edition: Edition = decode(&row.value)?;
+            batch.add(Some(Change::put(key, encode(&edition.erased()))))?;
+        }
+    }
+    for number in reader.numbers(&key::entries_of(id))? {
+        for change in hollow_entry(store, number, version)? {
+            batch.add(Some(change))?;
+        }
+    }
+    batch.add(Some(Change::remove(key::erasing(id))))?;
+    batch.write()
+}
+
+/// Finishes what a crash left half done.
+pub(super) fn resume(store: &Store, version: u64) -> Result<(), JournalError> {
+    let prefix = key::erasing_all();
+    for (key, row) in (Reader { store }).rows(&prefix)? {
+        if let Some(id) = key::text_after(&prefix, &key).and_then(|id| StatementId::parse(id).ok()) {
+            erase(store, &id, row.version.min(version))?;
+        }
+    }
+    Ok(())
+}
+
+struct Batch<'s> {
+    store: &'s Store,
+    version: u64,
+    changes: Vec<Change>,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, change: Option<Change>) -> Result<(), JournalError> {
+        self.changes.extend(change);
+        if self.changes.len() >= BATCH_ROWS { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> Result<(), JournalError> {
+        self.store.commit(&self.changes, self.version)?;
+        self.changes.clear();
+        Ok(())
+    }
+}
+
+/// The event without its text. The event that told of the erasure has none; it stays as it is.
+fn hollow_event(store: &Store, sequence: u64) -> Result<Option<Change>, JournalError> {
+    let Some(row) = store.get(&key::event(sequence))? else { return Ok(None) };
+    let row: EventRow = decode(&row.value)?;
+    let tells = row.event.as_ref().is_some_and(|event| event.head.kind == crate::domain::event::EventKind::Expunged);
+    if tells {
+        return Ok(None);
+    }
+    Ok(Some(Change::put(key::event(sequence), encode(&EventRow { event: None, ..row }))))
+}
+
+/// The entry without its rows, the texts it wrote, and the remembered answer. The entry that erased stays as it is.
+fn hollow_entry(store: &Store, number: u64, erased_by: u64) -> Result<Vec<Change>, JournalError> {
+    let Some(row) = store.get(&key::entry(number))?.filter(|_| number < erased_by) else { return Ok(Vec::new()) };
+    let row: EntryRow = decode(&row.value)?;
+    let head: EntryHead = from_seal(&row.seal)?;
+    let mut changes: Vec<_> = head.content_digests.iter().map(|digest| Change::remove(key::text(digest))).collect();
+    if let Ok(id) = head.request_id.parse() {
+        changes.push(Change::remove(key::request(&head.caller, id)));
+    }
+    changes.push(Change::put(key::entry(number), encode(&EntryRow { body: None, ..row })));
+    Ok(changes)
+}

@@ -1,0 +1,162 @@
+//! Rows as they are stored: CBOR (RFC 8949) with named fields, so that a field can be added and a stranger can read them.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{JournalError, store::Change};
+use crate::domain::{
+    answer::Answer,
+    digest::{Digest, Salt},
+    entry::EntryHead,
+    event::{Event, EventHead},
+    time::Timestamp,
+};
+
+/// The format of the rows, written into [`Meta`]. A store of another format is refused.
+pub(super) const FORMAT: u32 = 1;
+
+/// Where the journal stands. Written with every commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub(super) format: u32,
+    /// Names the feed for its whole life.
+    #[serde(with = "serde_bytes")]
+    pub(super) feed_id: [u8; 16],
+    /// Raised when the journal was restored from a backup.
+    pub(super) epoch: u32,
+    /// Number that the next entry will take.
+    pub(super) next_entry: u64,
+    /// Hash of the newest entry.
+    pub(super) entry_hash: Digest,
+    /// Sequence that the next event will take.
+    pub(super) next_sequence: u64,
+    /// Hash of the newest event.
+    pub(super) event_hash: Digest,
+    /// Time of the newest entry.
+    pub(super) time: Timestamp,
+}
+
+/// An entry as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EntryRow {
+    #[serde(with = "serde_bytes")]
+    pub(super) seal: Vec<u8>,
+    pub(super) hash: Digest,
+    pub(super) previous_hash: Digest,
+    /// [`EntryBody`], encoded; none once the statement was erased.
+    #[serde(with = "serde_bytes")]
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// What an entry holds besides its seal: why, and the rows it wrote, in full. The texts it wrote are rows of their own, named
+/// in the seal by their digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EntryBody {
+    /// Random, so that the digest of erased rows confirms no guess.
+    pub(super) salt: Salt,
+    pub(super) reason: String,
+    pub(super) rows: Vec<RowChange>,
+}
+
+/// A row that an entry wrote or removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RowChange {
+    #[serde(with = "serde_bytes")]
+    key: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    value: Option<Vec<u8>>,
+}
+
+impl From<&Change> for RowChange {
+    fn from(change: &Change) -> Self {
+        Self { key: change.key.clone(), value: change.value.clone() }
+    }
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EventRow {
+    #[serde(with = "serde_bytes")]
+    pub(super) seal: Vec<u8>,
+    pub(super) hash: Digest,
+    pub(super) previous_hash: Digest,
+    /// The event with what its seal leaves out; none once the text was erased.
+    pub(super) event: Option<Event>,
+}
+
+/// The answer to a call with a request id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RequestRow {
+    /// Of the command.
+    pub(super) fingerprint: Digest,
+    /// When it was answered.
+    pub(super) time: Timestamp,
+    pub(super) answer: Answer,
+}
+
+/// An event as a reader of the journal gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// The event; only its head if the text was erased.
+    pub event: Event,
+    /// The bytes that `hash` covers after `previous_hash`.
+    pub seal: Vec<u8>,
+    /// SHA-256 over `previous_hash` and `seal`.
+    pub hash: Digest,
+    /// Of the event before; zero for the first.
+    pub previous_hash: Digest,
+    /// Whether the text was erased.
+    pub erased: bool,
+}
+
+impl EventRow {
+    pub(super) fn into_record(self) -> Result<EventRecord, JournalError> {
+        let erased = self.event.is_none();
+        let event = match self.event {
+            Some(event) => event,
+            None => Event::erased(from_seal::<EventHead>(&self.seal)?),
+        };
+        Ok(EventRecord { event, seal: self.seal, hash: self.hash, previous_hash: self.previous_hash, erased })
+    }
+}
+
+/// An entry as a reader of the journal gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRecord {
+    /// Who, what, when.
+    pub head: EntryHead,
+    /// The bytes that `hash` covers after `previous_hash`.
+    pub seal: Vec<u8>,
+    /// SHA-256 over `previous_hash` and `seal`.
+    pub hash: Digest,
+    /// Of the entry before; zero for the first.
+    pub previous_hash: Digest,
+    /// Why; empty once the statement was erased.
+    pub reason: String,
+}
+
+impl EntryRow {
+    pub(super) fn into_record(self) -> Result<EntryRecord, JournalError> {
+        let head = from_seal(&self.seal)?;
+        let reason = match &self.body {
+            Some(body) => decode::<EntryBody>(body)?.reason,
+            None => String::new(),
+        };
+        Ok(EntryRecord { head, seal: self.seal, hash: self.hash, previous_hash: self.previous_hash, reason })
+    }
+}
+
+pub(super) fn from_seal<T: DeserializeOwned>(seal: &[u8]) -> Result<T, JournalError> {
+    serde_json::from_slice(seal).map_err(|fault| JournalError::Damaged(format!("a seal cannot be read: {fault}")))
+}
+
+pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
+    match minicbor_serde::to_vec(row) {
+        Ok(bytes) => bytes,
+        Err(fault) => unreachable!("our own rows can be encoded: {fault}"),
+    }
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JournalError> {
+    minicbor_serde::from_slice(bytes)
+        .map_err(|fault| JournalError::Damaged(format!("a row cannot be decoded: {fault}")))
+}

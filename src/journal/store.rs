@@ -1,0 +1,249 @@
+//! The store: sled 0.34.7 behind the few calls the journal needs. The only place that names sled.
+//!
+//! **Invariants**
+//! - A commit is on the device, whole, when [`Store::commit`] returns: `flush`, which waits for sled's writes, then
+//!   `fdatasync` on our own descriptor of the same file, because sled's flush is not an fsync on Linux.
+//! - Every value carries a CRC32C over its key and itself; what does not check is an error, never a value.
+//! - No value above 64 KiB reaches sled, so it never makes a blob file, which it would not sync.
+//!
+//! The figures and the reasons are in `src/ARCHITECTURE.md`, "What sled is asked to do".
+
+mod envelope;
+mod open;
+
+use std::{fs::File, ops::Bound, path::Path};
+
+pub(super) use envelope::Row;
+use envelope::{CHUNK_BYTES, chunk_key};
+
+/// What can go wrong below the journal.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// The device, the file system or sled.
+    #[error("{0}")]
+    Io(String),
+    /// What is stored is not what was written.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
+            sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Io(_) => Self::Io(error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+/// One change of a commit: a row put, or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Option<Vec<u8>>,
+}
+
+impl Change {
+    pub(super) fn put(key: Vec<u8>, value: Vec<u8>) -> Self {
+        Self { key, value: Some(value) }
+    }
+
+    pub(super) fn remove(key: Vec<u8>) -> Self {
+        Self { key, value: None }
+    }
+
+    /// About how much it writes.
+    pub(super) fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Vec::len)
+    }
+}
+
+/// An ordered map on disk. Reads may come from any thread; commits come from the writer's only.
+#[derive(Debug)]
+pub(super) struct Store {
+    db: sled::Db,
+    /// Our own descriptor of sled's file, for `fdatasync`.
+    file: File,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens or creates the store in a directory. Blocks; a store of 1,000,000 events takes seconds.
+    ///
+    /// # Errors
+    /// If it is in use, cannot be read or written, or is not one of ours.
+    pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let (db, file, lock) = open::open(directory, cache_bytes)?;
+        Ok(Self { db, file, _lock: lock })
+    }
+
+    /// The row under a key.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
+        match self.db.get(key)? {
+            Some(stored) => self.unwrap(key, &stored).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Rows from `from` on (before it, if `reverse`) whose keys begin with `prefix`.
+    pub(super) fn scan<'s>(
+        &'s self,
+        prefix: &[u8],
+        from: Bound<Vec<u8>>,
+        reverse: bool,
+    ) -> Box<dyn Iterator<Item = Result<(Vec<u8>, Row), StoreError>> + 's> {
+        let low = Bound::Included(prefix.to_vec());
+        let high = end_of(prefix).map_or(Bound::Unbounded, Bound::Excluded);
+        let empty = matches!(&from, Bound::Included(key) | Bound::Excluded(key) if !key.starts_with(prefix));
+        let range = match (from, reverse) {
+            (Bound::Unbounded, _) => (low, high),
+            (from, false) => (from, high),
+            (from, true) => (low, from),
+        };
+        if empty {
+            return Box::new(std::iter::empty());
+        }
+        let rows = self.db.range::<Vec<u8>, _>(range);
+        let read = move |item: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, stored) = item?;
+            let row = self.unwrap(&key, &stored)?;
+            Ok((key.to_vec(), row))
+        };
+        if reverse { Box::new(rows.rev().map(read)) } else { Box::new(rows.map(read)) }
+    }
+
+    /// Applies all changes in one atomic write and returns once it is on the device. `version` is written into each row.
+    ///
+    /// # Errors
+    /// If anything failed. What is on the device is then unknown until the store was opened again: write no more.
+    pub(super) fn commit(&self, changes: &[Change], version: u64) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for change in changes {
+            self.clear_chunks(&mut batch, &change.key)?;
+            match &change.value {
+                Some(value) => put(&mut batch, &change.key, value, version),
+                None => batch.remove(change.key.as_slice()),
+            }
+        }
+        self.db.apply_batch(batch)?;
+        self.db.flush()?;
+        self.file.sync_data()?;
+        Ok(())
+    }
+
+    fn unwrap(&self, key: &[u8], stored: &[u8]) -> Result<Row, StoreError> {
+        let head = envelope::open(key, stored)?;
+        if head.chunks == 0 {
+            return Ok(Row { version: head.version, value: head.payload.to_vec() });
+        }
+        let mut value = head.payload.to_vec();
+        for number in 1..=head.chunks {
+            let key = chunk_key(key, number);
+            let stored =
+                self.db.get(&key)?.ok_or_else(|| StoreError::Damaged("a part of a row is missing".to_owned()))?;
+            value.extend_from_slice(envelope::open(&key, &stored)?.payload);
+        }
+        Ok(Row { version: head.version, value })
+    }
+
+    /// A row that is put or removed must not leave chunks of the one before.
+    fn clear_chunks(&self, batch: &mut sled::Batch, key: &[u8]) -> Result<(), StoreError> {
+        if let Some(stored) = self.db.get(key)? {
+            for number in 1..=envelope::open(key, &stored)?.chunks {
+                batch.remove(chunk_key(key, number));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put(batch: &mut sled::Batch, key: &[u8], value: &[u8], version: u64) {
+    let mut chunks = value.chunks(CHUNK_BYTES);
+    let first = chunks.next().unwrap_or_default();
+    let more = chunks.len();
+    batch.insert(key, envelope::seal(key, first, version, u32::try_from(more).unwrap_or(u32::MAX)));
+    for (chunk, number) in chunks.zip(1..) {
+        let key = chunk_key(key, number);
+        let sealed = envelope::seal(&key, chunk, version, 0);
+        batch.insert(key, sealed);
+    }
+}
+
+/// The first key after all that begin with a prefix.
+fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if let Some(next) = last.checked_add(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(directory: &Path) -> Store {
+        Store::open(directory, 1 << 20).unwrap()
+    }
+
+    #[test]
+    fn a_long_row_is_chunked_and_comes_back_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let long = vec![7; 3 * CHUNK_BYTES + 1];
+        let open = store(directory.path());
+        open.commit(&[Change::put(b"t1".to_vec(), long.clone())], 1).unwrap();
+        assert_eq!(open.get(b"t1").unwrap().unwrap().value, long);
+        open.commit(&[Change::put(b"t1".to_vec(), vec![1])], 2).unwrap();
+        assert_eq!(open.get(b"t1").unwrap().unwrap(), Row { version: 2, value: vec![1] });
+        assert_eq!(open.db.len(), 1, "no chunk is left behind");
+        drop(open);
+        assert_eq!(store(directory.path()).get(b"t1").unwrap().unwrap().value, vec![1]);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_damage_and_not_a_value() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = store(directory.path());
+        open.commit(&[Change::put(b"k".to_vec(), b"value".to_vec())], 1).unwrap();
+        let mut stored = open.db.get(b"k").unwrap().unwrap().to_vec();
+        *stored.last_mut().unwrap() ^= 1;
+        open.db.insert(b"k", stored).unwrap();
+        assert!(matches!(open.get(b"k"), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_scan_stays_in_its_prefix_in_both_directions() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = store(directory.path());
+        let put = |key: &[u8]| Change::put(key.to_vec(), Vec::new());
+        open.commit(&[put(b"a1"), put(b"b1"), put(b"b2"), put(b"b3"), put(b"c1")], 1).unwrap();
+        let keys = |from: Bound<&[u8]>, reverse| -> Vec<Vec<u8>> {
+            open.scan(b"b", from.map(<[u8]>::to_vec), reverse).map(|row| row.unwrap().0).collect()
+        };
+        assert_eq!(keys(Bound::Unbounded, false), [b"b1", b"b2", b"b3"]);
+        assert_eq!(keys(Bound::Excluded(b"b1"), false), [b"b2", b"b3"]);
+        assert_eq!(keys(Bound::Excluded(b"b3"), true), [b"b2", b"b1"]);
+        assert_eq!(keys(Bound::Included(b"b9"), false), Vec::<Vec<u8>>::new());
+    }
+
+    #[test]
+    fn a_store_is_open_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let _open = store(directory.path());
+        let error = Store::open(directory.path(), 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("in use"), "{error}");
+    }
+}

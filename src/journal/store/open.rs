@@ -1,0 +1,91 @@
+//! The open protocol. Each step was paid for by somebody: see `src/ARCHITECTURE.md`, "What sled is asked to do".
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use super::StoreError;
+
+/// Bytes of a segment of sled's log. It is a property of the file: sled refuses to open it with another.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Milliseconds between the rounds of sled's background thread, which also collects free space.
+const COLLECT_MILLIS: u64 = 100;
+
+/// Opens sled in `directory`, creating it if needed: the database, a descriptor of its file, and the lock.
+pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File, File), StoreError> {
+    fs::create_dir_all(directory)?;
+    let lock = lock(directory)?;
+    let inner = directory.join("sled");
+    fs::create_dir_all(&inner)?;
+    remove_half_snapshots(&inner)?;
+    read_everything(&inner)?;
+    sync_everything(directory, &inner)?;
+    let config = sled::Config::new()
+        .path(&inner)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(cache_bytes)
+        .flush_every_ms(Some(COLLECT_MILLIS));
+    // sled panics on some kinds of damage; the caller is to get an error.
+    let db = catch_unwind(AssertUnwindSafe(|| config.open()))
+        .map_err(|_| StoreError::Damaged("sled could not recover it".to_owned()))??;
+    sync_everything(directory, &inner)?;
+    let file = File::options().read(true).write(true).open(inner.join("db"))?;
+    Ok((db, file, lock))
+}
+
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let lock = File::create(directory.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(StoreError::Io(format!("{} is in use by another process", directory.display())))
+        }
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// A kill while sled writes a snapshot leaves a half one that it would take for the newest.
+fn remove_half_snapshots(inner: &Path) -> Result<(), StoreError> {
+    for path in files(inner)? {
+        if path.extension().is_some_and(|extension| extension == "generating") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// sled takes a read error during recovery for the end of the log, and what follows would be lost without a word.
+fn read_everything(inner: &Path) -> Result<(), StoreError> {
+    let mut buffer = vec![0; 1 << 20];
+    for path in files(inner)? {
+        let mut file = File::open(&path)?;
+        while file.read(&mut buffer)? > 0 {}
+    }
+    Ok(())
+}
+
+/// What a crash left unsynced has to be on the device before recovery writes over anything; so has what recovery wrote.
+fn sync_everything(directory: &Path, inner: &Path) -> Result<(), StoreError> {
+    for path in files(inner)? {
+        File::open(path)?.sync_all()?;
+    }
+    for folder in [inner, directory] {
+        File::open(folder)?.sync_all()?;
+    }
+    if let Some(parent) = directory.canonicalize()?.parent() {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn files(inner: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(inner)? {
+        let path = item?.path();
+        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
+    }
+    Ok(found)
+}

@@ -1,0 +1,401 @@
+//! Reading the journal: what is durable, and nothing else.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use tokio::{runtime::Handle, sync::watch};
+
+use super::{
+    JournalError, key,
+    row::{EntryRecord, EntryRow, EventRecord, EventRow, decode},
+    store::{Row, Store},
+};
+use crate::domain::{
+    content::Content,
+    digest::Digest,
+    draft::Release,
+    event::EventKind,
+    id::{EditionName, LanguageTag, StatementId},
+    live::{Edition, Live},
+    state::{Owed, Slots, State, Statement},
+    time::Timestamp,
+};
+
+/// Rows as they are in the store, durable or not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reader<'s> {
+    pub(super) store: &'s Store,
+}
+
+impl Reader<'_> {
+    /// A statement with all its languages, and the newest version among their rows.
+    pub(super) fn state(self, id: &StatementId) -> Result<Option<(State, u64)>, JournalError> {
+        let Some(row) = self.store.get(&key::statement(id))? else { return Ok(None) };
+        let statement: Statement = decode(&row.value)?;
+        let (mut languages, mut version) = (BTreeMap::new(), row.version);
+        let prefix = key::languages(id);
+        for (key, row) in self.rows(&prefix)? {
+            let tag = key::text_after(&prefix, &key).and_then(|tag| LanguageTag::parse(tag).ok());
+            let tag = tag.ok_or_else(|| JournalError::Damaged("a language row has no language".to_owned()))?;
+            languages.insert(tag, decode::<Slots>(&row.value)?);
+            version = version.max(row.version);
+        }
+        Ok(Some((State { statement, languages }, version)))
+    }
+
+    pub(super) fn rows(self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Row)>, JournalError> {
+        Ok(self.store.scan(prefix, Bound::Unbounded, false).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn numbers(self, prefix: &[u8]) -> Result<Vec<u64>, JournalError> {
+        Ok(self.rows(prefix)?.iter().filter_map(|(key, _)| key::number_at_end(key)).collect())
+    }
+}
+
+/// The public record of a statement at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Public {
+    /// What holds for all languages.
+    pub statement: Statement,
+    /// What was live in each language, visible or not.
+    pub lives: BTreeMap<LanguageTag, Live>,
+}
+
+/// The store as it was at one moment. All calls block.
+#[derive(Debug)]
+pub struct View<'s> {
+    reader: Reader<'s>,
+    tail: u64,
+    durable: watch::Receiver<u64>,
+    closed: watch::Receiver<Option<String>>,
+    runtime: Handle,
+}
+
+impl<'s> View<'s> {
+    pub(super) fn new(
+        store: &'s Store,
+        tail: u64,
+        durable: watch::Receiver<u64>,
+        closed: watch::Receiver<Option<String>>,
+        runtime: Handle,
+    ) -> Self {
+        Self { reader: Reader { store }, tail, durable, closed, runtime }
+    }
+
+    /// The sequence that the next event took or will take, at this moment.
+    #[must_use]
+    pub fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// An editor's view of a statement: the newest state that is durable.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or closed before the newest state was durable.
+    pub fn state(&self, id: &StatementId) -> Result<Option<State>, JournalError> {
+        let mut settled = None;
+        loop {
+            let Some((state, version)) = self.reader.state(id)? else { return Ok(None) };
+            if settled == Some(version) || version <= *self.durable.borrow() {
+                return Ok(Some(state));
+            }
+            self.wait_for(version)?;
+            settled = Some(version);
+        }
+    }
+
+    /// Rows are readable a moment before they are durable: wait until they are.
+    fn wait_for(&self, version: u64) -> Result<(), JournalError> {
+        let (mut durable, mut closed) = (self.durable.clone(), self.closed.clone());
+        self.runtime.block_on(async move {
+            tokio::select! {
+                biased;
+                Ok(_) = durable.wait_for(|entry| version <= *entry) => Ok(()),
+                _ = closed.wait_for(Option::is_some) => Err(JournalError::Closed("what was asked for is not durable".to_owned())),
+            }
+        })
+    }
+
+    /// Up to `limit` statements after `after`, in the order of ids.
+    ///
+    /// # Errors
+    /// As [`View::state`].
+    pub fn states(&self, after: Option<&StatementId>, limit: usize) -> Result<Vec<State>, JournalError> {
+        let mut states = Vec::new();
+        for id in self.ids(after, limit)? {
+            states.extend(self.state(&id)?);
+        }
+        Ok(states)
+    }
+
+    fn ids(&self, after: Option<&StatementId>, limit: usize) -> Result<Vec<StatementId>, JournalError> {
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(key::statement(id)));
+        let rows = self.reader.store.scan(&key::statements(), from, false).take(limit);
+        rows.map(|row| {
+            let (key, _) = row?;
+            let id = key::text_after(&key::statements(), &key).and_then(|id| StatementId::parse(id).ok());
+            id.ok_or_else(|| JournalError::Damaged("a statement row has no id".to_owned()))
+        })
+        .collect()
+    }
+
+    /// What readers were shown once all events below `tail` had happened; nothing if the statement does not exist. What was
+    /// erased since is shown as erased.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn public(&self, id: &StatementId, tail: u64) -> Result<Option<Public>, JournalError> {
+        let Some((state, _)) = self.reader.state(id)? else { return Ok(None) };
+        let mut lives = BTreeMap::new();
+        for (language, slots) in state.languages {
+            if let Some(live) = self.live_before(id, &language, slots.live, tail)? {
+                lives.insert(language, live);
+            }
+        }
+        Ok(Some(Public { statement: state.statement, lives }))
+    }
+
+    /// The newest state below `tail`: the row's, or that of an event before.
+    fn live_before(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        newest: Option<Live>,
+        tail: u64,
+    ) -> Result<Option<Live>, JournalError> {
+        let Some(newest) = newest else { return Ok(None) };
+        if newest.sequence < tail {
+            return Ok(Some(newest));
+        }
+        for record in self.events_before(id, language, tail) {
+            let record = record?;
+            if record.event.live.is_some() {
+                return Ok(record.event.live);
+            }
+            if record.erased && !record.event.head.kind.is_embargo() {
+                return Ok(Some(newest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Events of a (statement, language) below `tail`, newest first.
+    fn events_before(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        tail: u64,
+    ) -> impl Iterator<Item = Result<EventRecord, JournalError>> {
+        let from = Bound::Excluded(key::event_of(id, language, tail));
+        self.reader.store.scan(&key::events_of(id, language), from, true).map(|row| {
+            let (key, _) = row?;
+            let sequence = key::number_at_end(&key).unwrap_or_default();
+            self.event(sequence)?.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))
+        })
+    }
+
+    /// The same as [`View::public`] for up to `limit` statements after `after`, in the order of ids. A statement with nothing
+    /// public has no `lives`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn publics(&self, after: Option<&StatementId>, limit: usize, tail: u64) -> Result<Vec<Public>, JournalError> {
+        let mut publics = Vec::new();
+        for id in self.ids(after, limit)? {
+            publics.extend(self.public(&id, tail)?);
+        }
+        Ok(publics)
+    }
+
+    /// The texts of a statement that were under embargo once all events below `tail` had happened.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn embargoes(&self, id: &StatementId, tail: u64) -> Result<Vec<(LanguageTag, Release)>, JournalError> {
+        let Some((state, _)) = self.reader.state(id)? else { return Ok(Vec::new()) };
+        let mut embargoes = Vec::new();
+        for (language, slots) in state.languages {
+            let release = self.embargo_before(id, &language, &slots, tail)?;
+            embargoes.extend(release.map(|release| (language, release)));
+        }
+        Ok(embargoes)
+    }
+
+    fn embargo_before(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        slots: &Slots,
+        tail: u64,
+    ) -> Result<Option<Release>, JournalError> {
+        if slots.embargo_sequence < tail {
+            return Ok(slots.embargoed().cloned());
+        }
+        for record in self.events_before(id, language, tail) {
+            let event = record?.event;
+            if event.head.kind == EventKind::Embargoed {
+                return Ok(event.embargo);
+            }
+            if event.head.kind == EventKind::EmbargoCancelled || event.embargo_lifted {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first sequence whose event is later than `time`; the tail if none is. Event times never go back, so it is found by
+    /// halving.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn tail_at(&self, time: Timestamp) -> Result<u64, JournalError> {
+        let (mut low, mut high) = (1, self.tail);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let record =
+                self.event(middle)?.ok_or_else(|| JournalError::Damaged(format!("event {middle} is missing")))?;
+            if record.event.head.event_time <= time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// One edition.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn edition(&self, name: &EditionName) -> Result<Option<Edition>, JournalError> {
+        self.row(&key::edition(&name.statement, &name.language, name.number))
+    }
+
+    /// Up to `limit` editions of one language with numbers below `below`, newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn editions(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        below: u32,
+        limit: usize,
+    ) -> Result<Vec<Edition>, JournalError> {
+        let from = Bound::Excluded(key::edition(id, language, below));
+        let rows = self.reader.store.scan(&key::editions(id, language), from, true);
+        let settled =
+            |row: &Result<(Vec<u8>, Row), _>| row.as_ref().map_or(true, |(_, row)| self.is_durable(row.version));
+        rows.filter(settled).take(limit).map(|row| decode(&row?.1.value)).collect()
+    }
+
+    fn is_durable(&self, version: u64) -> bool {
+        version <= *self.durable.borrow()
+    }
+
+    fn row<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, JournalError> {
+        let row = self.reader.store.get(key)?.filter(|row| self.is_durable(row.version));
+        row.map(|row| decode(&row.value)).transpose()
+    }
+
+    /// The words as canonical JSON; none once they were erased.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or the words are not those that were hashed.
+    pub fn canonical(&self, digest: &Digest) -> Result<Option<Vec<u8>>, JournalError> {
+        let Some(row) = self.reader.store.get(&key::text(digest))? else { return Ok(None) };
+        if Digest::of(&[&row.value]) != *digest {
+            return Err(JournalError::Damaged(format!("the text {digest} is not what was hashed")));
+        }
+        Ok(Some(row.value))
+    }
+
+    /// The words; none once they were erased.
+    ///
+    /// # Errors
+    /// As [`View::canonical`].
+    pub fn content(&self, digest: &Digest) -> Result<Option<Content>, JournalError> {
+        let Some(bytes) = self.canonical(digest)? else { return Ok(None) };
+        let content = Content::from_canonical(&bytes);
+        content.map(Some).map_err(|fault| JournalError::Damaged(format!("the text {digest} cannot be read: {fault}")))
+    }
+
+    /// Up to `limit` entries with numbers above `after`, oldest first; those of one statement, if one is given.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn entries(
+        &self,
+        statement: Option<&StatementId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<EntryRecord>, JournalError> {
+        let (prefix, from) = match statement {
+            Some(id) => (key::entries_of(id), key::entry_of(id, after)),
+            None => (key::entries(), key::entry(after)),
+        };
+        let keys = self.reader.store.scan(&prefix, Bound::Excluded(from), false).take(limit);
+        let numbers = keys.map(|row| Ok(key::number_at_end(&row?.0).unwrap_or_default()));
+        let durable = *self.durable.borrow();
+        let numbers =
+            numbers.filter(|number: &Result<u64, JournalError>| number.as_ref().map_or(true, |n| *n <= durable));
+        numbers.map(|number| self.entry(number?)).collect()
+    }
+
+    fn entry(&self, number: u64) -> Result<EntryRecord, JournalError> {
+        let row = self.reader.store.get(&key::entry(number))?;
+        let row = row.ok_or_else(|| JournalError::Damaged(format!("entry {number} is missing")))?;
+        decode::<EntryRow>(&row.value)?.into_record()
+    }
+
+    /// Up to `limit` events from `from` on, below the tail.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or an event is missing.
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
+        let mut records = Vec::new();
+        for sequence in (from..self.tail).take(limit) {
+            let record = self.event(sequence)?;
+            records.push(record.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))?);
+        }
+        Ok(records)
+    }
+
+    fn event(&self, sequence: u64) -> Result<Option<EventRecord>, JournalError> {
+        let Some(row) = self.reader.store.get(&key::event(sequence))? else { return Ok(None) };
+        decode::<EventRow>(&row.value)?.into_record().map(Some)
+    }
+
+    /// The hash of the event before `sequence`: zero for 1, none if there is no such event below the tail.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn hash_before(&self, sequence: u64) -> Result<Option<Digest>, JournalError> {
+        match sequence.checked_sub(1) {
+            None => Ok(None),
+            Some(0) => Ok(Some(Digest::ZERO)),
+            Some(before) if before >= self.tail => Ok(None),
+            Some(before) => Ok(self.event(before)?.map(|record| record.hash)),
+        }
+    }
+
+    /// Up to `limit` owed approvals after the key `after`, oldest first, each with the key to go on from.
+    ///
+    /// # Errors
+    /// As [`View::state`].
+    pub fn owed(&self, after: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, State, LanguageTag, Owed)>, JournalError> {
+        let prefix = key::owed_all();
+        let from = if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after.to_vec()) };
+        let mut found = Vec::new();
+        for row in self.reader.store.scan(&prefix, from, false).take(limit) {
+            let (key, _) = row?;
+            let Some((id, language, number)) = key::owed_parts(&key) else { continue };
+            let Some(state) = self.state(&id)? else { continue };
+            let owed =
+                state.languages.get(&language).and_then(|slots| slots.owed.iter().find(|owed| owed.number == number));
+            if let Some(owed) = owed.cloned() {
+                found.push((key, state, language, owed));
+            }
+        }
+        Ok(found)
+    }
+}

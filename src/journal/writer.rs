@@ -1,0 +1,383 @@
+//! The one writer: decides, commits in groups, moves the tail, replies.
+//!
+//! **Invariants**
+//! - Steps that time takes come before calls that arrive at the same moment, in the order of their times.
+//! - What a group decides builds on what it decided before; nothing of a group is shown unless all of it is durable.
+//! - The first failed write closes the journal: the group's callers are told, and nothing is written after it.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
+use tracing::{error, info};
+
+use super::{
+    Identity, JournalError, Refusal,
+    clock::Clock,
+    commit, erase, key,
+    row::{FORMAT, Meta, RequestRow, decode, encode},
+    store::{Change, Store},
+    view::Reader,
+};
+use crate::domain::{
+    answer::Answer,
+    command::{Call, Command, Step},
+    decide::{Context, decide, redirect_target},
+    digest::{Digest, Salt},
+    id::{Caller, StatementId},
+    rejection::Rejection,
+    state::{Due, State},
+};
+
+/// Entries in one durable write: more would keep readers waiting.
+const GROUP_ENTRIES_MAX: usize = 64;
+/// Bytes of rows in one durable write: less than a segment of the store has to be between two syncs.
+const GROUP_BYTES_MAX: usize = 512 * 1024;
+/// How long the writer sleeps at most before it looks at the clock, which may have been set.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Take a step.
+    Call(Box<Call>, Reply),
+    /// Look at the clock.
+    Poke(oneshot::Sender<()>),
+    /// End.
+    Close(oneshot::Sender<()>),
+}
+
+/// How far the journal is.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    /// Number of the newest entry that is durable.
+    pub(super) durable: watch::Receiver<u64>,
+    /// The sequence that the next event will take.
+    pub(super) tail: watch::Receiver<u64>,
+    /// Why nothing is written any more.
+    pub(super) closed: watch::Receiver<Option<String>>,
+}
+
+/// The one writer.
+pub(super) struct Writer {
+    store: Arc<Store>,
+    clock: Clock,
+    meta: Meta,
+    durable: watch::Sender<u64>,
+    tail: watch::Sender<u64>,
+    closed: watch::Sender<Option<String>>,
+}
+
+/// Steps decided and not yet committed.
+#[derive(Default)]
+struct Group {
+    changes: Vec<Change>,
+    bytes: usize,
+    entries: usize,
+    /// Statements as the group leaves them.
+    states: BTreeMap<StatementId, State>,
+    /// Answers of the group to calls with a request id, by row key.
+    answers: BTreeMap<Vec<u8>, RequestRow>,
+    /// Statements to be erased once the group is durable.
+    erasures: Vec<StatementId>,
+    replies: Vec<(Reply, Result<Answer, Refusal>)>,
+    pokes: Vec<oneshot::Sender<()>>,
+    close: Option<oneshot::Sender<()>>,
+}
+
+impl Group {
+    fn is_full(&self) -> bool {
+        self.entries >= GROUP_ENTRIES_MAX || self.bytes >= GROUP_BYTES_MAX || self.close.is_some()
+    }
+}
+
+impl Writer {
+    /// Reads where the journal stands, or begins a new one.
+    pub(super) fn open(store: Arc<Store>, clock: Clock) -> Result<Self, JournalError> {
+        let meta = match store.get(&key::meta())? {
+            Some(row) => decode::<Meta>(&row.value)?,
+            None => begin(&store, &clock)?,
+        };
+        check_end(&store, &meta)?;
+        erase::resume(&store, meta.next_entry)?;
+        info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
+        Ok(Self {
+            store,
+            clock,
+            durable: watch::Sender::new(meta.next_entry - 1),
+            tail: watch::Sender::new(meta.next_sequence),
+            closed: watch::Sender::new(None),
+            meta,
+        })
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress { durable: self.durable.subscribe(), tail: self.tail.subscribe(), closed: self.closed.subscribe() }
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity { feed_id: self.meta.feed_id, epoch: self.meta.epoch }
+    }
+
+    /// Serves until it is closed, a write fails, or no handle is left.
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>, runtime: &Handle) {
+        let why = loop {
+            match self.round(&mut requests, runtime) {
+                Ok(true) => {}
+                Ok(false) => break "the service stops".to_owned(),
+                Err(failure) => {
+                    error!(%failure, "journal closed for writing");
+                    break failure.to_string();
+                }
+            }
+        };
+        self.closed.send_replace(Some(why));
+    }
+
+    /// One group: waits, decides, commits, replies. False if it was the last.
+    fn round(&mut self, requests: &mut mpsc::Receiver<Request>, runtime: &Handle) -> Result<bool, JournalError> {
+        let first = match runtime.block_on(timeout(self.sleep()?, requests.recv())) {
+            Ok(None) => return Ok(false),
+            Ok(Some(request)) => Some(request),
+            Err(_) => None,
+        };
+        let mut group = Group::default();
+        let result = self.gather(&mut group, first, requests).and_then(|()| self.commit(&mut group));
+        if let Err(failure) = result {
+            self.closed.send_replace(Some(failure.to_string()));
+            let told = JournalError::Closed(failure.to_string());
+            group.replies.into_iter().for_each(|(reply, _)| drop(reply.send(Err(told.clone().into()))));
+            return Err(failure);
+        }
+        group.replies.into_iter().for_each(|(reply, answer)| drop(reply.send(answer)));
+        for poke in group.pokes {
+            let _ = poke.send(());
+        }
+        if let Some(close) = group.close {
+            self.closed.send_replace(Some("the service stops".to_owned()));
+            let _ = close.send(());
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn gather(
+        &mut self,
+        group: &mut Group,
+        first: Option<Request>,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Result<(), JournalError> {
+        self.take_due(group)?;
+        let mut next = first;
+        while let Some(request) = next {
+            self.take(group, request)?;
+            next = if group.is_full() { None } else { requests.try_recv().ok() };
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, group: &mut Group, request: Request) -> Result<(), JournalError> {
+        match request {
+            Request::Call(call, reply) => match self.step(group, &call) {
+                Ok(answer) => group.replies.push((reply, Ok(answer))),
+                Err(Refusal::Rejected(rejection)) => group.replies.push((reply, Err(rejection.into()))),
+                Err(Refusal::Journal(failure)) => {
+                    group.replies.push((reply, Err(failure.clone().into())));
+                    return Err(failure);
+                }
+            },
+            Request::Poke(reply) => group.pokes.push(reply),
+            Request::Close(reply) => group.close = Some(reply),
+        }
+        Ok(())
+    }
+
+    /// Until the next step that time takes.
+    fn sleep(&self) -> Result<Duration, JournalError> {
+        let Some((_, due)) = self.next_due(&Group::default())? else { return Ok(SLEEP_MAX) };
+        let micros = due.time.micros_since(self.clock.now()).max(0);
+        Ok(Duration::from_micros(micros.unsigned_abs()).min(SLEEP_MAX))
+    }
+
+    /// The next step that time takes and that this group has not taken yet.
+    fn next_due(&self, group: &Group) -> Result<Option<(StatementId, Due)>, JournalError> {
+        for row in self.store.scan(&key::dues(), Bound::Unbounded, false) {
+            let (key, _) = row?;
+            let due =
+                key::due_parts(&key).ok_or_else(|| JournalError::Damaged("a due row cannot be read".to_owned()))?;
+            let stands = group.states.get(&due.0).is_none_or(|state| state.due().contains(&due.1));
+            if stands {
+                return Ok(Some(due));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_due(&mut self, group: &mut Group) -> Result<(), JournalError> {
+        while let Some((statement, due)) = self.next_due(group)?.filter(|(_, due)| due.time <= self.clock.now()) {
+            let step = Step::Due { language: due.language.clone(), step: due.step };
+            let command = Command { statement, step };
+            let call = Call { caller: Caller::service(), request_id: None, validate_only: false, command };
+            self.step(group, &call).map_err(|refusal| JournalError::Damaged(format!("a due step: {refusal}")))?;
+            if group.is_full() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, group: &mut Group, call: &Call) -> Result<Answer, Refusal> {
+        if let Some(answer) = self.remembered(group, call)? {
+            return answer.map_err(Into::into);
+        }
+        let state = self.state(group, &call.command.statement)?;
+        let redirect_fits = self.redirect_fits(group, state.as_ref(), call)?;
+        let now = self.clock.now().max(self.meta.time);
+        let salt = salt()?;
+        let context = Context {
+            now,
+            caller: &call.caller,
+            entry: self.meta.next_entry,
+            sequence: self.meta.next_sequence,
+            salt,
+            redirect_fits,
+        };
+        let decision = decide(state.as_ref(), &call.command, context)?;
+        if call.validate_only {
+            return Ok(decision.answer);
+        }
+        let changes = commit::changes(state.as_ref(), &decision, call, now, salt, &mut self.meta);
+        group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
+        group.entries += 1;
+        group.changes.extend(changes);
+        if let Some(id) = call.request_id {
+            let row = RequestRow { fingerprint: commit::fingerprint(call), time: now, answer: decision.answer.clone() };
+            group.answers.insert(key::request(&call.caller, id), row);
+        }
+        if decision.state.is_expunged() {
+            group.erasures.push(call.command.statement.clone());
+        }
+        group.states.insert(call.command.statement.clone(), decision.state);
+        Ok(decision.answer)
+    }
+
+    /// The answer that was given to this very call before.
+    fn remembered(&self, group: &Group, call: &Call) -> Result<Option<Result<Answer, Rejection>>, JournalError> {
+        let Some(id) = call.request_id else { return Ok(None) };
+        let key = key::request(&call.caller, id);
+        let row = match group.answers.get(&key) {
+            Some(row) => Some(row.clone()),
+            None => self.store.get(&key)?.map(|row| decode(&row.value)).transpose()?,
+        };
+        Ok(row.map(|row| {
+            if row.fingerprint == commit::fingerprint(call) { Ok(row.answer) } else { Err(Rejection::RequestIdReused) }
+        }))
+    }
+
+    fn state(&self, group: &Group, id: &StatementId) -> Result<Option<State>, JournalError> {
+        if let Some(state) = group.states.get(id) {
+            return Ok(Some(state.clone()));
+        }
+        Ok(Reader { store: &self.store }.state(id)?.map(|(state, _)| state))
+    }
+
+    /// Whether readers can be sent to the statement that the call names: they can read it, and it does not lead back.
+    fn redirect_fits(&self, group: &Group, state: Option<&State>, call: &Call) -> Result<bool, JournalError> {
+        let Some(target) = redirect_target(state, &call.command.step) else { return Ok(false) };
+        let Some(first) = self.state(group, target)? else { return Ok(false) };
+        if !first.has_text() {
+            return Ok(false);
+        }
+        let (mut seen, mut open) = (Vec::new(), vec![first]);
+        while let Some(state) = open.pop() {
+            for next in state.languages.values().filter_map(|slots| slots.live.as_ref()?.redirect.clone()) {
+                if next == call.command.statement {
+                    return Ok(false);
+                }
+                if !seen.contains(&next) {
+                    open.extend(self.state(group, &next)?);
+                    seen.push(next);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// One durable write; then, and only then, the tail moves.
+    fn commit(&mut self, group: &mut Group) -> Result<(), JournalError> {
+        if group.changes.is_empty() {
+            return Ok(());
+        }
+        let newest = self.meta.next_entry - 1;
+        group.changes.push(Change::put(key::meta(), encode(&self.meta)));
+        self.store.commit(&last_of_each(&group.changes), newest)?;
+        for id in &group.erasures {
+            erase::erase(&self.store, id, newest)?;
+        }
+        self.durable.send_replace(newest);
+        self.tail.send_replace(self.meta.next_sequence);
+        Ok(())
+    }
+}
+
+/// In one write only the last change of a key counts.
+fn last_of_each(changes: &[Change]) -> Vec<Change> {
+    let mut last: BTreeMap<&[u8], &Change> = BTreeMap::new();
+    for change in changes {
+        last.insert(&change.key, change);
+    }
+    last.into_values().cloned().collect()
+}
+
+fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {
+    let meta = Meta {
+        format: FORMAT,
+        feed_id: salt()?.0,
+        epoch: 1,
+        next_entry: 1,
+        entry_hash: Digest::ZERO,
+        next_sequence: 1,
+        event_hash: Digest::ZERO,
+        time: clock.now(),
+    };
+    store.commit(&[Change::put(key::meta(), encode(&meta))], 0)?;
+    Ok(meta)
+}
+
+/// The newest entry and event have to be there, with the hashes that were noted in the same write.
+fn check_end(store: &Store, meta: &Meta) -> Result<(), JournalError> {
+    if meta.format != FORMAT {
+        let words = format!(
+            "its format is {}, this onrecord reads {FORMAT}: use the onrecord that wrote it, or a newer one",
+            meta.format
+        );
+        return Err(JournalError::Damaged(words));
+    }
+    let fault = |what: &str| JournalError::Damaged(format!("the newest {what} is not the one that was noted"));
+    let entry = store
+        .get(&key::entry(meta.next_entry - 1))?
+        .map(|row| decode::<super::row::EntryRow>(&row.value))
+        .transpose()?;
+    if entry.map_or(Digest::ZERO, |row| row.hash) != meta.entry_hash {
+        return Err(fault("entry"));
+    }
+    let event = store
+        .get(&key::event(meta.next_sequence - 1))?
+        .map(|row| decode::<super::row::EventRow>(&row.value))
+        .transpose()?;
+    if event.map_or(Digest::ZERO, |row| row.hash) != meta.event_hash {
+        return Err(fault("event"));
+    }
+    Ok(())
+}
+
+fn salt() -> Result<Salt, JournalError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| JournalError::Store(format!("no random numbers: {error}")))?;
+    Ok(Salt(bytes))
+}

@@ -1,0 +1,114 @@
+//! Assembles the service, listens, and drains.
+//!
+//! Draining: health turns to NOT_SERVING, no new connection is taken, every stream gets its cursor and ends, calls finish, the
+//! journal closes. What has not ended after [`Config::drain`] is cut off: it was answered nothing, so it may be repeated.
+
+mod health;
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Server, server::TcpIncoming};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{info, warn};
+
+use crate::{
+    api,
+    config::Config,
+    feed::Feed,
+    journal::{Journal, JournalError},
+};
+
+/// Streams of one connection. tonic takes away hyper's own limit of 200 unless it is given one.
+const STREAMS_PER_CONNECTION_MAX: u32 = 1_000;
+/// Streams that a peer may make us reset before the connection ends (RUSTSEC-2024-0003); tonic takes this limit away too.
+const LOCAL_RESETS_MAX: usize = 1_024;
+/// Between two HTTP/2 pings on a quiet connection; a peer that does not answer one in as long is gone.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Bytes of a request: the longest text with room for its frame.
+const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Callers are not identified, so only this machine may call.
+    #[error("without identities the service listens on loopback only, not on {0}: use an address such as 127.0.0.1:7400")]
+    NotLoopback(SocketAddr),
+    /// The journal does not open.
+    #[error("the journal does not open: {0}")]
+    Journal(#[from] JournalError),
+    /// The reflection service does not start.
+    #[error("reflection does not start: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// Listening failed.
+    #[error("cannot listen: {0}")]
+    Listen(#[from] io::Error),
+    /// The transport failed.
+    #[error("the transport failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves on `listener` until `shutdown` is cancelled, then drains.
+///
+/// # Errors
+/// If the journal does not open, or the listener is not on loopback.
+pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
+    let options = config.journal.clone();
+    let opened = spawn_blocking(move || Journal::open(options)).await;
+    let journal = opened.map_err(|error| JournalError::Store(error.to_string()))??;
+    let served = run_on(listener, journal.clone(), config, shutdown).await;
+    journal.close().await;
+    served
+}
+
+/// The same on a journal that is open already, which stays open.
+///
+/// # Errors
+/// If the listener is not on loopback, or the transport fails.
+pub async fn run_on(
+    listener: TcpListener,
+    journal: Journal,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let address = listener.local_addr()?;
+    if config.insecure && !address.ip().is_loopback() {
+        return Err(ServeError::NotLoopback(address));
+    }
+    let feed = Feed::start(journal.clone(), config.feed, shutdown.clone());
+    let (health, reporter) = health::service(journal.failure(), shutdown.clone()).await;
+    let reflection = || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
+    let layer = tower::ServiceBuilder::new().layer(CatchPanicLayer::custom(api::panicked)).into_inner();
+    let router = Server::builder()
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .layer(layer)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(api::editorial(journal.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(api::statements(journal).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(api::feed(feed).max_decoding_message_size(REQUEST_BYTES_MAX));
+    info!(%address, insecure = config.insecure, "serving");
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    let served = tokio::select! {
+        served = serving => served.map_err(ServeError::from),
+        () = drained(&shutdown, config.drain) => {
+            warn!("what had not ended after the time to drain was cut off");
+            Ok(())
+        }
+    };
+    reporter.abort();
+    info!("stopped");
+    served
+}
+
+/// Returns once the time to drain is over, counted from the moment the service was told to stop.
+async fn drained(shutdown: &CancellationToken, drain: Duration) {
+    shutdown.cancelled().await;
+    let _ = timeout(drain, std::future::pending::<()>()).await;
+}
