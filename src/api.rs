@@ -1,1 +1,58 @@
+//! The gRPC services. Wire types live here and nowhere below.
+//!
+//! [`from_proto`] and [`to_proto`] are the only converters, [`status`] the only place that builds a `Status`.
+
+mod caller;
+mod editorial_reads;
+mod editorial_service;
+mod feed_service;
+mod from_proto;
+mod page_token;
+mod statement_service;
+mod status;
+mod to_proto;
 pub mod v1;
+
+pub use status::panicked;
+pub use v1::{
+    editorial_service_server::EditorialServiceServer as EditorialServer,
+    feed_service_server::FeedServiceServer as FeedServer,
+    statement_service_server::StatementServiceServer as StatementServer,
+};
+
+use crate::{feed::Feed, journal::Journal};
+
+/// The names of the services, as health checks name them.
+pub mod names {
+    use tonic::server::NamedService;
+
+    use super::{
+        EditorialServer, FeedServer, StatementServer, editorial_service::Editorial, feed_service::Follow,
+        statement_service::Statements,
+    };
+
+    /// `onrecord.v1.EditorialService`
+    pub const EDITORIAL: &str = EditorialServer::<Editorial>::NAME;
+    /// `onrecord.v1.StatementService`
+    pub const STATEMENTS: &str = StatementServer::<Statements>::NAME;
+    /// `onrecord.v1.FeedService`
+    pub const FEED: &str = FeedServer::<Follow>::NAME;
+}
+
+/// `EditorialService` on a journal.
+#[must_use]
+pub fn editorial(journal: Journal) -> EditorialServer<editorial_service::Editorial> {
+    EditorialServer::new(editorial_service::Editorial { journal })
+}
+
+/// `StatementService` on a journal.
+#[must_use]
+pub fn statements(journal: Journal) -> StatementServer<statement_service::Statements> {
+    StatementServer::new(statement_service::Statements { journal })
+}
+
+/// `FeedService` on a feed.
+#[must_use]
+pub fn feed(feed: Feed) -> FeedServer<feed_service::Follow> {
+    FeedServer::new(feed_service::Follow { feed })
+}

@@ -6,6 +6,7 @@ pub mod answer;
 pub mod command;
 pub mod content;
 pub mod decide;
+pub mod diff;
 pub mod digest;
 pub mod draft;
 pub mod entry;

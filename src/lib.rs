@@ -1,3 +1,9 @@
 //! See `ARCHITECTURE.md`.
+pub mod api;
+pub mod cli;
+pub mod config;
 pub mod domain;
+pub mod feed;
 pub mod journal;
+pub mod server;
+pub mod telemetry;

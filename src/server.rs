@@ -33,7 +33,9 @@ const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Callers are not identified, so only this machine may call.
-    #[error("without identities the service listens on loopback only, not on {0}: use an address such as 127.0.0.1:7400")]
+    #[error(
+        "without identities the service listens on loopback only, not on {0}: use an address such as 127.0.0.1:7400"
+    )]
     NotLoopback(SocketAddr),
     /// The journal does not open.
     #[error("the journal does not open: {0}")]
@@ -78,7 +80,8 @@ pub async fn run_on(
     }
     let feed = Feed::start(journal.clone(), config.feed, shutdown.clone());
     let (health, reporter) = health::service(journal.failure(), shutdown.clone()).await;
-    let reflection = || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
+    let reflection =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
     let layer = tower::ServiceBuilder::new().layer(CatchPanicLayer::custom(api::panicked)).into_inner();
     let router = Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)

@@ -1,5 +1,13 @@
 //! The wire types and services of `onrecord.v1`, generated from `proto/`.
-#![allow(missing_docs, clippy::all, clippy::pedantic, clippy::restriction, unreachable_pub, reason = "generated code")]
+#![allow(
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code"
+)]
 
 tonic::include_proto!("onrecord.v1");
 

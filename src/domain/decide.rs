@@ -26,6 +26,7 @@ use super::{
     state::{DueStep, ProposedStep, Removal, State},
     time::Timestamp,
 };
+pub(super) use drafts::change_problem;
 use work::Work;
 
 /// What a decision takes from outside.

@@ -27,7 +27,7 @@ pub struct Draft {
     pub create_time: Timestamp,
     /// When it was saved last.
     pub update_time: Timestamp,
-    /// What stands against submitting the text as such; see `problems` in the module `decide`.
+    /// What stands against submitting the text as such; see [`Draft::problems`].
     pub faults: Vec<FieldFault>,
     /// Set while approved.
     pub approval: Option<Approval>,
@@ -35,6 +35,16 @@ pub struct Draft {
     pub rejection_comment: String,
     /// Number of the entry that changed it last: its etag.
     pub version: u64,
+}
+
+impl Draft {
+    /// What stands against submitting or publishing it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<FieldFault> {
+        let mut problems = self.faults.clone();
+        problems.extend(super::decide::change_problem(&self.outline, self.base == 0));
+        problems
+    }
 }
 
 /// Where a draft is on its way.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     content::{ChangeKind, Correction, Facts, Outline, TextMediaType},
     digest::{Digest, Salt},
-    id::StatementId,
+    id::{EditionName, StatementId},
     time::Timestamp,
 };
 
@@ -94,7 +94,7 @@ pub struct Live {
     /// When this last changed.
     pub update_time: Timestamp,
     /// The first edition of the source language that this translation does not reflect.
-    pub stale_since: Option<u32>,
+    pub stale_since: Option<EditionName>,
     /// The event that made it so.
     pub sequence: u64,
 }

@@ -141,7 +141,8 @@ impl Writer {
 
     /// One group: waits, decides, commits, replies. False if it was the last.
     fn round(&mut self, requests: &mut mpsc::Receiver<Request>, runtime: &Handle) -> Result<bool, JournalError> {
-        let first = match runtime.block_on(timeout(self.sleep()?, requests.recv())) {
+        let sleep = self.sleep()?;
+        let first = match runtime.block_on(async { timeout(sleep, requests.recv()).await }) {
             Ok(None) => return Ok(false),
             Ok(Some(request)) => Some(request),
             Err(_) => None,

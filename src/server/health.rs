@@ -2,14 +2,13 @@
 
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use tonic::server::NamedService;
 use tonic_health::{
     ServingStatus,
     pb::health_server::{Health, HealthServer},
     server::{HealthReporter, health_reporter},
 };
 
-use crate::api::{EditorialServer, FeedServer, StatementServer};
+use crate::api::names::{EDITORIAL, FEED, STATEMENTS};
 
 /// The health service, and the task that keeps it true: a journal that takes no writes is no place for editors, a service that
 /// stops is no place for anybody.
@@ -18,23 +17,27 @@ pub(super) async fn service(
     shutdown: CancellationToken,
 ) -> (HealthServer<impl Health>, JoinHandle<()>) {
     let (reporter, service) = health_reporter();
-    for name in ["", EditorialServer::NAME, StatementServer::NAME, FeedServer::NAME] {
+    for name in ["", EDITORIAL, STATEMENTS, FEED] {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
     (service, tokio::spawn(keep_true(reporter, failure, shutdown)))
 }
 
-async fn keep_true(reporter: HealthReporter, mut failure: watch::Receiver<Option<String>>, shutdown: CancellationToken) {
+async fn keep_true(
+    reporter: HealthReporter,
+    mut failure: watch::Receiver<Option<String>>,
+    shutdown: CancellationToken,
+) {
     tokio::select! {
-        _ = failure.wait_for(Option::is_some) => {
-            for name in ["", EditorialServer::NAME] {
+        () = async { drop(failure.wait_for(Option::is_some).await) } => {
+            for name in ["", EDITORIAL] {
                 reporter.set_service_status(name, ServingStatus::NotServing).await;
             }
         }
         () = shutdown.cancelled() => {}
     }
     shutdown.cancelled().await;
-    for name in ["", EditorialServer::NAME, StatementServer::NAME, FeedServer::NAME] {
+    for name in ["", EDITORIAL, STATEMENTS, FEED] {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
 }

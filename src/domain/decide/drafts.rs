@@ -84,7 +84,7 @@ pub(super) fn submit(work: &mut Work<'_>, language: &LanguageTag, given: &str) -
     let version = work.context.entry;
     let draft = work.draft(language, given)?;
     require(language, draft, DraftState::Draft)?;
-    let problems = problems(draft);
+    let problems = draft.problems();
     if !problems.is_empty() {
         return Err(Rejection::DraftIncomplete(problems));
     }
@@ -153,15 +153,8 @@ fn not_in_state(language: &LanguageTag, draft: &Draft, needed: &'static str) -> 
     Rejection::DraftNotInState { language: language.clone(), actual: state_name(draft.state), needed }
 }
 
-/// What stands against submitting or publishing a draft.
-#[must_use]
-pub(in crate::domain) fn problems(draft: &Draft) -> Vec<FieldFault> {
-    let mut problems = draft.faults.clone();
-    problems.extend(change_problem(&draft.outline, draft.base == 0));
-    problems
-}
-
-fn change_problem(outline: &Outline, first: bool) -> Option<FieldFault> {
+/// What stands against what a text says it does; `first` if no edition exists yet.
+pub(in crate::domain) fn change_problem(outline: &Outline, first: bool) -> Option<FieldFault> {
     let note = !outline.change_note.is_empty();
     let correction = outline.correction.is_some();
     let (field, words) = match outline.change_kind {

@@ -54,7 +54,7 @@ fn check(work: &mut Work<'_>, publish: &PublishDrafts, language: &LanguageTag, e
     if draft.state != DraftState::Approved && publish.force.is_none() {
         return Err(Rejection::DraftNotApproved(language.clone()));
     }
-    let mut problems = super::drafts::problems(&draft);
+    let mut problems = draft.problems();
     let time = match publish.when {
         When::Now => now,
         When::Later(time) | When::Embargoed(time) => time,
@@ -246,10 +246,10 @@ fn action_of(kind: EventKind, minor: bool, removed: bool) -> ChannelAction {
 }
 
 /// A translation that names an older source edition than the one it fell behind stays stale.
-fn still_stale(outline: &Outline, before: Option<&Live>) -> Option<u32> {
-    let since = before?.stale_since?;
-    let translated = outline.source_edition.as_ref()?.number;
-    (translated < since).then_some(since)
+fn still_stale(outline: &Outline, before: Option<&Live>) -> Option<EditionName> {
+    let since = before?.stale_since.as_ref()?;
+    let translated = outline.source_edition.as_ref()?;
+    (translated.language == since.language && translated.number < since.number).then(|| since.clone())
 }
 
 /// A MAJOR or CORRECTION in the source language leaves the translations behind.
@@ -266,8 +266,9 @@ fn mark_stale(work: &mut Work<'_>, language: &LanguageTag, live: &Live) {
         .filter(|(other, _)| *other != language)
         .filter_map(|(other, slots)| Some((other.clone(), slots.live.clone().filter(fresh)?)))
         .collect();
+    let source = EditionName::new(&work.state.statement.id, language, live.edition.number);
     for (other, mut translation) in behind {
-        translation.stale_since = Some(live.edition.number);
+        translation.stale_since = Some(source.clone());
         work.show(&other, EventKind::TranslationStale, translation).with_action(false, ChannelAction::None);
     }
 }

@@ -1,0 +1,204 @@
+//! What editors look up.
+
+use tonic::Status;
+
+use super::{
+    editorial_service::Editorial,
+    from_proto::{self, Faults, slot_name},
+    page_token::{Listing, Place, page_size},
+    to_proto, v1,
+};
+use crate::{
+    domain::{
+        id::{EditionName, LanguageTag, StatementId},
+        rejection::Rejection,
+        state::{Slots, State},
+    },
+    journal::{JournalError, View},
+};
+
+impl Editorial {
+    pub(super) async fn dossier(&self, request: &v1::GetDossierRequest) -> Result<v1::GetDossierResponse, Status> {
+        let state = self.state(from_proto::statement_name("name", &request.name)?).await?;
+        Ok(v1::GetDossierResponse { dossier: Some(to_proto::dossier(&state)) })
+    }
+
+    pub(super) async fn draft(&self, request: &v1::GetDraftRequest) -> Result<v1::GetDraftResponse, Status> {
+        let (id, language) = slot(&request.name, "drafts")?;
+        let state = self.state(id.clone()).await?;
+        let draft = state.languages.get(&language).and_then(|slots| slots.draft.clone());
+        let draft = draft.ok_or_else(|| Rejection::DraftNotFound(language.clone()))?;
+        let digest = draft.outline.digest;
+        let words = self.journal.read(move |view| view.content(&digest)).await?;
+        Ok(v1::GetDraftResponse { draft: Some(to_proto::draft(&id, &language, &draft, words.as_ref())) })
+    }
+
+    pub(super) async fn release(&self, request: &v1::GetReleaseRequest) -> Result<v1::GetReleaseResponse, Status> {
+        let (id, language) = slot(&request.name, "releases")?;
+        let state = self.state(id.clone()).await?;
+        let release = state.languages.get(&language).and_then(|slots| slots.release.clone());
+        let release = release.ok_or_else(|| Rejection::ReleaseNotFound(language.clone()))?;
+        let digest = release.outline.digest;
+        let words = self.journal.read(move |view| view.content(&digest)).await?;
+        Ok(v1::GetReleaseResponse { release: Some(to_proto::release(&id, &language, &release, words.as_ref())) })
+    }
+
+    pub(super) async fn drafts(&self, mut request: v1::ListDraftsRequest) -> Result<v1::ListDraftsResponse, Status> {
+        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
+        request.page_size = 0;
+        let listing = Listing::of("ListDrafts", &request);
+        let parent = from_proto::parent(&request.parent)?;
+        let show = |state: &State, language: &LanguageTag, slots: &Slots| {
+            let draft = slots.draft.as_ref()?;
+            Some(to_proto::draft(&state.statement.id, language, draft, None))
+        };
+        let (drafts, next_page_token) = self.list(parent, listing, &token, size, show).await?;
+        Ok(v1::ListDraftsResponse { drafts, next_page_token })
+    }
+
+    pub(super) async fn releases(
+        &self,
+        mut request: v1::ListReleasesRequest,
+    ) -> Result<v1::ListReleasesResponse, Status> {
+        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
+        request.page_size = 0;
+        let listing = Listing::of("ListReleases", &request);
+        let parent = from_proto::parent(&request.parent)?;
+        let blocked_only = request.blocked_only;
+        let show = move |state: &State, language: &LanguageTag, slots: &Slots| {
+            let release = slots.release.as_ref().filter(|release| !blocked_only || release.blocked.is_some())?;
+            Some(to_proto::release(&state.statement.id, language, release, None))
+        };
+        let (releases, next_page_token) = self.list(parent, listing, &token, size, show).await?;
+        Ok(v1::ListReleasesResponse { releases, next_page_token })
+    }
+
+    /// Goes through the languages of one statement or of all, from where the token says.
+    async fn list<T: Send + 'static>(
+        &self,
+        parent: Option<StatementId>,
+        listing: Listing,
+        token: &str,
+        size: usize,
+        show: impl Fn(&State, &LanguageTag, &Slots) -> Option<T> + Send + 'static,
+    ) -> Result<(Vec<T>, String), Status> {
+        let place = listing.place(token)?;
+        if let Some(id) = &parent {
+            self.state(id.clone()).await?;
+        }
+        let read = self.journal.read(move |view| Walk { parent, size, show: &show }.page(view, place)).await?;
+        let (items, last) = read;
+        Ok((items, last.map(|last| listing.token(&last)).unwrap_or_default()))
+    }
+
+    pub(super) async fn owed_approvals(
+        &self,
+        mut request: v1::ListOwedApprovalsRequest,
+    ) -> Result<v1::ListOwedApprovalsResponse, Status> {
+        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
+        request.page_size = 0;
+        let listing = Listing::of("ListOwedApprovals", &request);
+        let after = listing.place(&token)?.after.first().and_then(|key| hex::decode(key).ok()).unwrap_or_default();
+        let read = self.journal.read(move |view| {
+            let (mut shown, mut last) = (Vec::new(), None);
+            let owed = view.owed(&after, size)?;
+            let full = owed.len() == size;
+            for (key, state, language, owed) in owed {
+                let id = &state.statement.id;
+                let edition = view.edition(&EditionName::new(id, &language, owed.number))?;
+                shown.extend(edition.map(|edition| to_proto::owed(id, &language, &owed, &edition)));
+                last = Some(Place { after: vec![hex::encode(key)], tail: 0 });
+            }
+            Ok((shown, last.filter(|_| full)))
+        });
+        let (owed_approvals, last) = read.await?;
+        let next_page_token = last.map(|last| listing.token(&last)).unwrap_or_default();
+        Ok(v1::ListOwedApprovalsResponse { owed_approvals, next_page_token })
+    }
+
+    pub(super) async fn entries(&self, mut request: v1::ListEntriesRequest) -> Result<v1::ListEntriesResponse, Status> {
+        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
+        request.page_size = 0;
+        let listing = Listing::of("ListEntries", &request);
+        let after = listing.place(&token)?.tail;
+        let statement = match request.statement.as_str() {
+            "" => None,
+            name => Some(from_proto::statement_name("statement", name)?),
+        };
+        if let Some(id) = &statement {
+            self.state(id.clone()).await?;
+        }
+        let records = self.journal.read(move |view| view.entries(statement.as_ref(), after, size)).await?;
+        let last = records.last().filter(|_| records.len() == size);
+        let next_page_token = last.map(|last| listing.token(&Place { after: Vec::new(), tail: last.head.number }));
+        let entries = records.iter().map(to_proto::entry).collect();
+        Ok(v1::ListEntriesResponse { entries, next_page_token: next_page_token.unwrap_or_default() })
+    }
+
+    async fn state(&self, id: StatementId) -> Result<State, Status> {
+        let state = self.journal.read(move |view| view.state(&id)).await?;
+        Ok(state.ok_or(Rejection::StatementNotFound)?)
+    }
+}
+
+fn slot(name: &str, collection: &str) -> Result<(StatementId, LanguageTag), Rejection> {
+    let mut faults = Faults::default();
+    let parsed = slot_name(&mut faults, "name", name, collection);
+    faults.finish_some(parsed)
+}
+
+/// Statements that one read looks at.
+const STATEMENTS: usize = 64;
+
+/// A walk over languages, by statement and language.
+struct Walk<'w, F> {
+    parent: Option<StatementId>,
+    size: usize,
+    show: &'w F,
+}
+
+impl<F> Walk<'_, F> {
+    /// One page, and the place to go on from if it is full.
+    fn page<T>(&self, view: &View<'_>, place: Place) -> Result<(Vec<T>, Option<Place>), JournalError>
+    where
+        F: Fn(&State, &LanguageTag, &Slots) -> Option<T>,
+    {
+        let (mut items, mut place) = (Vec::new(), place);
+        loop {
+            let states = self.states(view, &place)?;
+            let Some(last) = states.last().map(|state| state.statement.id.clone()) else { return Ok((items, None)) };
+            for (state, language, slots) in
+                states.iter().flat_map(|state| state.languages.iter().map(move |(l, s)| (state, l, s)))
+            {
+                let here = vec![state.statement.id.to_string(), language.to_string()];
+                if here <= place.after {
+                    continue;
+                }
+                let Some(item) = (self.show)(state, language, slots) else { continue };
+                items.push(item);
+                if items.len() == self.size {
+                    return Ok((items, Some(Place { after: here, tail: 0 })));
+                }
+            }
+            if self.parent.is_some() {
+                return Ok((items, None));
+            }
+            // After every language of the last statement: no tag sorts behind this.
+            place.after = vec![last.to_string(), "~".to_owned()];
+        }
+    }
+
+    /// The statement that the page before ended in, if it has more languages, and those behind it.
+    fn states(&self, view: &View<'_>, place: &Place) -> Result<Vec<State>, JournalError> {
+        if let Some(id) = &self.parent {
+            return Ok(view.state(id)?.into_iter().collect());
+        }
+        let after = place.after.first().and_then(|id| StatementId::parse(id).ok());
+        let mut states = Vec::new();
+        if let Some(id) = after.as_ref().filter(|_| place.after.get(1).is_some_and(|tag| tag != "~")) {
+            states.extend(view.state(id)?);
+        }
+        states.extend(view.states(after.as_ref(), STATEMENTS)?);
+        Ok(states)
+    }
+}

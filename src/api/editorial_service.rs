@@ -1,0 +1,221 @@
+//! `EditorialService`: parse, submit, show.
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    caller::caller,
+    from_proto::{self, Envelope},
+    to_proto::{self, Words},
+    v1,
+};
+use crate::{
+    domain::{
+        answer::Answer,
+        command::{Call, Step},
+        digest::Digest,
+        rejection::Rejection,
+    },
+    journal::Journal,
+};
+
+/// The editors' service.
+#[derive(Clone, Debug)]
+pub struct Editorial {
+    pub(super) journal: Journal,
+}
+
+/// What every request that changes something has.
+macro_rules! envelope {
+    ($request:expr) => {
+        Envelope {
+            caller: caller($request.metadata())?,
+            request_id: &$request.get_ref().request_id,
+            validate_only: $request.get_ref().validate_only,
+        }
+    };
+}
+
+impl Editorial {
+    /// Takes the step and shows the answer with the words of its texts.
+    async fn take(&self, call: Result<Call, Rejection>) -> Result<to_proto::Answered, Status> {
+        let call = call?;
+        let id = call.command.statement.clone();
+        let answer = self.journal.submit(call).await?;
+        let shown = self.journal.read(move |view| {
+            let kind = view.state(&id)?.map(|state| state.statement.kind.to_string()).unwrap_or_default();
+            let mut words = Words::new();
+            for digest in digests(&answer) {
+                words.extend(view.content(&digest)?.map(|content| (digest, content)));
+            }
+            Ok(to_proto::answered(&id, &kind, &answer, &words))
+        });
+        Ok(shown.await?)
+    }
+}
+
+/// The texts that an answer shows.
+fn digests(answer: &Answer) -> Vec<Digest> {
+    match answer {
+        Answer::Draft(_, draft) | Answer::Cancelled(_, Some(draft)) => vec![draft.outline.digest],
+        Answer::Published { live, releases } => {
+            let live = live.iter().map(|(_, live)| live.edition.outline.digest);
+            live.chain(releases.iter().map(|(_, release)| release.outline.digest)).collect()
+        }
+        Answer::Withdrawn { live, .. } | Answer::Seconded(live) => {
+            live.iter().map(|(_, live)| live.edition.outline.digest).collect()
+        }
+        Answer::Statement(_)
+        | Answer::Discarded
+        | Answer::Approval(_)
+        | Answer::Cancelled(_, None)
+        | Answer::Proposed(_)
+        | Answer::Due => Vec::new(),
+    }
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl v1::editorial_service_server::EditorialService for Editorial {
+    async fn create_statement(
+        &self,
+        request: Request<v1::CreateStatementRequest>,
+    ) -> Reply<v1::CreateStatementResponse> {
+        let shown = self.take(from_proto::create(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::CreateStatementResponse { statement: shown.statement }))
+    }
+
+    async fn update_statement(
+        &self,
+        request: Request<v1::UpdateStatementRequest>,
+    ) -> Reply<v1::UpdateStatementResponse> {
+        let shown = self.take(from_proto::update(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::UpdateStatementResponse { statement: shown.statement }))
+    }
+
+    async fn save_draft(&self, request: Request<v1::SaveDraftRequest>) -> Reply<v1::SaveDraftResponse> {
+        let shown = self.take(from_proto::save(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::SaveDraftResponse { draft: shown.draft }))
+    }
+
+    async fn submit_draft(&self, request: Request<v1::SubmitDraftRequest>) -> Reply<v1::SubmitDraftResponse> {
+        let given = request.get_ref();
+        let step = |language, etag, _| Step::SubmitDraft { language, etag };
+        let shown = self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, "", step)).await?;
+        Ok(Response::new(v1::SubmitDraftResponse { draft: shown.draft }))
+    }
+
+    async fn approve_draft(&self, request: Request<v1::ApproveDraftRequest>) -> Reply<v1::ApproveDraftResponse> {
+        let given = request.get_ref();
+        let step = |language, etag, comment| Step::ApproveDraft { language, etag, comment };
+        let shown =
+            self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, &given.comment, step)).await?;
+        Ok(Response::new(v1::ApproveDraftResponse { draft: shown.draft }))
+    }
+
+    async fn reject_draft(&self, request: Request<v1::RejectDraftRequest>) -> Reply<v1::RejectDraftResponse> {
+        let given = request.get_ref();
+        let step = |language, etag, comment| Step::RejectDraft { language, etag, comment };
+        let shown =
+            self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, &given.comment, step)).await?;
+        Ok(Response::new(v1::RejectDraftResponse { draft: shown.draft }))
+    }
+
+    async fn discard_draft(&self, request: Request<v1::DiscardDraftRequest>) -> Reply<v1::DiscardDraftResponse> {
+        let given = request.get_ref();
+        let step = |language, etag, _| Step::DiscardDraft { language, etag };
+        self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, "", step)).await?;
+        Ok(Response::new(v1::DiscardDraftResponse {}))
+    }
+
+    async fn publish_drafts(&self, request: Request<v1::PublishDraftsRequest>) -> Reply<v1::PublishDraftsResponse> {
+        let shown = self.take(from_proto::publish(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::PublishDraftsResponse { live: shown.live, releases: shown.releases }))
+    }
+
+    async fn approve_edition(&self, request: Request<v1::ApproveEditionRequest>) -> Reply<v1::ApproveEditionResponse> {
+        let shown = self.take(from_proto::approve_edition(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::ApproveEditionResponse { approval: shown.approval }))
+    }
+
+    async fn cancel_release(&self, request: Request<v1::CancelReleaseRequest>) -> Reply<v1::CancelReleaseResponse> {
+        let shown = self.take(from_proto::cancel(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::CancelReleaseResponse { draft: shown.draft }))
+    }
+
+    async fn withdraw_statement(
+        &self,
+        request: Request<v1::WithdrawStatementRequest>,
+    ) -> Reply<v1::WithdrawStatementResponse> {
+        let shown = self.take(from_proto::withdraw(envelope!(request), request.get_ref())).await?;
+        let (held_releases, cancelled_releases) = (shown.held, shown.cancelled);
+        Ok(Response::new(v1::WithdrawStatementResponse { live: shown.live, held_releases, cancelled_releases }))
+    }
+
+    async fn reinstate_statement(
+        &self,
+        request: Request<v1::ReinstateStatementRequest>,
+    ) -> Reply<v1::ReinstateStatementResponse> {
+        let shown = self.take(from_proto::reinstate(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::ReinstateStatementResponse { live: shown.live, proposal: shown.proposal }))
+    }
+
+    async fn remove_statement(
+        &self,
+        request: Request<v1::RemoveStatementRequest>,
+    ) -> Reply<v1::RemoveStatementResponse> {
+        let shown = self.take(from_proto::remove(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::RemoveStatementResponse { live: shown.live, proposal: shown.proposal }))
+    }
+
+    async fn expunge_statement(
+        &self,
+        request: Request<v1::ExpungeStatementRequest>,
+    ) -> Reply<v1::ExpungeStatementResponse> {
+        let shown = self.take(from_proto::expunge(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::ExpungeStatementResponse { live: shown.live, proposal: shown.proposal }))
+    }
+
+    async fn set_legal_hold(&self, request: Request<v1::SetLegalHoldRequest>) -> Reply<v1::SetLegalHoldResponse> {
+        let shown = self.take(from_proto::legal_hold(envelope!(request), request.get_ref())).await?;
+        Ok(Response::new(v1::SetLegalHoldResponse { statement: shown.statement }))
+    }
+
+    async fn get_dossier(&self, request: Request<v1::GetDossierRequest>) -> Reply<v1::GetDossierResponse> {
+        caller(request.metadata())?;
+        self.dossier(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn get_draft(&self, request: Request<v1::GetDraftRequest>) -> Reply<v1::GetDraftResponse> {
+        caller(request.metadata())?;
+        self.draft(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn list_drafts(&self, request: Request<v1::ListDraftsRequest>) -> Reply<v1::ListDraftsResponse> {
+        caller(request.metadata())?;
+        self.drafts(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_owed_approvals(
+        &self,
+        request: Request<v1::ListOwedApprovalsRequest>,
+    ) -> Reply<v1::ListOwedApprovalsResponse> {
+        caller(request.metadata())?;
+        self.owed_approvals(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_release(&self, request: Request<v1::GetReleaseRequest>) -> Reply<v1::GetReleaseResponse> {
+        caller(request.metadata())?;
+        self.release(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn list_releases(&self, request: Request<v1::ListReleasesRequest>) -> Reply<v1::ListReleasesResponse> {
+        caller(request.metadata())?;
+        self.releases(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_entries(&self, request: Request<v1::ListEntriesRequest>) -> Reply<v1::ListEntriesResponse> {
+        caller(request.metadata())?;
+        self.entries(request.into_inner()).await.map(Response::new)
+    }
+}

@@ -1,0 +1,98 @@
+//! From the wire to the domain: the only place where input is checked. All faults of a request are found, not the first.
+
+mod content;
+mod editorial;
+mod feed;
+mod text;
+
+pub(super) use editorial::*;
+pub(super) use feed::*;
+
+use crate::domain::{
+    draft::FieldFault,
+    id::{LanguageTag, Malformed, StatementId},
+    rejection::Rejection,
+    time::Timestamp,
+};
+
+/// The faults of a request, by field.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<FieldFault>);
+
+impl Faults {
+    pub(super) fn add(&mut self, field: impl Into<String>, words: impl Into<String>) {
+        self.0.push(FieldFault::new(field, words));
+    }
+
+    /// The value, or its fault noted.
+    pub(super) fn take<T>(&mut self, field: impl Into<String>, parsed: Result<T, Malformed>) -> Option<T> {
+        parsed.map_err(|fault| self.add(field, fault.0)).ok()
+    }
+
+    /// The value of a field that has to be there.
+    fn require<T>(&mut self, field: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.add(field, "is required");
+        }
+        value
+    }
+
+    /// The value, if nothing was wrong.
+    pub(super) fn finish<T>(self, value: T) -> Result<T, Rejection> {
+        if self.0.is_empty() { Ok(value) } else { Err(Rejection::Invalid(self.0)) }
+    }
+
+    /// The value, which is there if nothing was wrong.
+    pub(super) fn finish_some<T>(mut self, value: Option<T>) -> Result<T, Rejection> {
+        match value {
+            Some(value) => self.finish(value),
+            None => {
+                if self.0.is_empty() {
+                    self.add("", "the request is empty");
+                }
+                Err(Rejection::Invalid(self.0))
+            }
+        }
+    }
+
+    pub(super) fn time(&mut self, field: &str, given: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+        let given = given?;
+        self.take(field, Timestamp::from_parts(given.seconds, given.nanos))
+    }
+}
+
+/// `statements/{statement}`.
+pub(super) fn statement_name(field: &str, name: &str) -> Result<StatementId, Rejection> {
+    let mut faults = Faults::default();
+    let id = faults.take(field, StatementId::parse_name(name));
+    faults.finish_some(id)
+}
+
+/// `statements/{statement}` or `statements/-` for all.
+pub(super) fn parent(name: &str) -> Result<Option<StatementId>, Rejection> {
+    if name == "statements/-" { Ok(None) } else { statement_name("parent", name).map(Some) }
+}
+
+/// A tag, or nothing if the field is empty.
+pub(super) fn optional_language(field: &str, tag: &str) -> Result<Option<LanguageTag>, Rejection> {
+    let mut faults = Faults::default();
+    let language = (!tag.is_empty()).then(|| faults.take(field, LanguageTag::parse(tag))).flatten();
+    faults.finish(language)
+}
+
+/// `statements/{statement}/{collection}/{language}`.
+pub(super) fn slot_name(
+    faults: &mut Faults,
+    field: &str,
+    name: &str,
+    collection: &str,
+) -> Option<(StatementId, LanguageTag)> {
+    let parts = name.split_once(&format!("/{collection}/"));
+    let parsed = parts.and_then(|(statement, language)| {
+        Some((StatementId::parse_name(statement).ok()?, LanguageTag::parse(language).ok()?))
+    });
+    let words = format!(
+        "must be statements/{{statement}}/{collection}/{{language}}, such as statements/fire/{collection}/pt-BR"
+    );
+    faults.take(field, parsed.ok_or_else(|| Malformed::new(words)))
+}

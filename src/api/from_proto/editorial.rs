@@ -1,0 +1,333 @@
+//! What editors ask for.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::{
+    Faults,
+    content::{content, notice},
+    slot_name,
+    text::{codes, required, short, text},
+};
+use crate::{
+    api::v1,
+    domain::{
+        command::{Call, Command, Expunge, PublishDrafts, Reinstate, Remove, SaveDraft, Seconded, Step, When},
+        digest::Digest,
+        id::{Caller, Code, EditionName, LanguageTag, StatementId},
+        limits,
+        rejection::Rejection,
+        state::Removal,
+    },
+};
+
+const NOTE: usize = limits::NOTE_GRAPHEMES_MAX;
+
+/// What every call that changes something has.
+pub(in crate::api) struct Envelope<'r> {
+    pub(in crate::api) caller: Caller,
+    pub(in crate::api) request_id: &'r str,
+    pub(in crate::api) validate_only: bool,
+}
+
+impl Envelope<'_> {
+    fn call(self, mut faults: Faults, statement: Option<StatementId>, step: Option<Step>) -> Result<Call, Rejection> {
+        let request_id = (!self.request_id.is_empty()).then(|| Uuid::parse_str(self.request_id));
+        if matches!(request_id, Some(Err(_))) {
+            faults.add("request_id", "must be a UUID (AIP-155), or empty");
+        }
+        let command = statement.zip(step).map(|(statement, step)| Command { statement, step });
+        let (caller, validate_only) = (self.caller, self.validate_only);
+        let request_id = request_id.and_then(Result::ok);
+        faults.finish_some(command.map(|command| Call { caller, request_id, validate_only, command }))
+    }
+}
+
+pub(in crate::api) fn create(envelope: Envelope<'_>, given: &v1::CreateStatementRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let id = faults.take("statement_id", StatementId::parse(&given.statement_id));
+    let statement = given.statement.clone().unwrap_or_default();
+    let kind = faults.take("statement.kind", Code::parse(&statement.kind));
+    let source = faults.take("statement.source_language_code", LanguageTag::parse(&statement.source_language_code));
+    let owner = short(&mut faults, "statement.owner", &statement.owner, limits::SHORT_BYTES_MAX);
+    let annotations = annotations(&mut faults, &statement.annotations);
+    let step = kind.zip(source).map(|(kind, source_language)| Step::CreateStatement {
+        kind,
+        source_language,
+        owner,
+        annotations,
+    });
+    envelope.call(faults, id, step)
+}
+
+pub(in crate::api) fn update(envelope: Envelope<'_>, given: &v1::UpdateStatementRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = given.statement.clone().unwrap_or_default();
+    let id = faults.take("statement.name", StatementId::parse_name(&statement.name));
+    let etag = etag(&mut faults, "statement.etag", &statement.etag);
+    let paths = given.update_mask.as_ref().map(|mask| mask.paths.clone());
+    for path in paths.iter().flatten().filter(|path| !matches!(path.as_str(), "owner" | "annotations")) {
+        faults.add("update_mask", format!("must name owner, annotations or both, not {path}"));
+    }
+    let named = |field: &str| paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field));
+    let owner = short(&mut faults, "statement.owner", &statement.owner, limits::SHORT_BYTES_MAX);
+    let annotations = annotations(&mut faults, &statement.annotations);
+    let (owner, annotations) = (named("owner").then_some(owner), named("annotations").then_some(annotations));
+    envelope.call(faults, id, Some(Step::UpdateStatement { etag, owner, annotations }))
+}
+
+fn annotations(faults: &mut Faults, given: &std::collections::HashMap<String, String>) -> BTreeMap<String, String> {
+    super::text::bounded(faults, "statement.annotations", given.len(), limits::ANNOTATIONS_MAX);
+    for (key, value) in given {
+        if key.is_empty() || key.len() > limits::ID_CHARS_MAX || value.len() > limits::ANNOTATION_BYTES_MAX {
+            faults.add(format!("statement.annotations[{key}]"), "keys have 1 to 63 bytes, values at most 1,024");
+        }
+    }
+    given.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn etag(faults: &mut Faults, field: &str, given: &str) -> String {
+    if given.is_empty() {
+        faults.add(field, "is required: send the etag of what you read");
+    }
+    given.to_owned()
+}
+
+pub(in crate::api) fn save(envelope: Envelope<'_>, given: &v1::SaveDraftRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let Some(draft) = faults.require("draft", given.draft.as_ref()) else { return envelope.call(faults, None, None) };
+    let name = slot_name(&mut faults, "draft.name", &draft.name, "drafts");
+    let words = faults.require("draft.content", draft.content.as_ref());
+    // A wrong name must not hide what is wrong with the words.
+    let probe = (StatementId::parse("a"), LanguageTag::parse("en"));
+    let Some((statement, language)) = name.clone().or(probe.0.ok().zip(probe.1.ok())) else {
+        return envelope.call(faults, None, None);
+    };
+    let parsed = words.map(|words| content(&mut faults, words, &statement, &language));
+    let base = (!draft.base_edition.is_empty())
+        .then(|| base(&mut faults, &draft.base_edition, &statement, &language))
+        .flatten();
+    let etag = draft.etag.clone();
+    let step = parsed
+        .map(|(content, problems)| Step::SaveDraft(Box::new(SaveDraft { content, etag, base, faults: problems })));
+    envelope.call(faults, name.map(|(statement, _)| statement), step)
+}
+
+fn base(faults: &mut Faults, given: &str, statement: &StatementId, language: &LanguageTag) -> Option<u32> {
+    let edition = faults.take("draft.base_edition", EditionName::parse(given))?;
+    if edition.statement != *statement || edition.language != *language {
+        faults.add("draft.base_edition", "must be an edition of the same statement and language");
+    }
+    Some(edition.number)
+}
+
+/// Submit, approve, reject and discard: a draft, its etag, and what is done with it.
+pub(in crate::api) fn on_draft(
+    envelope: Envelope<'_>,
+    name: &str,
+    given_etag: &str,
+    comment: &str,
+    step: impl Fn(LanguageTag, String, String) -> Step,
+) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let name = slot_name(&mut faults, "name", name, "drafts");
+    let etag = etag(&mut faults, "etag", given_etag);
+    let comment = text(&mut faults, "comment", comment, NOTE);
+    let (statement, language) = name.unzip();
+    let step = language.map(|language| step(language, etag, comment));
+    if matches!(&step, Some(Step::RejectDraft { comment, .. }) if comment.trim().is_empty()) {
+        faults.add("comment", "is required: say what should change");
+    }
+    envelope.call(faults, statement, step)
+}
+
+pub(in crate::api) fn publish(envelope: Envelope<'_>, given: &v1::PublishDraftsRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    let drafts = drafts(&mut faults, &given.drafts);
+    let when = when(&mut faults, given);
+    let lateness_seconds_max = lateness(&mut faults, given.max_lateness);
+    let reason = text(&mut faults, "reason", &given.reason, NOTE);
+    if given.force && reason.trim().is_empty() {
+        faults.add("reason", "is required with force: it goes into the audit trail");
+    }
+    let force = given.force.then_some(reason);
+    envelope.call(
+        faults,
+        statement,
+        Some(Step::PublishDrafts(PublishDrafts { drafts, when, lateness_seconds_max, force })),
+    )
+}
+
+fn drafts(faults: &mut Faults, given: &[v1::DraftToPublish]) -> Vec<(LanguageTag, String)> {
+    if given.is_empty() {
+        faults.add("drafts", "must name at least one draft");
+    }
+    let tags: Vec<_> = given.iter().map(|draft| draft.language_code.clone()).collect();
+    let languages = codes(faults, "drafts", &tags, limits::LANGUAGES_MAX, LanguageTag::parse);
+    for (place, draft) in given.iter().enumerate() {
+        etag(faults, &format!("drafts[{place}].etag"), &draft.etag);
+    }
+    languages.into_iter().zip(given.iter().map(|draft| draft.etag.clone())).collect()
+}
+
+fn when(faults: &mut Faults, given: &v1::PublishDraftsRequest) -> When {
+    let later = faults.time("release_time", given.release_time);
+    let embargo = faults.time("embargo_end_time", given.embargo_end_time);
+    if given.release_time.is_some() && given.embargo_end_time.is_some() {
+        faults.add("embargo_end_time", "must not be set together with release_time");
+    }
+    match (later, embargo) {
+        (Some(time), _) => When::Later(time),
+        (None, Some(time)) => When::Embargoed(time),
+        (None, None) => When::Now,
+    }
+}
+
+fn lateness(faults: &mut Faults, given: Option<prost_types::Duration>) -> i64 {
+    let seconds = given.map_or(limits::LATENESS_SECONDS_DEFAULT, |duration| duration.seconds);
+    if !(0..=limits::LATENESS_SECONDS_MAX).contains(&seconds) || given.is_some_and(|duration| duration.nanos < 0) {
+        faults.add("max_lateness", "must be 0 s to 30 days");
+    }
+    seconds
+}
+
+pub(in crate::api) fn approve_edition(
+    envelope: Envelope<'_>,
+    given: &v1::ApproveEditionRequest,
+) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let name = faults.take("name", EditionName::parse(&given.name));
+    let digest = faults.take("content_digest", Digest::parse(&given.content_digest));
+    let comment = text(&mut faults, "comment", &given.comment, NOTE);
+    let step = name.clone().zip(digest).map(|(name, digest)| Step::ApproveEdition {
+        language: name.language,
+        number: name.number,
+        digest,
+        comment,
+    });
+    envelope.call(faults, name.map(|name| name.statement), step)
+}
+
+pub(in crate::api) fn cancel(envelope: Envelope<'_>, given: &v1::CancelReleaseRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let (statement, language) = slot_name(&mut faults, "name", &given.name, "releases").unzip();
+    let etag = etag(&mut faults, "etag", &given.etag);
+    let reason = text(&mut faults, "reason", &given.reason, NOTE);
+    envelope.call(faults, statement, language.map(|language| Step::CancelRelease { language, etag, reason }))
+}
+
+fn languages(faults: &mut Faults, given: &[String]) -> Vec<LanguageTag> {
+    codes(faults, "language_codes", given, limits::LANGUAGES_MAX, LanguageTag::parse)
+}
+
+pub(in crate::api) fn withdraw(
+    envelope: Envelope<'_>,
+    given: &v1::WithdrawStatementRequest,
+) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    let languages = languages(&mut faults, &given.language_codes);
+    let notice = notice(&mut faults, &given.notice.clone().unwrap_or_default());
+    envelope.call(faults, statement, Some(Step::Withdraw { languages, notice }))
+}
+
+pub(in crate::api) fn reinstate(
+    envelope: Envelope<'_>,
+    given: &v1::ReinstateStatementRequest,
+) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    let step = if given.proposal_id.is_empty() {
+        let languages = languages(&mut faults, &given.language_codes);
+        let reason = required(&mut faults, "reason", &given.reason, NOTE);
+        Seconded::Propose(Reinstate { languages, reason })
+    } else {
+        second(
+            &mut faults,
+            &given.proposal_id,
+            &[("language_codes", given.language_codes.is_empty()), ("reason", given.reason.is_empty())],
+        )
+    };
+    envelope.call(faults, statement, Some(Step::Reinstate(step)))
+}
+
+/// Whoever is second names the proposal and nothing else: it is what was proposed that happens.
+fn second<T>(faults: &mut Faults, proposal_id: &str, empty: &[(&str, bool)]) -> Seconded<T> {
+    for (field, _) in empty.iter().filter(|(_, empty)| !empty) {
+        faults.add(*field, "must be empty with proposal_id: what was proposed is what happens");
+    }
+    Seconded::Second(proposal_id.to_owned())
+}
+
+pub(in crate::api) fn remove(envelope: Envelope<'_>, given: &v1::RemoveStatementRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    let step = if given.proposal_id.is_empty() {
+        let languages = languages(&mut faults, &given.language_codes);
+        let removal = removal(&mut faults, given, statement.as_ref());
+        let reason = required(&mut faults, "reason", &given.reason, NOTE);
+        removal.map(|removal| Seconded::Propose(Remove { languages, removal, reason }))
+    } else {
+        let empty = [
+            ("language_codes", given.language_codes.is_empty()),
+            ("mode", given.mode == 0),
+            ("notice", given.notice.is_none()),
+            ("redirect_statement", given.redirect_statement.is_empty()),
+            ("reason", given.reason.is_empty()),
+        ];
+        Some(second(&mut faults, &given.proposal_id, &empty))
+    };
+    envelope.call(faults, statement, step.map(Step::Remove))
+}
+
+fn removal(
+    faults: &mut Faults,
+    given: &v1::RemoveStatementRequest,
+    statement: Option<&StatementId>,
+) -> Option<Removal> {
+    if given.mode() != v1::RemovalMode::Redirect && !given.redirect_statement.is_empty() {
+        faults.add("redirect_statement", "is for REDIRECT only");
+    }
+    match given.mode() {
+        v1::RemovalMode::Gone => Some(Removal::Gone(notice(faults, &given.notice.clone().unwrap_or_default()))),
+        v1::RemovalMode::Hidden => {
+            if given.notice.is_some() {
+                faults.add("notice", "is not shown with HIDDEN");
+            }
+            Some(Removal::Hidden)
+        }
+        v1::RemovalMode::Redirect => {
+            let words = given.notice.as_ref().map(|given| notice(faults, given));
+            let target = faults.take("redirect_statement", StatementId::parse_name(&given.redirect_statement))?;
+            if statement == Some(&target) {
+                faults.add("redirect_statement", "must be another statement");
+            }
+            Some(Removal::Redirect(target, words))
+        }
+        v1::RemovalMode::Unspecified => {
+            faults.add("mode", "must be GONE, REDIRECT or HIDDEN");
+            None
+        }
+    }
+}
+
+pub(in crate::api) fn expunge(envelope: Envelope<'_>, given: &v1::ExpungeStatementRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    let step = if given.proposal_id.is_empty() {
+        let code = faults.take("reason_code", Code::parse(&given.reason_code));
+        code.map(|reason_code| Seconded::Propose(Expunge { reason_code }))
+    } else {
+        Some(second(&mut faults, &given.proposal_id, &[("reason_code", given.reason_code.is_empty())]))
+    };
+    envelope.call(faults, statement, step.map(Step::Expunge))
+}
+
+pub(in crate::api) fn legal_hold(envelope: Envelope<'_>, given: &v1::SetLegalHoldRequest) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    let reason = required(&mut faults, "reason", &given.reason, NOTE);
+    envelope.call(faults, statement, Some(Step::SetLegalHold { legal_hold: given.legal_hold, reason }))
+}

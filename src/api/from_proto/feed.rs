@@ -1,0 +1,100 @@
+//! What subscribers and readers ask for.
+
+use std::time::Duration;
+
+use super::{Faults, text::codes};
+use crate::{
+    api::v1,
+    domain::{
+        id::{Code, LanguageTag, Region, StatementId},
+        rejection::Rejection,
+    },
+    feed::{Filter, Start, Subscription},
+};
+
+/// Values in one field of a filter.
+const FILTER_VALUES_MAX: usize = 100;
+const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(10);
+/// Seconds of the shortest and the longest heartbeat interval.
+const HEARTBEAT_SECONDS: std::ops::RangeInclusive<i64> = 1..=60;
+/// Events on a page of the feed, when the call does not say and at most.
+const EVENTS_DEFAULT: i32 = 100;
+const EVENTS_MAX: i32 = 1_000;
+
+/// Follows the feed.
+pub(in crate::api) fn subscription(given: &v1::SubscribeRequest) -> Result<Subscription, Rejection> {
+    let mut faults = Faults::default();
+    let start = start(&mut faults, given.start(), &given.cursor, true);
+    let filter = filter_in(&mut faults, given.filter.as_ref());
+    let heartbeat = heartbeat(&mut faults, given.heartbeat_interval);
+    let include_embargoed = given.include_embargoed;
+    faults.finish_some(start.map(|start| Subscription { start, filter, include_embargoed, heartbeat }))
+}
+
+/// One page of the feed: where, what, and how many events.
+pub(in crate::api) fn read_feed(given: &v1::ReadFeedRequest) -> Result<(Start, Filter, usize), Rejection> {
+    let mut faults = Faults::default();
+    let start = start(&mut faults, given.start(), &given.cursor, false);
+    let filter = filter_in(&mut faults, given.filter.as_ref());
+    if given.max_events < 0 {
+        faults.add("max_events", "must not be negative; 0 means 100");
+    }
+    let max = if given.max_events == 0 { EVENTS_DEFAULT } else { given.max_events.min(EVENTS_MAX) };
+    faults.finish_some(start.map(|start| (start, filter, usize::try_from(max).unwrap_or_default())))
+}
+
+/// A filter; absent means everything.
+pub(in crate::api) fn filter(given: Option<&v1::Filter>) -> Result<Filter, Rejection> {
+    let mut faults = Faults::default();
+    let filter = filter_in(&mut faults, given);
+    faults.finish(filter)
+}
+
+fn start(faults: &mut Faults, given: v1::Start, cursor: &str, snapshot: bool) -> Option<Start> {
+    if given != v1::Start::Cursor && !cursor.is_empty() {
+        faults.add("cursor", "is for START_CURSOR only");
+    }
+    match given {
+        v1::Start::Snapshot if snapshot => Some(Start::Snapshot),
+        v1::Start::Unspecified | v1::Start::Snapshot => {
+            let most = if snapshot { "START_SNAPSHOT, " } else { "" };
+            faults.add("start", format!("must be {most}START_CURSOR, START_BEGINNING or START_NOW"));
+            None
+        }
+        v1::Start::Cursor if cursor.is_empty() => {
+            faults.add("cursor", "is required for START_CURSOR");
+            None
+        }
+        v1::Start::Cursor => Some(Start::Cursor(cursor.to_owned())),
+        v1::Start::Beginning => Some(Start::Beginning),
+        v1::Start::Now => Some(Start::Now),
+    }
+}
+
+fn heartbeat(faults: &mut Faults, given: Option<prost_types::Duration>) -> Duration {
+    let Some(given) = given else { return HEARTBEAT_DEFAULT };
+    let interval = Duration::try_from(given).ok();
+    let right =
+        HEARTBEAT_SECONDS.contains(&given.seconds) && (given.seconds < *HEARTBEAT_SECONDS.end() || given.nanos == 0);
+    match interval.filter(|_| right) {
+        Some(interval) => interval,
+        None => {
+            faults.add("heartbeat_interval", "must be 1 to 60 s");
+            HEARTBEAT_DEFAULT
+        }
+    }
+}
+
+fn filter_in(faults: &mut Faults, given: Option<&v1::Filter>) -> Filter {
+    let Some(given) = given else { return Filter::default() };
+    let most = FILTER_VALUES_MAX;
+    Filter {
+        kinds: codes(faults, "filter.kinds", &given.kinds, most, Code::parse),
+        topics: codes(faults, "filter.topics", &given.topics, most, Code::parse),
+        languages: codes(faults, "filter.language_codes", &given.language_codes, most, LanguageTag::parse),
+        regions: codes(faults, "filter.region_codes", &given.region_codes, most, Region::parse),
+        audiences: codes(faults, "filter.audiences", &given.audiences, most, Code::parse),
+        channels: codes(faults, "filter.channels", &given.channels, most, Code::parse),
+        statements: codes(faults, "filter.statements", &given.statements, most, StatementId::parse_name),
+    }
+}

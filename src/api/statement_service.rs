@@ -1,0 +1,332 @@
+//! `StatementService`: the public record. One visibility rule, [`Live::is_visible`], serves every call.
+
+use std::collections::BTreeMap;
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    caller::caller,
+    from_proto::{self, Faults},
+    page_token::{Listing, Place, page_size},
+    to_proto, v1,
+};
+use crate::{
+    domain::{
+        diff::diff,
+        id::{EditionName, EditionRef, LanguageTag, StatementId},
+        language::lookup,
+        live::{Edition, Live},
+        rejection::Rejection,
+        time::Timestamp,
+    },
+    feed::Filter,
+    journal::{Journal, JournalError, Public, View},
+};
+
+/// Statements in one batch.
+const BATCH_MAX: usize = 100;
+/// Bytes of text after which a page ends, so that it fits a client's usual receive limit of 4 MiB.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// Bytes of text that one batch may answer.
+const BATCH_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// The readers' service.
+#[derive(Clone, Debug)]
+pub struct Statements {
+    pub(super) journal: Journal,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl v1::statement_service_server::StatementService for Statements {
+    async fn get_statement(&self, request: Request<v1::GetStatementRequest>) -> Reply<v1::GetStatementResponse> {
+        caller(request.metadata())?;
+        let given = request.get_ref();
+        let id = from_proto::statement_name("name", &given.name)?;
+        let language = from_proto::optional_language("language_code", &given.language_code)?;
+        let at = self.past(given.as_of_time)?;
+        let reading = self.journal.read(move |view| reading(view, &id, language.as_ref(), at)).await?;
+        Ok(Response::new(v1::GetStatementResponse { reading: Some(reading.ok_or(Rejection::StatementNotFound)?) }))
+    }
+
+    async fn batch_get_statements(
+        &self,
+        request: Request<v1::BatchGetStatementsRequest>,
+    ) -> Reply<v1::BatchGetStatementsResponse> {
+        caller(request.metadata())?;
+        let given = request.get_ref();
+        let ids = batch(&given.names)?;
+        let language = from_proto::optional_language("language_code", &given.language_code)?;
+        let read = self.journal.read(move |view| {
+            let (mut readings, mut bytes) = (Vec::new(), 0);
+            for id in &ids {
+                let reading = reading(view, id, language.as_ref(), None)?;
+                bytes += reading.as_ref().map_or(0, prost::Message::encoded_len);
+                readings.extend(reading);
+            }
+            Ok((readings, bytes))
+        });
+        let (readings, bytes) = read.await?;
+        if bytes > BATCH_BYTES_MAX {
+            let mut faults = Faults::default();
+            faults.add(
+                "names",
+                format!("the answer would have {bytes} bytes, more than {BATCH_BYTES_MAX}: ask for fewer at a time"),
+            );
+            faults.finish(())?;
+        }
+        Ok(Response::new(v1::BatchGetStatementsResponse { readings }))
+    }
+
+    async fn list_statements(&self, request: Request<v1::ListStatementsRequest>) -> Reply<v1::ListStatementsResponse> {
+        caller(request.metadata())?;
+        let mut given = request.into_inner();
+        let (size, token) = (page_size(given.page_size)?, std::mem::take(&mut given.page_token));
+        given.page_size = 0;
+        let listing = Listing::of("ListStatements", &given);
+        let (place, filter) = (listing.place(&token)?, from_proto::filter(given.filter.as_ref())?);
+        let (live, last) = self.journal.read(move |view| page(view, place, &filter, size)).await?;
+        let next_page_token = last.map(|last| listing.token(&last)).unwrap_or_default();
+        Ok(Response::new(v1::ListStatementsResponse { live, next_page_token }))
+    }
+
+    async fn get_edition(&self, request: Request<v1::GetEditionRequest>) -> Reply<v1::GetEditionResponse> {
+        caller(request.metadata())?;
+        let given = request.get_ref();
+        let (name, canonical) = (edition_ref("name", &given.name)?, given.include_canonical_content);
+        let edition = self.journal.read(move |view| {
+            let Some(found) = Found::at(view, &name)? else { return Ok(None) };
+            found.show(view, canonical).map(Some)
+        });
+        Ok(Response::new(v1::GetEditionResponse { edition: Some(edition.await?.ok_or(Rejection::EditionNotFound)?) }))
+    }
+
+    async fn list_editions(&self, request: Request<v1::ListEditionsRequest>) -> Reply<v1::ListEditionsResponse> {
+        caller(request.metadata())?;
+        let mut given = request.into_inner();
+        let (size, token) = (page_size(given.page_size)?, std::mem::take(&mut given.page_token));
+        given.page_size = 0;
+        let listing = Listing::of("ListEditions", &given);
+        let place = listing.place(&token)?;
+        let id = from_proto::statement_name("parent", &given.parent)?;
+        let language = from_proto::optional_language("language_code", &given.language_code)?;
+        let read = self.journal.read(move |view| history(view, &id, language.as_ref(), &place, size));
+        let (editions, last) = read.await?.ok_or(Rejection::StatementNotFound)?;
+        let next_page_token = last.map(|last| listing.token(&last)).unwrap_or_default();
+        Ok(Response::new(v1::ListEditionsResponse { editions, next_page_token }))
+    }
+
+    async fn diff_editions(&self, request: Request<v1::DiffEditionsRequest>) -> Reply<v1::DiffEditionsResponse> {
+        caller(request.metadata())?;
+        let (from, to) = diff_refs(request.get_ref())?;
+        let found = self.journal.read(move |view| {
+            let (Some(from), Some(to)) = (Found::at(view, &from)?, Found::at(view, &to)?) else { return Ok(None) };
+            let digests = (from.edition.outline.digest, to.edition.outline.digest);
+            let words =
+                if from.public && to.public { view.content(&digests.0)?.zip(view.content(&digests.1)?) } else { None };
+            Ok(Some(words))
+        });
+        let (from, to) = found.await?.ok_or(Rejection::EditionNotFound)?.ok_or(Rejection::TextNotPublic)?;
+        let shown =
+            |it: crate::domain::diff::FieldDiff| v1::FieldDiff { field: it.field.to_owned(), unified_diff: it.unified };
+        Ok(Response::new(v1::DiffEditionsResponse { differences: diff(&from, &to).into_iter().map(shown).collect() }))
+    }
+}
+
+impl Statements {
+    /// The moment that a reader asks about: not one to come.
+    fn past(&self, given: Option<prost_types::Timestamp>) -> Result<Option<Timestamp>, Rejection> {
+        let mut faults = Faults::default();
+        let time = faults.time("as_of_time", given);
+        if time.is_some_and(|time| time > self.journal.now()) {
+            faults.add("as_of_time", "must not lie in the future");
+        }
+        faults.finish(time)
+    }
+}
+
+fn batch(names: &[String]) -> Result<Vec<StatementId>, Rejection> {
+    let mut faults = Faults::default();
+    if names.is_empty() || names.len() > BATCH_MAX {
+        faults.add("names", format!("must have 1 to {BATCH_MAX} names; it has {}", names.len()));
+    }
+    let parsed = names.iter().enumerate();
+    let ids: Vec<_> = parsed
+        .filter_map(|(place, name)| faults.take(format!("names[{place}]"), StatementId::parse_name(name)))
+        .collect();
+    faults.finish(ids)
+}
+
+fn edition_ref(field: &str, name: &str) -> Result<EditionRef, Rejection> {
+    let mut faults = Faults::default();
+    let parsed = faults.take(field, EditionRef::parse(name));
+    faults.finish_some(parsed)
+}
+
+fn diff_refs(given: &v1::DiffEditionsRequest) -> Result<(EditionRef, EditionRef), Rejection> {
+    let mut faults = Faults::default();
+    let from = faults.take("from_edition", EditionRef::parse(&given.from_edition));
+    let to = faults.take("to_edition", EditionRef::parse(&given.to_edition));
+    if from.as_ref().zip(to.as_ref()).is_some_and(|(from, to)| from.statement != to.statement) {
+        faults.add("to_edition", "must be an edition of the same statement");
+    }
+    faults.finish_some(from.zip(to))
+}
+
+/// What readers may know of: now, or at an earlier time.
+fn visible(view: &View<'_>, id: &StatementId, at: Option<Timestamp>) -> Result<Option<Public>, JournalError> {
+    let Some(mut now) = view.public(id, view.tail())? else { return Ok(None) };
+    if let Some(time) = at {
+        let then = view.public(id, view.tail_at(time)?)?.map(|public| public.lives).unwrap_or_default();
+        now.lives = back_then(now.lives, then);
+    }
+    now.lives.retain(|_, live| live.is_visible());
+    Ok((!now.lives.is_empty()).then_some(now))
+}
+
+/// The past does not bring back what is no longer public.
+fn back_then(now: BTreeMap<LanguageTag, Live>, then: BTreeMap<LanguageTag, Live>) -> BTreeMap<LanguageTag, Live> {
+    let mut then = then;
+    now.into_iter()
+        .filter_map(|(language, now)| {
+            let then = then.remove(&language)?;
+            Some((language, if now.state.has_text() { then } else { now }))
+        })
+        .collect()
+}
+
+fn reading(
+    view: &View<'_>,
+    id: &StatementId,
+    asked: Option<&LanguageTag>,
+    at: Option<Timestamp>,
+) -> Result<Option<v1::Reading>, JournalError> {
+    let Some(public) = visible(view, id, at)? else { return Ok(None) };
+    let source = &public.statement.source_language;
+    let Some(language) = lookup(asked, source, |language| public.lives.contains_key(language)) else { return Ok(None) };
+    let Some(live) = public.lives.get(&language) else { return Ok(None) };
+    Ok(Some(v1::Reading {
+        statement: id.name(),
+        requested_language_code: asked.map(ToString::to_string).unwrap_or_default(),
+        live: Some(show(view, &public, &language, live)?),
+        available_language_codes: public.lives.keys().map(ToString::to_string).collect(),
+        source_language_code: source.to_string(),
+    }))
+}
+
+fn show(view: &View<'_>, public: &Public, language: &LanguageTag, live: &Live) -> Result<v1::Live, JournalError> {
+    let words = if live.state.has_text() { view.content(&live.edition.outline.digest)? } else { None };
+    let statement = &public.statement;
+    Ok(to_proto::live(&statement.id, statement.kind.as_str(), language, live, words.as_ref()))
+}
+
+/// Statements that one read looks at.
+const STATEMENTS: usize = 64;
+
+/// A page of everything live, all pages as of one moment.
+fn page(
+    view: &View<'_>,
+    place: Place,
+    filter: &Filter,
+    size: usize,
+) -> Result<(Vec<v1::Live>, Option<Place>), JournalError> {
+    let tail = if place.tail == 0 { view.tail() } else { place.tail };
+    let (mut shown, mut bytes, mut after) = (Vec::new(), 0, place.after);
+    loop {
+        let publics = publics(view, &after, tail)?;
+        let Some(last) = publics.last().map(|public| public.statement.id.to_string()) else { return Ok((shown, None)) };
+        for public in &publics {
+            for (language, live) in &public.lives {
+                let here = vec![public.statement.id.to_string(), language.to_string()];
+                let admits = |facts| filter.admits(&public.statement.id, &public.statement.kind, language, facts);
+                if here <= after || !live.facts().is_some_and(admits) {
+                    continue;
+                }
+                let item = show(view, public, language, live)?;
+                bytes += prost::Message::encoded_len(&item);
+                shown.push(item);
+                if shown.len() == size || bytes >= PAGE_BYTES {
+                    return Ok((shown, Some(Place { after: here, tail })));
+                }
+            }
+        }
+        // After every language of the last statement: no tag sorts behind this.
+        after = vec![last, "~".to_owned()];
+    }
+}
+
+fn publics(view: &View<'_>, after: &[String], tail: u64) -> Result<Vec<Public>, JournalError> {
+    let id = after.first().and_then(|id| StatementId::parse(id).ok());
+    let mut publics = Vec::new();
+    if let Some(id) = id.as_ref().filter(|_| after.get(1).is_some_and(|tag| tag != "~")) {
+        publics.extend(view.public(id, tail)?);
+    }
+    publics.extend(view.publics(id.as_ref(), STATEMENTS, tail)?);
+    Ok(publics)
+}
+
+/// An edition that readers may know of.
+struct Found {
+    name: EditionName,
+    edition: Edition,
+    /// Whether its words may be read.
+    public: bool,
+}
+
+impl Found {
+    fn at(view: &View<'_>, name: &EditionRef) -> Result<Option<Self>, JournalError> {
+        let Some(public) = visible(view, &name.statement, None)? else { return Ok(None) };
+        let Some(live) = public.lives.get(&name.language) else { return Ok(None) };
+        let number = name.number.unwrap_or(live.edition.number);
+        if number > live.edition.number {
+            return Ok(None);
+        }
+        let name = EditionName::new(&name.statement, &name.language, number);
+        let edition = view.edition(&name)?;
+        Ok(edition.map(|edition| Self { name, edition, public: live.state.has_text() }))
+    }
+
+    fn show(&self, view: &View<'_>, canonical: bool) -> Result<v1::Edition, JournalError> {
+        let digest = &self.edition.outline.digest;
+        let words = if self.public { view.content(digest)? } else { None };
+        let mut shown =
+            to_proto::edition(&self.name.statement, &self.name.language, &self.edition, words.as_ref(), self.public);
+        if canonical && self.public {
+            shown.canonical_content = view.canonical(digest)?.unwrap_or_default();
+        }
+        Ok(shown)
+    }
+}
+
+/// The change history: by language, newest first, without the words.
+#[expect(
+    clippy::type_complexity,
+    reason = "a page, and where the next one begins; nothing if there is no such statement"
+)]
+fn history(
+    view: &View<'_>,
+    id: &StatementId,
+    wanted: Option<&LanguageTag>,
+    place: &Place,
+    size: usize,
+) -> Result<Option<(Vec<v1::Edition>, Option<Place>)>, JournalError> {
+    let Some(public) = visible(view, id, None)? else { return Ok(None) };
+    let mut shown = Vec::new();
+    for (language, live) in public.lives.iter().filter(|(language, _)| wanted.is_none_or(|wanted| wanted == *language))
+    {
+        let below = match place.after.first() {
+            Some(last) if language.as_str() < last.as_str() => continue,
+            Some(last) if language.as_str() == last => u32::try_from(place.tail).unwrap_or(u32::MAX),
+            Some(_) | None => live.edition.number + 1,
+        };
+        for edition in view.editions(id, language, below, size - shown.len())? {
+            shown.push(to_proto::edition(id, language, &edition, None, live.state.has_text()));
+            if shown.len() == size {
+                let last = Place { after: vec![language.to_string()], tail: edition.number.into() };
+                return Ok(Some((shown, Some(last))));
+            }
+        }
+    }
+    Ok(Some((shown, None)))
+}

@@ -1,0 +1,294 @@
+//! The only place that builds a `Status`: every failure to its code, reason and details.
+
+use std::{any::Any, collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::{
+    domain::{draft::FieldFault, rejection::Rejection},
+    feed::FeedRefusal,
+    journal::{JournalError, Refusal},
+};
+
+/// Domain of every `ErrorInfo`.
+const DOMAIN: &str = "onrecord";
+/// How long a caller is asked to wait where a retry helps.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the api itself refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ApiRefusal {
+    /// Nobody said who calls.
+    CallerMissing(String),
+    /// The page token belongs to another call, or is none.
+    InvalidPageToken,
+}
+
+/// A status under construction.
+struct Answer {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    faults: Vec<FieldFault>,
+    metadata: HashMap<String, String>,
+    retry: bool,
+}
+
+impl Answer {
+    fn new(code: Code, reason: &'static str, message: impl ToString) -> Self {
+        let message = message.to_string();
+        Self { code, reason, message, faults: Vec::new(), metadata: HashMap::new(), retry: false }
+    }
+
+    fn with_faults(mut self, faults: &[FieldFault]) -> Self {
+        self.faults = faults.to_vec();
+        self
+    }
+
+    fn on_field(self, field: &str) -> Self {
+        let fault = FieldFault::new(field, self.message.clone());
+        self.with_faults(&[fault])
+    }
+
+    fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    fn and_retry(mut self) -> Self {
+        self.retry = true;
+        self
+    }
+
+    fn into_status(self) -> Status {
+        let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, self.metadata);
+        if !self.faults.is_empty() {
+            let violations: Vec<_> =
+                self.faults.into_iter().map(|fault| FieldViolation::new(fault.field, fault.description)).collect();
+            details.set_bad_request(violations);
+        }
+        if self.retry {
+            details.set_retry_info(Some(RETRY_AFTER));
+        }
+        Status::with_error_details(self.code, self.message, details)
+    }
+}
+
+impl From<Rejection> for Status {
+    fn from(rejection: Rejection) -> Self {
+        rejected(&rejection).into_status()
+    }
+}
+
+impl From<JournalError> for Status {
+    fn from(error: JournalError) -> Self {
+        failed(&error).into_status()
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Rejected(rejection) => rejection.into(),
+            Refusal::Journal(error) => error.into(),
+        }
+    }
+}
+
+impl From<FeedRefusal> for Status {
+    fn from(refusal: FeedRefusal) -> Self {
+        not_followed(&refusal).into_status()
+    }
+}
+
+impl From<ApiRefusal> for Status {
+    fn from(refusal: ApiRefusal) -> Self {
+        match refusal {
+            ApiRefusal::CallerMissing(words) => Answer::new(Code::Unauthenticated, "CALLER_MISSING", words),
+            ApiRefusal::InvalidPageToken => Answer::new(
+                Code::InvalidArgument,
+                "INVALID_PAGE_TOKEN",
+                "page_token must be the next_page_token of the same call with the same other fields",
+            )
+            .on_field("page_token"),
+        }
+        .into_status()
+    }
+}
+
+fn rejected(rejection: &Rejection) -> Answer {
+    let (code, reason) = code_of(rejection);
+    let answer = Answer::new(code, reason, rejection);
+    match rejection {
+        Rejection::Invalid(faults) | Rejection::DraftIncomplete(faults) => {
+            let words: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.description)).collect();
+            let message = format!("{}: {}", answer.message, words.join("; "));
+            Answer { message, ..answer }.with_faults(faults)
+        }
+        Rejection::RequestIdReused => answer.on_field("request_id"),
+        Rejection::EtagMismatch(conflict) => {
+            let editor = conflict.editor.as_ref().map(ToString::to_string).unwrap_or_default();
+            let answer = answer.with("etag", &conflict.etag).with("revision", conflict.revision);
+            answer.with("editor", editor).with("updateTime", conflict.time)
+        }
+        _ => answer,
+    }
+}
+
+fn code_of(rejection: &Rejection) -> (Code, &'static str) {
+    match rejection {
+        Rejection::Invalid(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
+        Rejection::RequestIdReused => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
+        Rejection::StatementExists => (Code::AlreadyExists, "STATEMENT_EXISTS"),
+        Rejection::StatementNotFound => (Code::NotFound, "STATEMENT_NOT_FOUND"),
+        Rejection::DraftNotFound(_) => (Code::NotFound, "DRAFT_NOT_FOUND"),
+        Rejection::ReleaseNotFound(_) => (Code::NotFound, "RELEASE_NOT_FOUND"),
+        Rejection::EditionNotFound => (Code::NotFound, "EDITION_NOT_FOUND"),
+        Rejection::ProposalNotFound => (Code::NotFound, "PROPOSAL_NOT_FOUND"),
+        Rejection::EtagMismatch(_) => (Code::Aborted, "ETAG_MISMATCH"),
+        Rejection::BaseNotLive { .. } => (Code::FailedPrecondition, "BASE_NOT_LIVE"),
+        Rejection::DraftNotInState { .. } => (Code::FailedPrecondition, "DRAFT_NOT_IN_STATE"),
+        Rejection::DraftIncomplete(_) => (Code::FailedPrecondition, "DRAFT_INCOMPLETE"),
+        Rejection::DraftNotApproved(_) => (Code::FailedPrecondition, "DRAFT_NOT_APPROVED"),
+        Rejection::BaseSuperseded { .. } => (Code::FailedPrecondition, "BASE_SUPERSEDED"),
+        Rejection::ReleaseSlotFull(_) => (Code::FailedPrecondition, "RELEASE_SLOT_FULL"),
+        Rejection::OwnText => (Code::PermissionDenied, "OWN_TEXT"),
+        Rejection::SecondPersonRequired => (Code::PermissionDenied, "SECOND_PERSON_REQUIRED"),
+        Rejection::ApprovalNotOwed => (Code::FailedPrecondition, "APPROVAL_NOT_OWED"),
+        Rejection::NothingLive(_) => (Code::FailedPrecondition, "NOTHING_LIVE"),
+        Rejection::NotWithdrawn(_) => (Code::FailedPrecondition, "NOT_WITHDRAWN"),
+        Rejection::LegalHold => (Code::FailedPrecondition, "LEGAL_HOLD"),
+        Rejection::Expunged => (Code::FailedPrecondition, "EXPUNGED"),
+        Rejection::RedirectTargetNotPublic => (Code::FailedPrecondition, "REDIRECT_TARGET_NOT_PUBLIC"),
+        Rejection::TextNotPublic => (Code::FailedPrecondition, "TEXT_NOT_PUBLIC"),
+    }
+}
+
+/// The diagnostics learn why; the caller learns what to do.
+fn failed(error: &JournalError) -> Answer {
+    match error {
+        JournalError::Closed(_) => Answer::new(
+            Code::Unavailable,
+            "JOURNAL_CLOSED",
+            "the service takes no writes: try again, elsewhere if you can",
+        )
+        .and_retry(),
+        JournalError::Busy => Answer::new(Code::ResourceExhausted, "JOURNAL_BUSY", error).and_retry(),
+        JournalError::Store(words) => {
+            tracing::error!(%words, "the store failed");
+            Answer::new(Code::Internal, "STORE_FAILED", "the service cannot read its store")
+        }
+        JournalError::Damaged(words) => {
+            tracing::error!(%words, "the store is damaged");
+            Answer::new(Code::DataLoss, "STORE_DAMAGED", "what is stored is not what was written: it is not served")
+        }
+    }
+}
+
+fn not_followed(refusal: &FeedRefusal) -> Answer {
+    match refusal {
+        FeedRefusal::CursorInvalid(_) => {
+            Answer::new(Code::InvalidArgument, "CURSOR_INVALID", refusal).on_field("cursor")
+        }
+        FeedRefusal::FilterChanged => Answer::new(Code::InvalidArgument, "FILTER_CHANGED", refusal).on_field("filter"),
+        FeedRefusal::CursorTrimmed { earliest } => {
+            Answer::new(Code::OutOfRange, "CURSOR_TRIMMED", refusal).with("earliestSequence", earliest)
+        }
+        FeedRefusal::CursorDiverged => Answer::new(Code::FailedPrecondition, "CURSOR_DIVERGED", refusal),
+        FeedRefusal::ReplicaBehind => Answer::new(Code::Unavailable, "REPLICA_BEHIND", refusal).and_retry(),
+        FeedRefusal::Draining => Answer::new(Code::Unavailable, "DRAINING", refusal).and_retry(),
+        FeedRefusal::Journal(error) => failed(error),
+    }
+}
+
+/// What a caller is answered when a handler panicked: INTERNAL, and a person has to look.
+#[must_use]
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> http::Response<tonic::body::Body> {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(words = words.unwrap_or("no message"), "a handler panicked");
+    Answer::new(Code::Internal, "INTERNAL", "the service met a fault of its own").into_status().into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{id::LanguageTag, rejection::Conflict, time::Timestamp};
+
+    fn check(status: Status, code: Code, reason: &str) {
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));
+        assert!(!status.message().is_empty());
+    }
+
+    #[test]
+    fn every_refusal_has_its_code_and_reason() {
+        let de = || LanguageTag::parse("de").unwrap();
+        let conflict = Conflict { etag: "\"1\"".into(), revision: 1, editor: None, time: Timestamp::MIN };
+        let fault = || vec![FieldFault::new("title", "must not be empty")];
+        let precondition = Code::FailedPrecondition;
+        for (rejection, code, reason) in [
+            (Rejection::Invalid(fault()), Code::InvalidArgument, "INVALID_ARGUMENT"),
+            (Rejection::RequestIdReused, Code::InvalidArgument, "REQUEST_ID_REUSED"),
+            (Rejection::StatementExists, Code::AlreadyExists, "STATEMENT_EXISTS"),
+            (Rejection::StatementNotFound, Code::NotFound, "STATEMENT_NOT_FOUND"),
+            (Rejection::DraftNotFound(de()), Code::NotFound, "DRAFT_NOT_FOUND"),
+            (Rejection::ReleaseNotFound(de()), Code::NotFound, "RELEASE_NOT_FOUND"),
+            (Rejection::EditionNotFound, Code::NotFound, "EDITION_NOT_FOUND"),
+            (Rejection::ProposalNotFound, Code::NotFound, "PROPOSAL_NOT_FOUND"),
+            (Rejection::EtagMismatch(Box::new(conflict)), Code::Aborted, "ETAG_MISMATCH"),
+            (Rejection::BaseNotLive { newest: 2 }, precondition, "BASE_NOT_LIVE"),
+            (
+                Rejection::DraftNotInState { language: de(), actual: "DRAFT", needed: "IN_REVIEW" },
+                precondition,
+                "DRAFT_NOT_IN_STATE",
+            ),
+            (Rejection::DraftIncomplete(fault()), precondition, "DRAFT_INCOMPLETE"),
+            (Rejection::DraftNotApproved(de()), precondition, "DRAFT_NOT_APPROVED"),
+            (Rejection::BaseSuperseded { language: de(), newest: 2 }, precondition, "BASE_SUPERSEDED"),
+            (Rejection::ReleaseSlotFull(de()), precondition, "RELEASE_SLOT_FULL"),
+            (Rejection::OwnText, Code::PermissionDenied, "OWN_TEXT"),
+            (Rejection::SecondPersonRequired, Code::PermissionDenied, "SECOND_PERSON_REQUIRED"),
+            (Rejection::ApprovalNotOwed, precondition, "APPROVAL_NOT_OWED"),
+            (Rejection::NothingLive(vec![]), precondition, "NOTHING_LIVE"),
+            (Rejection::NotWithdrawn(vec![de()]), precondition, "NOT_WITHDRAWN"),
+            (Rejection::LegalHold, precondition, "LEGAL_HOLD"),
+            (Rejection::Expunged, precondition, "EXPUNGED"),
+            (Rejection::RedirectTargetNotPublic, precondition, "REDIRECT_TARGET_NOT_PUBLIC"),
+            (Rejection::TextNotPublic, precondition, "TEXT_NOT_PUBLIC"),
+        ] {
+            check(rejection.into(), code, reason);
+        }
+        for (error, code, reason) in [
+            (JournalError::Closed(String::new()), Code::Unavailable, "JOURNAL_CLOSED"),
+            (JournalError::Busy, Code::ResourceExhausted, "JOURNAL_BUSY"),
+            (JournalError::Store(String::new()), Code::Internal, "STORE_FAILED"),
+            (JournalError::Damaged(String::new()), Code::DataLoss, "STORE_DAMAGED"),
+        ] {
+            check(error.into(), code, reason);
+        }
+        for (refusal, code, reason) in [
+            (FeedRefusal::CursorInvalid("it is too short"), Code::InvalidArgument, "CURSOR_INVALID"),
+            (FeedRefusal::CursorTrimmed { earliest: 7 }, Code::OutOfRange, "CURSOR_TRIMMED"),
+            (FeedRefusal::CursorDiverged, precondition, "CURSOR_DIVERGED"),
+            (FeedRefusal::ReplicaBehind, Code::Unavailable, "REPLICA_BEHIND"),
+            (FeedRefusal::FilterChanged, Code::InvalidArgument, "FILTER_CHANGED"),
+            (FeedRefusal::Draining, Code::Unavailable, "DRAINING"),
+        ] {
+            check(refusal.into(), code, reason);
+        }
+        check(ApiRefusal::CallerMissing("who?".into()).into(), Code::Unauthenticated, "CALLER_MISSING");
+        check(ApiRefusal::InvalidPageToken.into(), Code::InvalidArgument, "INVALID_PAGE_TOKEN");
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let faults = vec![FieldFault::new("a", "must be x"), FieldFault::new("b", "must be y")];
+        let status = Status::from(Rejection::Invalid(faults));
+        let fields: Vec<_> =
+            status.get_details_bad_request().unwrap().field_violations.into_iter().map(|v| v.field).collect();
+        assert_eq!(fields, ["a", "b"]);
+        assert!(status.message().contains("a must be x; b must be y"), "{}", status.message());
+    }
+}

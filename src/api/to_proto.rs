@@ -1,0 +1,112 @@
+//! From the domain to the wire.
+
+mod content;
+mod editorial;
+mod feed;
+
+pub(super) use content::content;
+pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
+pub(super) use feed::{delivery, message};
+
+use super::v1;
+use crate::domain::{
+    content::{ChangeKind, Content, Correction},
+    digest::Digest,
+    id::{EditionName, LanguageTag, StatementId},
+    live::{Edition, Live, LiveState, Notice},
+    time::Timestamp,
+};
+
+/// A point in time.
+pub(super) fn time(time: Timestamp) -> Option<prost_types::Timestamp> {
+    let (seconds, nanos) = time.parts();
+    Some(prost_types::Timestamp { seconds, nanos })
+}
+
+/// The words of texts, by digest: what a message is filled with.
+pub(super) type Words = std::collections::HashMap<Digest, Content>;
+
+pub(super) fn change_kind(kind: ChangeKind) -> v1::ChangeKind {
+    match kind {
+        ChangeKind::Initial => v1::ChangeKind::Initial,
+        ChangeKind::Major => v1::ChangeKind::Major,
+        ChangeKind::Minor => v1::ChangeKind::Minor,
+        ChangeKind::Correction => v1::ChangeKind::Correction,
+        ChangeKind::Reinstatement => v1::ChangeKind::Reinstatement,
+    }
+}
+
+pub(super) fn correction(correction: &Correction) -> v1::Correction {
+    v1::Correction {
+        text: correction.text.clone(),
+        corrected_edition: correction.corrected_edition.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+pub(super) fn notice(notice: &Notice) -> v1::Notice {
+    v1::Notice {
+        text: notice.text.clone(),
+        text_media_type: notice.media_type.as_str().to_owned(),
+        salt: notice.salt.0.to_vec(),
+    }
+}
+
+/// An edition. What `public` says is not public is left out: the words, and the words about them.
+pub(super) fn edition(
+    statement: &StatementId,
+    language: &LanguageTag,
+    edition: &Edition,
+    words: Option<&Content>,
+    public: bool,
+) -> v1::Edition {
+    let told = public && !edition.expunged;
+    v1::Edition {
+        name: EditionName::new(statement, language, edition.number).to_string(),
+        language_code: language.to_string(),
+        number: edition.number,
+        content: words.filter(|_| told).map(content),
+        content_digest: edition.outline.digest.to_string(),
+        change_kind: change_kind(edition.change_kind).into(),
+        change_note: if told { edition.change_note.clone() } else { String::new() },
+        correction: edition.correction.as_ref().filter(|_| told).map(correction),
+        publish_time: time(edition.publish_time),
+        canonical_content: Vec::new(),
+        expunged: edition.expunged,
+    }
+}
+
+/// What is live.
+pub(super) fn live(
+    statement: &StatementId,
+    kind: &str,
+    language: &LanguageTag,
+    live: &Live,
+    words: Option<&Content>,
+) -> v1::Live {
+    v1::Live {
+        statement: statement.name(),
+        language_code: language.to_string(),
+        kind: kind.to_owned(),
+        state: state(live.state).into(),
+        edition: Some(edition(statement, language, &live.edition, words, live.state.has_text())),
+        notice: live.notice.as_ref().map(notice),
+        redirect_statement: live.redirect.as_ref().map(StatementId::name).unwrap_or_default(),
+        first_publish_time: time(live.first_publish_time),
+        major_change_time: time(live.major_change_time),
+        update_time: time(live.update_time),
+        stale_since_edition: live.stale_since.as_ref().map(ToString::to_string).unwrap_or_default(),
+        sequence: live.sequence,
+    }
+}
+
+fn state(state: LiveState) -> v1::live::State {
+    match state {
+        LiveState::Published => v1::live::State::Published,
+        LiveState::Withdrawn => v1::live::State::Withdrawn,
+        LiveState::Expired => v1::live::State::Expired,
+        LiveState::Gone => v1::live::State::Gone,
+        LiveState::Redirected => v1::live::State::Redirected,
+        LiveState::Hidden => v1::live::State::Unspecified,
+        LiveState::Expunged => v1::live::State::Expunged,
+    }
+}

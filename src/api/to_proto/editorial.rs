@@ -1,0 +1,267 @@
+//! What editors are shown.
+
+use super::{Words, content, edition, live, notice, time};
+use crate::{
+    api::v1,
+    domain::{
+        answer::Answer,
+        content::Content,
+        draft::{Approval, Blocked, Draft, DraftState, Release, ReleaseState},
+        id::{Caller, EditionName, LanguageTag, StatementId},
+        live::{Edition, Live, LiveState},
+        rejection::etag,
+        state::{Owed, Proposal, ProposedStep, Removal, Slots, State, Statement},
+    },
+    journal::EntryRecord,
+};
+
+fn names(callers: &[Caller]) -> Vec<String> {
+    callers.iter().map(ToString::to_string).collect()
+}
+
+fn base(id: &StatementId, language: &LanguageTag, number: u32) -> String {
+    if number == 0 { String::new() } else { EditionName::new(id, language, number).to_string() }
+}
+
+/// A statement.
+pub(in crate::api) fn statement(statement: &Statement) -> v1::Statement {
+    v1::Statement {
+        name: statement.id.name(),
+        kind: statement.kind.to_string(),
+        source_language_code: statement.source_language.to_string(),
+        owner: statement.owner.clone(),
+        annotations: statement.annotations.clone().into_iter().collect(),
+        legal_hold: statement.legal_hold,
+        creator: statement.creator.to_string(),
+        create_time: time(statement.create_time),
+        update_time: time(statement.update_time),
+        etag: etag(statement.version),
+    }
+}
+
+/// A draft, with its words if they are given.
+pub(in crate::api) fn draft(
+    id: &StatementId,
+    language: &LanguageTag,
+    draft: &Draft,
+    words: Option<&Content>,
+) -> v1::Draft {
+    v1::Draft {
+        name: format!("{}/drafts/{language}", id.name()),
+        content: words.map(content),
+        state: draft_state(draft.state).into(),
+        revision: draft.revision,
+        base_edition: base(id, language, draft.base),
+        content_digest: draft.outline.digest.to_string(),
+        authors: names(&draft.authors),
+        editor: draft.editor.to_string(),
+        create_time: time(draft.create_time),
+        update_time: time(draft.update_time),
+        submit_problems: draft
+            .problems()
+            .into_iter()
+            .map(|fault| v1::SubmitProblem { field: fault.field, description: fault.description })
+            .collect(),
+        approval: draft.approval.as_ref().map(approval),
+        rejection_comment: draft.rejection_comment.clone(),
+        etag: etag(draft.version),
+    }
+}
+
+fn draft_state(state: DraftState) -> v1::draft::State {
+    match state {
+        DraftState::Draft => v1::draft::State::Draft,
+        DraftState::InReview => v1::draft::State::InReview,
+        DraftState::Approved => v1::draft::State::Approved,
+    }
+}
+
+/// An approval.
+pub(in crate::api) fn approval(approval: &Approval) -> v1::Approval {
+    v1::Approval {
+        approver: approval.approver.to_string(),
+        approve_time: time(approval.time),
+        content_digest: approval.digest.to_string(),
+        comment: approval.comment.clone(),
+    }
+}
+
+/// A release, with its words if they are given.
+pub(in crate::api) fn release(
+    id: &StatementId,
+    language: &LanguageTag,
+    release: &Release,
+    words: Option<&Content>,
+) -> v1::Release {
+    let name = |language: &LanguageTag| format!("{}/releases/{language}", id.name());
+    v1::Release {
+        name: name(language),
+        content: words.map(content),
+        content_digest: release.outline.digest.to_string(),
+        state: match release.state {
+            ReleaseState::Scheduled => v1::release::State::Scheduled.into(),
+            ReleaseState::Embargoed => v1::release::State::Embargoed.into(),
+        },
+        release_time: time(release.time),
+        max_lateness: Some(prost_types::Duration { seconds: release.lateness_seconds_max, nanos: 0 }),
+        base_edition: base(id, language, release.base),
+        blocked_reason: release.blocked.map_or(0, |reason| blocked(reason).into()),
+        publisher: release.publisher.to_string(),
+        approval: release.approval.as_ref().map(approval),
+        create_time: time(release.create_time),
+        companions: release.companions.iter().map(name).collect(),
+        etag: etag(release.version),
+    }
+}
+
+fn blocked(reason: Blocked) -> v1::release::BlockedReason {
+    match reason {
+        Blocked::BaseSuperseded => v1::release::BlockedReason::BaseSuperseded,
+        Blocked::Withdrawn => v1::release::BlockedReason::Withdrawn,
+        Blocked::Missed => v1::release::BlockedReason::Missed,
+        Blocked::CompanionHeld => v1::release::BlockedReason::CompanionHeld,
+        Blocked::Expired => v1::release::BlockedReason::Expired,
+    }
+}
+
+/// The editor's view of a statement.
+pub(in crate::api) fn dossier(state: &State) -> v1::Dossier {
+    let id = &state.statement.id;
+    v1::Dossier {
+        statement: Some(statement(&state.statement)),
+        languages: state.languages.iter().map(|(language, slots)| language_slots(state, id, language, slots)).collect(),
+        proposal: state.statement.proposal.as_ref().map(proposal),
+    }
+}
+
+fn language_slots(state: &State, id: &StatementId, language: &LanguageTag, slots: &Slots) -> v1::LanguageSlots {
+    v1::LanguageSlots {
+        language_code: language.to_string(),
+        draft: slots.draft.as_ref().map(|it| draft(id, language, it, None)),
+        release: slots.release.as_ref().map(|it| release(id, language, it, None)),
+        live: slots.live.as_ref().map(|it| live(id, state.statement.kind.as_str(), language, it, None)),
+        hidden: slots.live.as_ref().is_some_and(|live| !live.is_visible()),
+        edition_count: slots.edition_count(),
+    }
+}
+
+/// What waits for a second person.
+pub(in crate::api) fn proposal(proposal: &Proposal) -> v1::Proposal {
+    let mut shown = v1::Proposal {
+        proposal_id: proposal.id.clone(),
+        proposer: proposal.proposer.to_string(),
+        propose_time: time(proposal.time),
+        expire_time: time(proposal.expire_time),
+        language_codes: proposal.languages.iter().map(ToString::to_string).collect(),
+        reason: proposal.reason.clone(),
+        ..v1::Proposal::default()
+    };
+    match &proposal.step {
+        ProposedStep::Reinstate => shown.set_action(v1::proposal::Action::Reinstate),
+        ProposedStep::Expunge => shown.set_action(v1::proposal::Action::Expunge),
+        ProposedStep::Remove(removal) => {
+            shown.set_action(v1::proposal::Action::Remove);
+            show_removal(&mut shown, removal);
+        }
+    }
+    shown
+}
+
+fn show_removal(shown: &mut v1::Proposal, removal: &Removal) {
+    match removal {
+        Removal::Gone(words) => {
+            shown.set_removal_mode(v1::RemovalMode::Gone);
+            shown.notice = Some(notice(words));
+        }
+        Removal::Redirect(target, words) => {
+            shown.set_removal_mode(v1::RemovalMode::Redirect);
+            shown.notice = words.as_ref().map(notice);
+            shown.redirect_statement = target.name();
+        }
+        Removal::Hidden => shown.set_removal_mode(v1::RemovalMode::Hidden),
+    }
+}
+
+/// An owed approval.
+pub(in crate::api) fn owed(
+    id: &StatementId,
+    language: &LanguageTag,
+    owed: &Owed,
+    forced: &Edition,
+) -> v1::OwedApproval {
+    v1::OwedApproval {
+        edition: Some(edition(id, language, forced, None, true)),
+        publisher: owed.publisher.to_string(),
+        authors: names(&owed.authors),
+        reason: owed.reason.clone(),
+        publish_time: time(owed.publish_time),
+    }
+}
+
+/// An entry of the audit trail.
+pub(in crate::api) fn entry(record: &EntryRecord) -> v1::Entry {
+    let head = &record.head;
+    let sequences = head.first_sequence..head.first_sequence + u64::from(head.event_count);
+    v1::Entry {
+        name: format!("entries/{}", head.number),
+        commit_time: time(head.commit_time),
+        caller: head.caller.to_string(),
+        action: head.action.as_str().to_owned(),
+        statement: head.statement.name(),
+        language_codes: head.language_codes.iter().map(ToString::to_string).collect(),
+        request_id: head.request_id.clone(),
+        reason: record.reason.clone(),
+        content_digests: head.content_digests.iter().map(ToString::to_string).collect(),
+        event_sequences: sequences.collect(),
+        hash: record.hash.as_bytes().to_vec(),
+        previous_hash: record.previous_hash.as_bytes().to_vec(),
+        seal: record.seal.clone(),
+    }
+}
+
+/// What an answer says, in pieces that the responses pick from.
+#[derive(Debug, Default)]
+pub(in crate::api) struct Answered {
+    pub(in crate::api) statement: Option<v1::Statement>,
+    pub(in crate::api) draft: Option<v1::Draft>,
+    pub(in crate::api) live: Vec<v1::Live>,
+    pub(in crate::api) releases: Vec<v1::Release>,
+    pub(in crate::api) held: Vec<String>,
+    pub(in crate::api) cancelled: Vec<String>,
+    pub(in crate::api) approval: Option<v1::Approval>,
+    pub(in crate::api) proposal: Option<v1::Proposal>,
+}
+
+/// Shows an answer, with the words of its texts.
+pub(in crate::api) fn answered(id: &StatementId, kind: &str, answer: &Answer, words: &Words) -> Answered {
+    let mut shown = Answered::default();
+    let release_name = |language: &LanguageTag| format!("{}/releases/{language}", id.name());
+    match answer {
+        Answer::Statement(it) => shown.statement = Some(statement(it)),
+        Answer::Draft(language, it) => shown.draft = Some(draft(id, language, it, words.get(&it.outline.digest))),
+        Answer::Cancelled(language, it) => {
+            shown.draft = it.as_ref().map(|it| draft(id, language, it, words.get(&it.outline.digest)));
+        }
+        Answer::Published { live, releases } => {
+            shown.live = lives(id, kind, live, words);
+            let releases =
+                releases.iter().map(|(language, it)| release(id, language, it, words.get(&it.outline.digest)));
+            shown.releases = releases.collect();
+        }
+        Answer::Approval(it) => shown.approval = Some(approval(it)),
+        Answer::Withdrawn { live, held, cancelled } => {
+            shown.live = lives(id, kind, live, words);
+            shown.held = held.iter().map(release_name).collect();
+            shown.cancelled = cancelled.iter().map(release_name).collect();
+        }
+        Answer::Proposed(it) => shown.proposal = Some(proposal(it)),
+        Answer::Seconded(live) => shown.live = lives(id, kind, live, words),
+        Answer::Discarded | Answer::Due => {}
+    }
+    shown
+}
+
+fn lives(id: &StatementId, kind: &str, lives: &[(LanguageTag, Live)], words: &Words) -> Vec<v1::Live> {
+    let shown = lives.iter().filter(|(_, it)| it.state != LiveState::Hidden);
+    shown.map(|(language, it)| live(id, kind, language, it, words.get(&it.edition.outline.digest))).collect()
+}

@@ -1,0 +1,146 @@
+//! What subscribers are sent.
+
+use super::{correction, live, notice, time};
+use crate::{
+    api::v1::{self, subscribe_response::Message as Wire},
+    domain::{
+        event::{ChannelAction, EventKind},
+        id::StatementId,
+    },
+    feed::{ClosingReason, Delivery, Item, Message, Scope, SnapshotEmbargo, SnapshotLive},
+};
+
+/// A message of a subscription.
+pub(in crate::api) fn message(message: Message) -> v1::SubscribeResponse {
+    let wire = match message {
+        Message::Opened { feed_id, epoch, tail, start_sequence, resumed, earliest_sequence, cursor } => {
+            Wire::Opened(v1::Opened { feed_id, epoch, tail, start_sequence, resumed, earliest_sequence, cursor })
+        }
+        Message::Snapshot { live, embargoes } => Wire::Snapshot(v1::Snapshot {
+            live: live.iter().map(snapshot_live).collect(),
+            embargoes: embargoes.iter().map(snapshot_embargo).collect(),
+        }),
+        Message::SnapshotEnd { cursor, item_count } => Wire::SnapshotEnd(v1::SnapshotEnd { cursor, item_count }),
+        Message::Batch { deliveries, cursor, tail, more } => Wire::EventBatch(v1::EventBatch {
+            deliveries: deliveries.iter().map(delivery).collect(),
+            cursor,
+            tail,
+            more,
+        }),
+        Message::Heartbeat { cursor, tail, server_time } => {
+            Wire::Heartbeat(v1::Heartbeat { cursor, tail, server_time: time(server_time) })
+        }
+        Message::Closing { reason, cursor, reconnect_after } => Wire::Closing(v1::Closing {
+            reason: closing(reason).into(),
+            cursor,
+            reconnect_after: prost_types::Duration::try_from(reconnect_after).ok(),
+        }),
+    };
+    v1::SubscribeResponse { message: Some(wire) }
+}
+
+fn closing(reason: ClosingReason) -> v1::closing::Reason {
+    match reason {
+        ClosingReason::Lifetime => v1::closing::Reason::Lifetime,
+        ClosingReason::Drain => v1::closing::Reason::Drain,
+        ClosingReason::Stalled => v1::closing::Reason::Stalled,
+        ClosingReason::Trimmed => v1::closing::Reason::Trimmed,
+        ClosingReason::AccessRevoked => v1::closing::Reason::AccessRevoked,
+        ClosingReason::StoreFailed => v1::closing::Reason::StoreFailed,
+    }
+}
+
+fn snapshot_live(item: &SnapshotLive) -> v1::Live {
+    live(&item.statement, item.kind.as_str(), &item.language, &item.live, item.content.as_ref())
+}
+
+fn snapshot_embargo(item: &SnapshotEmbargo) -> v1::Embargo {
+    v1::Embargo {
+        statement: item.statement.name(),
+        language_code: item.language.to_string(),
+        kind: item.kind.to_string(),
+        content: item.content.as_ref().map(super::content),
+        content_digest: item.release.outline.digest.to_string(),
+        embargo_end_time: time(item.release.time),
+        sequence: item.release.sequence,
+    }
+}
+
+/// An event as it concerns one subscriber.
+pub(in crate::api) fn delivery(delivery: &Delivery) -> v1::Delivery {
+    let left = delivery.scope == Scope::Left;
+    v1::Delivery { scope: scope(delivery.scope).into(), event: Some(event(&delivery.item, left)) }
+}
+
+fn scope(scope: Scope) -> v1::delivery::Scope {
+    match scope {
+        Scope::Entered => v1::delivery::Scope::Entered,
+        Scope::Within => v1::delivery::Scope::Within,
+        Scope::Left => v1::delivery::Scope::Left,
+    }
+}
+
+fn event(item: &Item, left: bool) -> v1::Event {
+    let event = &item.record.event;
+    let head = &event.head;
+    let kind = event.statement_kind.as_ref().map(ToString::to_string).unwrap_or_default();
+    let name =
+        |name: &Option<crate::domain::id::EditionName>| name.as_ref().map(ToString::to_string).unwrap_or_default();
+    let shown = event.live.as_ref().filter(|live| !left && live.facts().is_some());
+    v1::Event {
+        sequence: head.sequence,
+        r#type: event_type(head.kind).into(),
+        event_time: time(head.event_time),
+        statement: head.statement.name(),
+        language_code: head.language_code.to_string(),
+        notify: event.notify,
+        channel_action: action(event.channel_action).into(),
+        live: shown.map(|it| live(&head.statement, &kind, &head.language_code, it, item.content.as_ref())),
+        embargo: event.embargo.as_ref().filter(|_| !left).map(|release| v1::Embargo {
+            statement: head.statement.name(),
+            language_code: head.language_code.to_string(),
+            kind: kind.clone(),
+            content: item.content.as_ref().map(super::content),
+            content_digest: release.outline.digest.to_string(),
+            embargo_end_time: time(release.time),
+            sequence: head.sequence,
+        }),
+        embargo_lifted: event.embargo_lifted,
+        edition: name(&head.edition),
+        previous_edition: name(&head.previous_edition),
+        content_digest: head.content_digest.map(|digest| digest.to_string()).unwrap_or_default(),
+        correction: event.correction.as_ref().map(correction),
+        notice: event.notice.as_ref().map(notice),
+        redirect_statement: event.redirect.as_ref().map(StatementId::name).unwrap_or_default(),
+        hash: item.record.hash.as_bytes().to_vec(),
+        previous_hash: item.record.previous_hash.as_bytes().to_vec(),
+        seal: item.record.seal.clone(),
+    }
+}
+
+fn event_type(kind: EventKind) -> v1::event::Type {
+    match kind {
+        EventKind::Published => v1::event::Type::Published,
+        EventKind::Updated => v1::event::Type::Updated,
+        EventKind::Corrected => v1::event::Type::Corrected,
+        EventKind::Embargoed => v1::event::Type::Embargoed,
+        EventKind::EmbargoCancelled => v1::event::Type::EmbargoCancelled,
+        EventKind::Withdrawn => v1::event::Type::Withdrawn,
+        EventKind::NoticeChanged => v1::event::Type::NoticeChanged,
+        EventKind::Reinstated => v1::event::Type::Reinstated,
+        EventKind::Expired => v1::event::Type::Expired,
+        EventKind::Removed => v1::event::Type::Removed,
+        EventKind::Expunged => v1::event::Type::Expunged,
+        EventKind::TranslationStale => v1::event::Type::TranslationStale,
+    }
+}
+
+fn action(action: ChannelAction) -> v1::event::ChannelAction {
+    match action {
+        ChannelAction::None => v1::event::ChannelAction::None,
+        ChannelAction::Post => v1::event::ChannelAction::Post,
+        ChannelAction::Edit => v1::event::ChannelAction::Edit,
+        ChannelAction::Reply => v1::event::ChannelAction::Reply,
+        ChannelAction::Delete => v1::event::ChannelAction::Delete,
+    }
+}
