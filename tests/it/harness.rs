@@ -22,12 +22,12 @@ use tonic::{
 use tonic_types::StatusExt as _;
 
 /// When the clock of a new service stands: 2026-01-01T00:00:00Z.
-pub const BEGINNING: i64 = 1_767_225_600_000_000;
+pub(crate) const BEGINNING: i64 = 1_767_225_600_000_000;
 /// How long a test waits for something that has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running service. Its clock stands still until [`Service::advance`].
-pub struct Service {
+pub(crate) struct Service {
     pub channel: Channel,
     pub journal: Journal,
     clock: Clock,
@@ -37,12 +37,12 @@ pub struct Service {
 }
 
 impl Service {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// With other settings.
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         Self::on(directory, Clock::manual(Timestamp::from_micros(BEGINNING)), change).await
     }
@@ -61,7 +61,7 @@ impl Service {
     }
 
     /// Stops the service and hands back its store, for [`Stopped::start`].
-    pub async fn stop(self) -> Stopped {
+    pub(crate) async fn stop(self) -> Stopped {
         self.shutdown.cancel();
         timeout(PATIENCE, self.serving).await.unwrap().unwrap().unwrap();
         self.journal.close().await;
@@ -70,19 +70,19 @@ impl Service {
     }
 
     /// Sets the clock forward and returns once what came due is durable.
-    pub async fn advance(&self, seconds: i64) {
+    pub(crate) async fn advance(&self, seconds: i64) {
         self.clock.set(self.clock.now().plus_seconds(seconds));
         self.journal.poke().await.unwrap();
     }
 
     /// The clock, some seconds on.
-    pub fn in_seconds(&self, seconds: i64) -> Option<prost_types::Timestamp> {
+    pub(crate) fn in_seconds(&self, seconds: i64) -> Option<prost_types::Timestamp> {
         let (seconds, nanos) = self.clock.now().plus_seconds(seconds).parts();
         Some(prost_types::Timestamp { seconds, nanos })
     }
 
     /// Somebody who calls.
-    pub fn person(&self, name: &str) -> Person {
+    pub(crate) fn person(&self, name: &str) -> Person {
         let caller = Caller(name.parse().unwrap());
         let over = |channel: &Channel| InterceptedService::new(channel.clone(), caller.clone());
         Person {
@@ -94,14 +94,14 @@ impl Service {
 }
 
 /// A store without a service.
-pub struct Stopped {
+pub(crate) struct Stopped {
     directory: Arc<TempDir>,
     clock: Clock,
 }
 
 impl Stopped {
     /// Starts again, `seconds` later.
-    pub async fn start(self, seconds: i64) -> Service {
+    pub(crate) async fn start(self, seconds: i64) -> Service {
         self.clock.set(self.clock.now().plus_seconds(seconds));
         // sled's threads may hold the directory for a moment longer than its handles live.
         Service::on(self.directory, self.clock, |_| {}).await
@@ -110,7 +110,7 @@ impl Stopped {
 
 /// Says who calls.
 #[derive(Clone)]
-pub struct Caller(MetadataValue<tonic::metadata::Ascii>);
+pub(crate) struct Caller(MetadataValue<tonic::metadata::Ascii>);
 
 impl Interceptor for Caller {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -123,19 +123,19 @@ type Over = InterceptedService<Channel, Caller>;
 
 /// Somebody who calls, with short names for what people do most.
 #[derive(Clone)]
-pub struct Person {
+pub(crate) struct Person {
     pub editorial: EditorialServiceClient<Over>,
     pub statements: StatementServiceClient<Over>,
     pub feed: FeedServiceClient<Over>,
 }
 
 /// Words with a title, and nothing else.
-pub fn words(title: &str) -> v1::Content {
+pub(crate) fn words(title: &str) -> v1::Content {
     v1::Content { title: title.to_owned(), body: format!("{title}, in full."), ..Default::default() }
 }
 
 /// Words of a kind of change, with the note or correction that it needs.
-pub fn changed(title: &str, kind: v1::ChangeKind) -> v1::Content {
+pub(crate) fn changed(title: &str, kind: v1::ChangeKind) -> v1::Content {
     let note = if kind == v1::ChangeKind::Major { "What changed." } else { "" };
     let correction = v1::Correction { text: "What was wrong.".to_owned(), corrected_edition: String::new() };
     v1::Content {
@@ -148,7 +148,7 @@ pub fn changed(title: &str, kind: v1::ChangeKind) -> v1::Content {
 
 impl Person {
     /// A statement of kind `notice`.
-    pub async fn create(&mut self, id: &str, source: &str) -> v1::Statement {
+    pub(crate) async fn create(&mut self, id: &str, source: &str) -> v1::Statement {
         let statement =
             v1::Statement { kind: "notice".to_owned(), source_language_code: source.to_owned(), ..Default::default() };
         let request =
@@ -156,31 +156,31 @@ impl Person {
         self.editorial.create_statement(request).await.unwrap().into_inner().statement.unwrap()
     }
 
-    pub async fn try_save(&mut self, draft: v1::Draft) -> Result<v1::Draft, Status> {
+    pub(crate) async fn try_save(&mut self, draft: v1::Draft) -> Result<v1::Draft, Status> {
         let request = v1::SaveDraftRequest { draft: Some(draft), ..Default::default() };
         Ok(self.editorial.save_draft(request).await?.into_inner().draft.unwrap())
     }
 
     /// Begins a draft.
-    pub async fn save(&mut self, id: &str, language: &str, content: v1::Content) -> v1::Draft {
+    pub(crate) async fn save(&mut self, id: &str, language: &str, content: v1::Content) -> v1::Draft {
         let name = format!("statements/{id}/drafts/{language}");
         self.try_save(v1::Draft { name, content: Some(content), ..Default::default() }).await.unwrap()
     }
 
-    pub async fn submit(&mut self, draft: &v1::Draft) -> Result<v1::Draft, Status> {
+    pub(crate) async fn submit(&mut self, draft: &v1::Draft) -> Result<v1::Draft, Status> {
         let request =
             v1::SubmitDraftRequest { name: draft.name.clone(), etag: draft.etag.clone(), ..Default::default() };
         Ok(self.editorial.submit_draft(request).await?.into_inner().draft.unwrap())
     }
 
-    pub async fn approve(&mut self, draft: &v1::Draft) -> Result<v1::Draft, Status> {
+    pub(crate) async fn approve(&mut self, draft: &v1::Draft) -> Result<v1::Draft, Status> {
         let request =
             v1::ApproveDraftRequest { name: draft.name.clone(), etag: draft.etag.clone(), ..Default::default() };
         Ok(self.editorial.approve_draft(request).await?.into_inner().draft.unwrap())
     }
 
     /// A request that publishes these drafts now.
-    pub fn publication(drafts: &[&v1::Draft]) -> v1::PublishDraftsRequest {
+    pub(crate) fn publication(drafts: &[&v1::Draft]) -> v1::PublishDraftsRequest {
         let name = drafts[0].name.split("/drafts/").next().unwrap().to_owned();
         let one = |draft: &&v1::Draft| v1::DraftToPublish {
             language_code: draft.name.rsplit('/').next().unwrap().to_owned(),
@@ -189,16 +189,16 @@ impl Person {
         v1::PublishDraftsRequest { name, drafts: drafts.iter().map(one).collect(), ..Default::default() }
     }
 
-    pub async fn publish(&mut self, request: v1::PublishDraftsRequest) -> Result<v1::PublishDraftsResponse, Status> {
+    pub(crate) async fn publish(&mut self, request: v1::PublishDraftsRequest) -> Result<v1::PublishDraftsResponse, Status> {
         Ok(self.editorial.publish_drafts(request).await?.into_inner())
     }
 
-    pub async fn release(&mut self, id: &str, language: &str) -> Result<v1::Release, Status> {
+    pub(crate) async fn release(&mut self, id: &str, language: &str) -> Result<v1::Release, Status> {
         let name = format!("statements/{id}/releases/{language}");
         Ok(self.editorial.get_release(v1::GetReleaseRequest { name }).await?.into_inner().release.unwrap())
     }
 
-    pub async fn withdraw(&mut self, id: &str, languages: &[&str]) -> Result<v1::WithdrawStatementResponse, Status> {
+    pub(crate) async fn withdraw(&mut self, id: &str, languages: &[&str]) -> Result<v1::WithdrawStatementResponse, Status> {
         let notice = v1::Notice { text: "It is no longer true.".to_owned(), ..Default::default() };
         let request = v1::WithdrawStatementRequest {
             name: format!("statements/{id}"),
@@ -210,7 +210,7 @@ impl Person {
     }
 
     /// What a reader is shown; an empty language asks for the source language.
-    pub async fn read(&mut self, id: &str, language: &str) -> Result<v1::Reading, Status> {
+    pub(crate) async fn read(&mut self, id: &str, language: &str) -> Result<v1::Reading, Status> {
         let request = v1::GetStatementRequest {
             name: format!("statements/{id}"),
             language_code: language.to_owned(),
@@ -220,29 +220,29 @@ impl Person {
     }
 
     /// Follows the feed from somewhere, with everything or a filter.
-    pub async fn follow(&mut self, request: v1::SubscribeRequest) -> Result<Stream, Status> {
+    pub(crate) async fn follow(&mut self, request: v1::SubscribeRequest) -> Result<Stream, Status> {
         Ok(Stream(self.feed.subscribe(request).await?.into_inner()))
     }
 
     /// Follows everything that comes.
-    pub async fn follow_all(&mut self) -> Stream {
+    pub(crate) async fn follow_all(&mut self) -> Stream {
         let request = v1::SubscribeRequest { start: v1::Start::Beginning.into(), ..Default::default() };
         self.follow(request).await.unwrap()
     }
 }
 
 /// A subscription under way.
-pub struct Stream(pub Streaming<v1::SubscribeResponse>);
+pub(crate) struct Stream(pub Streaming<v1::SubscribeResponse>);
 
 impl Stream {
     /// The next message; a test fails if none comes.
-    pub async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         let message = timeout(PATIENCE, self.0.message()).await.expect("a message in time");
         message.unwrap().expect("the stream goes on").message.unwrap()
     }
 
     /// The next deliveries, whatever comes between.
-    pub async fn deliveries(&mut self) -> Vec<v1::Delivery> {
+    pub(crate) async fn deliveries(&mut self) -> Vec<v1::Delivery> {
         loop {
             if let Message::EventBatch(batch) = self.next().await {
                 return batch.deliveries;
@@ -251,7 +251,7 @@ impl Stream {
     }
 
     /// Deliveries up to and with the event of this sequence.
-    pub async fn until(&mut self, sequence: u64) -> Vec<v1::Delivery> {
+    pub(crate) async fn until(&mut self, sequence: u64) -> Vec<v1::Delivery> {
         let mut all: Vec<v1::Delivery> = Vec::new();
         while all.last().is_none_or(|last| last.event.as_ref().unwrap().sequence < sequence) {
             all.extend(self.deliveries().await);
@@ -261,7 +261,7 @@ impl Stream {
 }
 
 /// One author, one reviewer, one publisher, and a text that goes all the way: what most tests begin with.
-pub async fn publish(service: &Service, id: &str, language: &str, content: v1::Content) -> v1::Live {
+pub(crate) async fn publish(service: &Service, id: &str, language: &str, content: v1::Content) -> v1::Live {
     let (mut author, mut reviewer) = (service.person("author"), service.person("reviewer"));
     let draft = author.save(id, language, content).await;
     let draft = author.submit(&draft).await.unwrap();
@@ -271,7 +271,7 @@ pub async fn publish(service: &Service, id: &str, language: &str, content: v1::C
 }
 
 /// A draft that only has to be published.
-pub async fn approved(service: &Service, id: &str, language: &str, content: v1::Content) -> v1::Draft {
+pub(crate) async fn approved(service: &Service, id: &str, language: &str, content: v1::Content) -> v1::Draft {
     let (mut author, mut reviewer) = (service.person("author"), service.person("reviewer"));
     let draft = author.save(id, language, content).await;
     let draft = author.submit(&draft).await.unwrap();
@@ -280,7 +280,7 @@ pub async fn approved(service: &Service, id: &str, language: &str, content: v1::
 
 /// Code and reason of a refusal.
 #[track_caller]
-pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason: &str) -> Status {
+pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason: &str) -> Status {
     let status = result.expect_err("a refusal");
     let info = status.get_details_error_info().expect("an ErrorInfo");
     assert_eq!((status.code(), info.reason.as_str()), (code, reason), "{status:?}");
@@ -289,7 +289,7 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason
 }
 
 /// The fields that a refusal names.
-pub fn fields(status: &Status) -> Vec<String> {
+pub(crate) fn fields(status: &Status) -> Vec<String> {
     let violations = status.get_details_bad_request().map(|details| details.field_violations);
     violations.unwrap_or_default().into_iter().map(|violation| violation.field).collect()
 }
