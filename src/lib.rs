@@ -1,9 +1,16 @@
-//! See `ARCHITECTURE.md`.
-pub mod api;
+#![doc = include_str!("ARCHITECTURE.md")]
+
 pub mod cli;
-pub mod config;
-pub mod domain;
-pub mod feed;
-pub mod journal;
+
 pub mod server;
+
+pub mod config;
 pub mod telemetry;
+
+pub mod api;
+
+pub mod feed;
+
+pub mod journal;
+
+pub mod domain;
