@@ -1,6 +1,6 @@
 //! The gRPC services. Wire types live here and nowhere below.
 //!
-//! [`from_proto`] and [`to_proto`] are the only converters, [`status`] the only place that builds a `Status`.
+//! `from_proto` and `to_proto` are the only converters, `status` the only place that builds a `Status`.
 
 mod caller;
 mod editorial_reads;

@@ -1,7 +1,7 @@
 //! The feed: every publication, correction and withdrawal, in order, with nothing lost, to whoever subscribes.
 //!
 //! **Invariants**
-//! - A subscriber is a position and a filter. It has no queue: recent events come from one shared [`window`], older ones from
+//! - A subscriber is a position and a filter. It has no queue: recent events come from one shared window, older ones from
 //!   the journal, in one loop.
 //! - What is sent is durable, and a read on this node shows it.
 //! - Folding a filtered stream gives the filtered state.
@@ -64,8 +64,8 @@ impl Default for Options {
         Self {
             window_bytes_max: WINDOW_BYTES_DEFAULT,
             replay_events_max: None,
-            lifetime: Duration::from_secs(30 * 60),
-            stall: Duration::from_secs(60),
+            lifetime: Duration::from_mins(30),
+            stall: Duration::from_mins(1),
         }
     }
 }

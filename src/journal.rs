@@ -14,7 +14,7 @@
 //! - After a failed write nothing more is written, and nothing unsynced is shown; reads go on.
 //! - Time never goes back from one entry to the next.
 //!
-//! The one seam is [`writer`]'s commit: what it commits is self-contained (an entry with its rows in full), so that another
+//! The one seam is the writer's commit: what it commits is self-contained (an entry with its rows in full), so that another
 //! means of ordering and keeping entries can take the place of the local store without the rule book, the rows, the feed or the
 //! API knowing.
 
@@ -37,7 +37,7 @@ use tokio::{
 
 pub use clock::Clock;
 pub use row::{EntryRecord, EventRecord};
-pub use view::{Public, View};
+pub use view::{OwedRecord, Public, View};
 
 use crate::domain::{answer::Answer, command::Call, rejection::Rejection, time::Timestamp};
 use store::{Store, StoreError};

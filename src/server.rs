@@ -1,6 +1,6 @@
 //! Assembles the service, listens, and drains.
 //!
-//! Draining: health turns to NOT_SERVING, no new connection is taken, every stream gets its cursor and ends, calls finish, the
+//! Draining: health turns to `NOT_SERVING`, no new connection is taken, every stream gets its cursor and ends, calls finish, the
 //! journal closes. What has not ended after [`Config::drain`] is cut off: it was answered nothing, so it may be repeated.
 
 mod health;

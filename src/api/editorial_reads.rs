@@ -14,7 +14,7 @@ use crate::{
         rejection::Rejection,
         state::{Slots, State},
     },
-    journal::{JournalError, View},
+    journal::{JournalError, OwedRecord, View},
 };
 
 impl Editorial {
@@ -103,7 +103,7 @@ impl Editorial {
             let (mut shown, mut last) = (Vec::new(), None);
             let owed = view.owed(&after, size)?;
             let full = owed.len() == size;
-            for (key, state, language, owed) in owed {
+            for OwedRecord { key, state, language, owed } in owed {
                 let id = &state.statement.id;
                 let edition = view.edition(&EditionName::new(id, &language, owed.number))?;
                 shown.extend(edition.map(|edition| to_proto::owed(id, &language, &owed, &edition)));

@@ -44,15 +44,13 @@ impl Faults {
 
     /// The value, which is there if nothing was wrong.
     pub(super) fn finish_some<T>(mut self, value: Option<T>) -> Result<T, Rejection> {
-        match value {
-            Some(value) => self.finish(value),
-            None => {
-                if self.0.is_empty() {
-                    self.add("", "the request is empty");
-                }
-                Err(Rejection::Invalid(self.0))
+        let Some(value) = value else {
+            if self.0.is_empty() {
+                self.add("", "the request is empty");
             }
-        }
+            return Err(Rejection::Invalid(self.0));
+        };
+        self.finish(value)
     }
 
     pub(super) fn time(&mut self, field: &str, given: Option<prost_types::Timestamp>) -> Option<Timestamp> {

@@ -36,8 +36,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(code: Code, reason: &'static str, message: impl ToString) -> Self {
-        let message = message.to_string();
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
         Self { code, reason, message, faults: Vec::new(), metadata: HashMap::new(), retry: false }
     }
 
@@ -51,8 +51,8 @@ impl Answer {
         self.with_faults(&[fault])
     }
 
-    fn with(mut self, key: &str, value: impl ToString) -> Self {
-        self.metadata.insert(key.to_owned(), value.to_string());
+    fn with(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.to_owned(), value.into());
         self
     }
 
@@ -119,21 +119,18 @@ impl From<ApiRefusal> for Status {
 
 fn rejected(rejection: &Rejection) -> Answer {
     let (code, reason) = code_of(rejection);
-    let answer = Answer::new(code, reason, rejection);
-    match rejection {
-        Rejection::Invalid(faults) | Rejection::DraftIncomplete(faults) => {
-            let words: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.description)).collect();
-            let message = format!("{}: {}", answer.message, words.join("; "));
-            Answer { message, ..answer }.with_faults(faults)
-        }
-        Rejection::RequestIdReused => answer.on_field("request_id"),
-        Rejection::EtagMismatch(conflict) => {
-            let editor = conflict.editor.as_ref().map(ToString::to_string).unwrap_or_default();
-            let answer = answer.with("etag", &conflict.etag).with("revision", conflict.revision);
-            answer.with("editor", editor).with("updateTime", conflict.time)
-        }
-        _ => answer,
+    let answer = Answer::new(code, reason, rejection.to_string());
+    if let Rejection::Invalid(faults) | Rejection::DraftIncomplete(faults) = rejection {
+        let words: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.description)).collect();
+        let message = format!("{}: {}", answer.message, words.join("; "));
+        return Answer { message, ..answer }.with_faults(faults);
     }
+    if let Rejection::EtagMismatch(conflict) = rejection {
+        let editor = conflict.editor.as_ref().map(ToString::to_string).unwrap_or_default();
+        let answer = answer.with("etag", &conflict.etag).with("revision", conflict.revision.to_string());
+        return answer.with("editor", editor).with("updateTime", conflict.time.to_string());
+    }
+    if *rejection == Rejection::RequestIdReused { answer.on_field("request_id") } else { answer }
 }
 
 fn code_of(rejection: &Rejection) -> (Code, &'static str) {
@@ -174,7 +171,7 @@ fn failed(error: &JournalError) -> Answer {
             "the service takes no writes: try again, elsewhere if you can",
         )
         .and_retry(),
-        JournalError::Busy => Answer::new(Code::ResourceExhausted, "JOURNAL_BUSY", error).and_retry(),
+        JournalError::Busy => Answer::new(Code::ResourceExhausted, "JOURNAL_BUSY", error.to_string()).and_retry(),
         JournalError::Store(words) => {
             tracing::error!(%words, "the store failed");
             Answer::new(Code::Internal, "STORE_FAILED", "the service cannot read its store")
@@ -187,17 +184,16 @@ fn failed(error: &JournalError) -> Answer {
 }
 
 fn not_followed(refusal: &FeedRefusal) -> Answer {
+    let words = refusal.to_string();
     match refusal {
-        FeedRefusal::CursorInvalid(_) => {
-            Answer::new(Code::InvalidArgument, "CURSOR_INVALID", refusal).on_field("cursor")
-        }
-        FeedRefusal::FilterChanged => Answer::new(Code::InvalidArgument, "FILTER_CHANGED", refusal).on_field("filter"),
+        FeedRefusal::CursorInvalid(_) => Answer::new(Code::InvalidArgument, "CURSOR_INVALID", words).on_field("cursor"),
+        FeedRefusal::FilterChanged => Answer::new(Code::InvalidArgument, "FILTER_CHANGED", words).on_field("filter"),
         FeedRefusal::CursorTrimmed { earliest } => {
-            Answer::new(Code::OutOfRange, "CURSOR_TRIMMED", refusal).with("earliestSequence", earliest)
+            Answer::new(Code::OutOfRange, "CURSOR_TRIMMED", words).with("earliestSequence", earliest.to_string())
         }
-        FeedRefusal::CursorDiverged => Answer::new(Code::FailedPrecondition, "CURSOR_DIVERGED", refusal),
-        FeedRefusal::ReplicaBehind => Answer::new(Code::Unavailable, "REPLICA_BEHIND", refusal).and_retry(),
-        FeedRefusal::Draining => Answer::new(Code::Unavailable, "DRAINING", refusal).and_retry(),
+        FeedRefusal::CursorDiverged => Answer::new(Code::FailedPrecondition, "CURSOR_DIVERGED", words),
+        FeedRefusal::ReplicaBehind => Answer::new(Code::Unavailable, "REPLICA_BEHIND", words).and_retry(),
+        FeedRefusal::Draining => Answer::new(Code::Unavailable, "DRAINING", words).and_retry(),
         FeedRefusal::Journal(error) => failed(error),
     }
 }
@@ -216,6 +212,7 @@ mod tests {
     use super::*;
     use crate::domain::{id::LanguageTag, rejection::Conflict, time::Timestamp};
 
+    #[expect(clippy::needless_pass_by_value, reason = "a table reads better with values")]
     fn check(status: Status, code: Code, reason: &str) {
         let info = status.get_details_error_info().unwrap();
         assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));

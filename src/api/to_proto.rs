@@ -17,7 +17,8 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// A point in time.
+/// A point in time, as the fields of messages take it.
+#[expect(clippy::unnecessary_wraps, reason = "every message field is optional")]
 pub(super) fn time(time: Timestamp) -> Option<prost_types::Timestamp> {
     let (seconds, nanos) = time.parts();
     Some(prost_types::Timestamp { seconds, nanos })

@@ -1,6 +1,6 @@
 //! The rule book: what a step does to a statement, or why it is refused.
 //!
-//! **Invariants** (tests/model.rs and tests/awkward_cases.rs would catch a breach)
+//! **Invariants** (`tests/it/model.rs` and `tests/it/awkward_cases.rs` would catch a breach)
 //! - Pure: the same state, command and context give the same decision.
 //! - An edition is published only on the edition its draft was begun on, and only as the very text that was approved.
 //! - A step on one language changes no other, but for the stale mark.
@@ -107,16 +107,14 @@ fn take(work: &mut Work<'_>, step: &Step) -> Result<Answer, Rejection> {
 /// The statement that readers are to be sent to, if the step sends them: [`Context::redirect_fits`] is about it.
 #[must_use]
 pub fn redirect_target<'a>(state: Option<&'a State>, step: &'a Step) -> Option<&'a StatementId> {
-    let removal = match step {
-        Step::Remove(Seconded::Propose(remove)) => &remove.removal,
-        Step::Remove(Seconded::Second(id)) => match &state?.statement.proposal {
-            Some(proposal) if proposal.id == *id => match &proposal.step {
-                ProposedStep::Remove(removal) => removal,
-                ProposedStep::Reinstate | ProposedStep::Expunge => return None,
-            },
-            _ => return None,
-        },
-        _ => return None,
+    let removal = if let Step::Remove(Seconded::Propose(remove)) = step {
+        &remove.removal
+    } else if let Step::Remove(Seconded::Second(id)) = step {
+        let proposal = state?.statement.proposal.as_ref().filter(|proposal| proposal.id == *id)?;
+        let ProposedStep::Remove(removal) = &proposal.step else { return None };
+        removal
+    } else {
+        return None;
     };
     match removal {
         Removal::Redirect(target, _) => Some(target),

@@ -56,11 +56,12 @@ impl Batch {
             self.bytes += delivery.item.weight;
             self.deliveries.push(delivery);
         }
-        match more {
-            true if self.bytes >= PART_BYTES => Then::SendPart,
-            true => Then::GoOn,
-            false if self.parted || self.bytes >= BATCH_BYTES => Then::Send,
-            false => Then::GoOn,
+        if more && self.bytes >= PART_BYTES {
+            Then::SendPart
+        } else if !more && (self.parted || self.bytes >= BATCH_BYTES) {
+            Then::Send
+        } else {
+            Then::GoOn
         }
     }
 

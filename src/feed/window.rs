@@ -22,13 +22,13 @@ use crate::{
 /// Recent events.
 #[derive(Debug)]
 pub(super) struct Window {
-    items: RwLock<Items>,
+    recent: RwLock<Recent>,
     tail: watch::Sender<u64>,
     bytes_max: usize,
 }
 
 #[derive(Debug)]
-struct Items {
+struct Recent {
     /// Sequence of the first.
     start: u64,
     items: VecDeque<Arc<Item>>,
@@ -37,8 +37,8 @@ struct Items {
 
 impl Window {
     pub(super) fn new(tail: u64, bytes_max: usize) -> Self {
-        let items = RwLock::new(Items { start: tail, items: VecDeque::new(), bytes: 0 });
-        Self { items, tail: watch::Sender::new(tail), bytes_max }
+        let recent = RwLock::new(Recent { start: tail, items: VecDeque::new(), bytes: 0 });
+        Self { recent, tail: watch::Sender::new(tail), bytes_max }
     }
 
     /// The sequence that the next event will take.
@@ -52,13 +52,13 @@ impl Window {
 
     /// Up to `limit` items from `next` on; none if they are older than the window.
     pub(super) fn page(&self, next: u64, limit: usize) -> Option<Vec<Arc<Item>>> {
-        let window = self.items.read().unwrap_or_else(PoisonError::into_inner);
+        let window = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let place = usize::try_from(next.checked_sub(window.start)?).ok()?;
         Some(window.items.iter().skip(place).take(limit).cloned().collect())
     }
 
     fn push(&self, items: Vec<Arc<Item>>) {
-        let mut window = self.items.write().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         for item in items {
             window.bytes += item.weight;
             window.items.push_back(item);
@@ -75,7 +75,7 @@ impl Window {
 
     /// Forgets everything below the tail if it holds something of a statement: it is read again, without what was erased.
     fn forget(&self, statement: &StatementId) {
-        let mut window = self.items.write().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         if window.items.iter().any(|item| item.record.event.head.statement == *statement) {
             window.start += u64::try_from(window.items.len()).unwrap_or(u64::MAX);
             window.items.clear();
@@ -106,7 +106,9 @@ pub(super) async fn fill(shared: Arc<Shared>) {
 fn take_in(window: &Window, items: Vec<Arc<Item>>) {
     let erased = items.iter().filter(|item| item.record.event.head.kind == EventKind::Expunged);
     let erased: Vec<_> = erased.map(|item| item.record.event.head.statement.clone()).collect();
-    erased.iter().for_each(|statement| window.forget(statement));
+    for statement in &erased {
+        window.forget(statement);
+    }
     window.push(items);
 }
 

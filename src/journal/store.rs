@@ -67,6 +67,9 @@ impl Change {
     }
 }
 
+/// A key and its row.
+pub(super) type Scanned = Result<(Vec<u8>, Row), StoreError>;
+
 /// An ordered map on disk. Reads may come from any thread; commits come from the writer's only.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -101,7 +104,7 @@ impl Store {
         prefix: &[u8],
         from: Bound<Vec<u8>>,
         reverse: bool,
-    ) -> Box<dyn Iterator<Item = Result<(Vec<u8>, Row), StoreError>> + 's> {
+    ) -> Box<dyn Iterator<Item = Scanned> + 's> {
         let low = Bound::Included(prefix.to_vec());
         let high = end_of(prefix).map_or(Bound::Unbounded, Bound::Excluded);
         let empty = matches!(&from, Bound::Included(key) | Bound::Excluded(key) if !key.starts_with(prefix));

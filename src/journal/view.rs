@@ -60,6 +60,19 @@ pub struct Public {
     pub lives: BTreeMap<LanguageTag, Live>,
 }
 
+/// An approval that is owed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwedRecord {
+    /// Where a listing goes on.
+    pub key: Vec<u8>,
+    /// Of which statement.
+    pub state: State,
+    /// In which language.
+    pub language: LanguageTag,
+    /// What is owed.
+    pub owed: Owed,
+}
+
 /// The store as it was at one moment. All calls block.
 #[derive(Debug)]
 pub struct View<'s> {
@@ -382,7 +395,7 @@ impl<'s> View<'s> {
     ///
     /// # Errors
     /// As [`View::state`].
-    pub fn owed(&self, after: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, State, LanguageTag, Owed)>, JournalError> {
+    pub fn owed(&self, after: &[u8], limit: usize) -> Result<Vec<OwedRecord>, JournalError> {
         let prefix = key::owed_all();
         let from = if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after.to_vec()) };
         let mut found = Vec::new();
@@ -393,7 +406,7 @@ impl<'s> View<'s> {
             let owed =
                 state.languages.get(&language).and_then(|slots| slots.owed.iter().find(|owed| owed.number == number));
             if let Some(owed) = owed.cloned() {
-                found.push((key, state, language, owed));
+                found.push(OwedRecord { key, state, language, owed });
             }
         }
         Ok(found)

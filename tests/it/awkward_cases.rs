@@ -26,12 +26,14 @@ async fn withdrawing_before_the_embargo_lifts_tells_only_those_who_hold_it() {
     let service = Service::start().await;
     service.person("author").create("report", "en").await;
     let draft = approved(&service, "report", "en", words("Secret")).await;
-    let embargo = v1::PublishDraftsRequest { embargo_end_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
+    let embargo =
+        v1::PublishDraftsRequest { embargo_end_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
     service.person("publisher").publish(embargo).await.unwrap();
     let withdrawn = service.person("publisher").withdraw("report", &[]).await.unwrap();
     assert_eq!(withdrawn.cancelled_releases, ["statements/report/releases/en"]);
     service.advance(61).await;
-    let cleared = v1::SubscribeRequest { start: v1::Start::Beginning.into(), include_embargoed: true, ..Default::default() };
+    let cleared =
+        v1::SubscribeRequest { start: v1::Start::Beginning.into(), include_embargoed: true, ..Default::default() };
     let seen = service.person("wire").follow(cleared).await.unwrap().until(2).await;
     let types: Vec<_> = seen.iter().map(|delivery| delivery.event.as_ref().unwrap().r#type()).collect();
     assert_eq!(types, [event::Type::Embargoed, event::Type::EmbargoCancelled]);

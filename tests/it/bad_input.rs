@@ -1,1 +1,225 @@
-//! To come.
+//! Bad input over the wire: the documented code, reason and field, and nothing changed.
+
+use onrecord::api::v1::{self, ChangeKind};
+use tonic::{Code, Request};
+
+use crate::harness::{Person, Service, approved, changed, fields, publish, refused, words};
+
+/// Everything that a caller can change: what is live, and every entry.
+async fn everything(service: &Service) -> (Vec<v1::Live>, Vec<v1::Entry>) {
+    let mut auditor = service.person("auditor");
+    let live = auditor.statements.list_statements(v1::ListStatementsRequest::default()).await.unwrap().into_inner();
+    let entries = auditor.editorial.list_entries(v1::ListEntriesRequest::default()).await.unwrap().into_inner();
+    (live.live, entries.entries)
+}
+
+async fn service() -> Service {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    service.person("author").create("flood", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    publish(&service, "flood", "en", words("Second")).await;
+    service
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_that_are_wrong_are_refused_all_at_once() {
+    let service = service().await;
+    let before = everything(&service).await;
+    let mut author = service.person("author");
+    let content = v1::Content {
+        title: " ".into(),
+        body: "x".repeat(2 << 20),
+        body_media_type: "image/png".into(),
+        urgency: 10,
+        topics: vec!["Bad Topic".into(), "tax".into(), "tax".into()],
+        attachments: vec![v1::Attachment {
+            title: "A".into(),
+            uri: "not a uri".into(),
+            size_bytes: -1,
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let draft = v1::Draft { name: "statements/fire/drafts/en_GB".into(), content: Some(content), ..Default::default() };
+    let status = refused(author.try_save(draft).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    for field in [
+        "draft.name",
+        "draft.content",
+        "draft.content.title",
+        "draft.content.body",
+        "draft.content.body_media_type",
+        "draft.content.urgency",
+        "draft.content.topics[0]",
+        "draft.content.topics[2]",
+        "draft.content.attachments[0].uri",
+        "draft.content.attachments[0].size_bytes",
+    ] {
+        assert!(fields(&status).contains(&field.to_owned()), "{field} in {:?}", fields(&status));
+    }
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_takes_a_right_id_kind_and_language() {
+    let service = service().await;
+    let before = everything(&service).await;
+    let statement =
+        v1::Statement { kind: "A kind".into(), source_language_code: "english".into(), ..Default::default() };
+    let request = v1::CreateStatementRequest {
+        statement_id: "Fire!".into(),
+        statement: Some(v1::Statement { source_language_code: "e".into(), ..statement }),
+        request_id: "7".into(),
+        ..Default::default()
+    };
+    let status = refused(
+        service.person("author").editorial.create_statement(request).await,
+        Code::InvalidArgument,
+        "INVALID_ARGUMENT",
+    );
+    assert_eq!(fields(&status), ["statement_id", "statement.kind", "statement.source_language_code", "request_id"]);
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_etag_is_aborted_with_what_is_there_now() {
+    let service = service().await;
+    let mut author = service.person("author");
+    let first = author.save("fire", "de", words("Eins")).await;
+    let again = v1::Draft { content: Some(words("Zwei")), ..first.clone() };
+    let second = author.try_save(again.clone()).await.unwrap();
+    let before = everything(&service).await;
+    let status = refused(author.try_save(again).await, Code::Aborted, "ETAG_MISMATCH");
+    let info = tonic_types::StatusExt::get_details_error_info(&status).unwrap();
+    assert_eq!(info.metadata["etag"], second.etag);
+    assert_eq!((info.metadata["revision"].as_str(), info.metadata["editor"].as_str()), ("2", "author"));
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_id_belongs_to_one_call() {
+    let service = service().await;
+    let mut publisher = service.person("publisher");
+    let withdraw = |name: &str| v1::WithdrawStatementRequest {
+        name: name.into(),
+        notice: Some(v1::Notice { text: "No longer true.".into(), ..Default::default() }),
+        request_id: "8d1f6b1c-9d0c-4a30-9d5d-0b0c6d1f7a11".into(),
+        ..Default::default()
+    };
+    let first = publisher.editorial.withdraw_statement(withdraw("statements/fire")).await.unwrap().into_inner();
+    let before = everything(&service).await;
+    let again = publisher.editorial.withdraw_statement(withdraw("statements/fire")).await.unwrap().into_inner();
+    assert_eq!(again, first);
+    let other = publisher.editorial.withdraw_statement(withdraw("statements/flood")).await;
+    let status = refused(other, Code::InvalidArgument, "REQUEST_ID_REUSED");
+    assert_eq!(fields(&status), ["request_id"]);
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_belongs_to_one_call() {
+    let service = service().await;
+    let mut reader = service.person("reader");
+    let list = |token: &str, kind: &str| v1::ListStatementsRequest {
+        page_size: 1,
+        page_token: token.into(),
+        filter: Some(v1::Filter { kinds: vec![kind.into()], ..Default::default() }),
+    };
+    let first = reader.statements.list_statements(list("", "notice")).await.unwrap().into_inner();
+    let next = reader.statements.list_statements(list(&first.next_page_token, "notice")).await.unwrap().into_inner();
+    assert_eq!(
+        (first.live[0].statement.as_str(), next.live[0].statement.as_str()),
+        ("statements/fire", "statements/flood")
+    );
+    let other = reader.statements.list_statements(list(&first.next_page_token, "rebuttal")).await;
+    assert_eq!(fields(&refused(other, Code::InvalidArgument, "INVALID_PAGE_TOKEN")), ["page_token"]);
+    let editions = v1::ListEditionsRequest {
+        parent: "statements/fire".into(),
+        page_token: first.next_page_token,
+        ..Default::default()
+    };
+    refused(reader.statements.list_editions(editions).await, Code::InvalidArgument, "INVALID_PAGE_TOKEN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_of_another_feed_has_diverged() {
+    let (service, other) = (service().await, service().await);
+    let page = |cursor: &str| v1::ReadFeedRequest {
+        start: if cursor.is_empty() { v1::Start::Beginning } else { v1::Start::Cursor }.into(),
+        cursor: cursor.into(),
+        ..Default::default()
+    };
+    let cursor = other.person("site").feed.read_feed(page("")).await.unwrap().into_inner().cursor;
+    let mut site = service.person("site");
+    refused(site.feed.read_feed(page(&cursor)).await, Code::FailedPrecondition, "CURSOR_DIVERGED");
+    let status = refused(site.feed.read_feed(page("bm9uc2Vuc2U")).await, Code::InvalidArgument, "CURSOR_INVALID");
+    assert_eq!(fields(&status), ["cursor"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redirect_leads_to_another_statement_that_can_be_read() {
+    let service = service().await;
+    service.person("author").create("empty", "en").await;
+    let before = everything(&service).await;
+    let redirect = |target: &str| v1::RemoveStatementRequest {
+        name: "statements/fire".into(),
+        mode: v1::RemovalMode::Redirect.into(),
+        redirect_statement: target.into(),
+        reason: "Merged.".into(),
+        ..Default::default()
+    };
+    let mut publisher = service.person("publisher");
+    let itself = publisher.editorial.remove_statement(redirect("statements/fire")).await;
+    assert_eq!(fields(&refused(itself, Code::InvalidArgument, "INVALID_ARGUMENT")), ["redirect_statement"]);
+    for target in ["statements/empty", "statements/never"] {
+        let nowhere = publisher.editorial.remove_statement(redirect(target)).await;
+        refused(nowhere, Code::FailedPrecondition, "REDIRECT_TARGET_NOT_PUBLIC");
+    }
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_lies_in_the_future() {
+    let service = service().await;
+    let draft = approved(&service, "fire", "en", changed("Update", ChangeKind::Major)).await;
+    let before = everything(&service).await;
+    let mut publisher = service.person("publisher");
+    let past = v1::PublishDraftsRequest { release_time: service.in_seconds(-1), ..Person::publication(&[&draft]) };
+    assert_eq!(
+        fields(&refused(publisher.publish(past).await, Code::InvalidArgument, "INVALID_ARGUMENT")),
+        ["release_time"]
+    );
+    let both = v1::PublishDraftsRequest {
+        release_time: service.in_seconds(1),
+        embargo_end_time: service.in_seconds(1),
+        force: true,
+        ..Person::publication(&[&draft])
+    };
+    let status = refused(publisher.publish(both).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    assert_eq!(fields(&status), ["embargo_end_time", "reason"]);
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_not_found() {
+    let service = service().await;
+    let before = everything(&service).await;
+    let mut person = service.person("author");
+    refused(person.read("never", "").await, Code::NotFound, "STATEMENT_NOT_FOUND");
+    let draft =
+        v1::Draft { name: "statements/never/drafts/en".into(), content: Some(words("A")), ..Default::default() };
+    refused(person.try_save(draft).await, Code::NotFound, "STATEMENT_NOT_FOUND");
+    refused(person.withdraw("never", &[]).await, Code::NotFound, "STATEMENT_NOT_FOUND");
+    refused(person.release("fire", "en").await, Code::NotFound, "RELEASE_NOT_FOUND");
+    let edition = v1::GetEditionRequest { name: "statements/fire/editions/en.9".into(), ..Default::default() };
+    refused(person.statements.get_edition(edition).await, Code::NotFound, "EDITION_NOT_FOUND");
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_calls_without_a_name() {
+    let service = service().await;
+    let mut nameless = v1::statement_service_client::StatementServiceClient::new(service.channel.clone());
+    let request = v1::GetStatementRequest { name: "statements/fire".into(), ..Default::default() };
+    refused(nameless.get_statement(Request::new(request)).await, Code::Unauthenticated, "CALLER_MISSING");
+}

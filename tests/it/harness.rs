@@ -151,8 +151,11 @@ impl Person {
     pub(crate) async fn create(&mut self, id: &str, source: &str) -> v1::Statement {
         let statement =
             v1::Statement { kind: "notice".to_owned(), source_language_code: source.to_owned(), ..Default::default() };
-        let request =
-            v1::CreateStatementRequest { statement_id: id.to_owned(), statement: Some(statement), ..Default::default() };
+        let request = v1::CreateStatementRequest {
+            statement_id: id.to_owned(),
+            statement: Some(statement),
+            ..Default::default()
+        };
         self.editorial.create_statement(request).await.unwrap().into_inner().statement.unwrap()
     }
 
@@ -189,7 +192,10 @@ impl Person {
         v1::PublishDraftsRequest { name, drafts: drafts.iter().map(one).collect(), ..Default::default() }
     }
 
-    pub(crate) async fn publish(&mut self, request: v1::PublishDraftsRequest) -> Result<v1::PublishDraftsResponse, Status> {
+    pub(crate) async fn publish(
+        &mut self,
+        request: v1::PublishDraftsRequest,
+    ) -> Result<v1::PublishDraftsResponse, Status> {
         Ok(self.editorial.publish_drafts(request).await?.into_inner())
     }
 
@@ -198,7 +204,11 @@ impl Person {
         Ok(self.editorial.get_release(v1::GetReleaseRequest { name }).await?.into_inner().release.unwrap())
     }
 
-    pub(crate) async fn withdraw(&mut self, id: &str, languages: &[&str]) -> Result<v1::WithdrawStatementResponse, Status> {
+    pub(crate) async fn withdraw(
+        &mut self,
+        id: &str,
+        languages: &[&str],
+    ) -> Result<v1::WithdrawStatementResponse, Status> {
         let notice = v1::Notice { text: "It is no longer true.".to_owned(), ..Default::default() };
         let request = v1::WithdrawStatementRequest {
             name: format!("statements/{id}"),

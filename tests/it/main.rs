@@ -1,6 +1,18 @@
 //! Tests at the boundary: real gRPC, a real store, a clock that is set by hand.
 //! The architecture test alone reads the source.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::missing_panics_doc,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that fails has to stop, and says where"
+)]
+
 mod architecture;
 mod awkward_cases;
 mod bad_input;

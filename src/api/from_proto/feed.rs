@@ -76,13 +76,10 @@ fn heartbeat(faults: &mut Faults, given: Option<prost_types::Duration>) -> Durat
     let interval = Duration::try_from(given).ok();
     let right =
         HEARTBEAT_SECONDS.contains(&given.seconds) && (given.seconds < *HEARTBEAT_SECONDS.end() || given.nanos == 0);
-    match interval.filter(|_| right) {
-        Some(interval) => interval,
-        None => {
-            faults.add("heartbeat_interval", "must be 1 to 60 s");
-            HEARTBEAT_DEFAULT
-        }
+    if !right {
+        faults.add("heartbeat_interval", "must be 1 to 60 s");
     }
+    interval.filter(|_| right).unwrap_or(HEARTBEAT_DEFAULT)
 }
 
 fn filter_in(faults: &mut Faults, given: Option<&v1::Filter>) -> Filter {

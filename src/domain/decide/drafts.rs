@@ -22,7 +22,7 @@ pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Reje
     let old = work.state.languages.get(&language).and_then(|slots| slots.draft.clone());
     refuse_stale(old.as_ref(), &language, &save.etag)?;
     let outline = write(work, &save.content, newest);
-    let draft = draft(work, old, outline, save, newest);
+    let draft = draft(work, old.as_ref(), outline, save, newest);
     work.slots(&language).draft = Some(draft.clone());
     Ok(Answer::Draft(language, Box::new(draft)))
 }
@@ -58,20 +58,20 @@ fn write(work: &mut Work<'_>, content: &Content, newest: u32) -> Outline {
     outline
 }
 
-fn draft(work: &Work<'_>, old: Option<Draft>, outline: Outline, save: &SaveDraft, newest: u32) -> Draft {
+fn draft(work: &Work<'_>, old: Option<&Draft>, outline: Outline, save: &SaveDraft, newest: u32) -> Draft {
     let context = work.context;
-    let mut authors = old.as_ref().map(|draft| draft.authors.clone()).unwrap_or_default();
+    let mut authors = old.map(|draft| draft.authors.clone()).unwrap_or_default();
     if !authors.contains(context.caller) {
         authors.push(context.caller.clone());
     }
     Draft {
         outline,
         state: DraftState::Draft,
-        revision: old.as_ref().map_or(0, |draft| draft.revision) + 1,
-        base: save.base.or(old.as_ref().map(|draft| draft.base)).unwrap_or(newest),
+        revision: old.map_or(0, |draft| draft.revision) + 1,
+        base: save.base.or(old.map(|draft| draft.base)).unwrap_or(newest),
         authors,
         editor: context.caller.clone(),
-        create_time: old.as_ref().map_or(context.now, |draft| draft.create_time),
+        create_time: old.map_or(context.now, |draft| draft.create_time),
         update_time: context.now,
         faults: save.faults.clone(),
         approval: None,

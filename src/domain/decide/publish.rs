@@ -237,11 +237,12 @@ fn kind_of(change: ChangeKind, before: Option<&Live>) -> EventKind {
 }
 
 fn action_of(kind: EventKind, minor: bool, removed: bool) -> ChannelAction {
-    match kind {
-        EventKind::Published => ChannelAction::Post,
-        EventKind::Reinstated if removed => ChannelAction::Post,
-        _ if minor => ChannelAction::Edit,
-        _ => ChannelAction::Reply,
+    if kind == EventKind::Published || (kind == EventKind::Reinstated && removed) {
+        ChannelAction::Post
+    } else if minor {
+        ChannelAction::Edit
+    } else {
+        ChannelAction::Reply
     }
 }
 
