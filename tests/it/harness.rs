@@ -9,7 +9,7 @@ use onrecord::{
     },
     config::Config,
     domain::time::Timestamp,
-    journal::{Clock, Journal},
+    journal::{Clock, Journal, JournalError},
     server,
 };
 use tempfile::TempDir;
@@ -47,11 +47,16 @@ impl Service {
         Self::on(directory, Clock::manual(Timestamp::from_micros(BEGINNING)), change).await
     }
 
+    /// On a store that is there already, by the system's clock.
+    pub(crate) async fn start_on(directory: Arc<TempDir>) -> Self {
+        Self::on(directory, Clock::System, |_| {}).await
+    }
+
     async fn on(directory: Arc<TempDir>, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::insecure(directory.path().to_owned());
         config.journal.clock = clock.clone();
         change(&mut config);
-        let journal = Journal::open(config.journal.clone()).unwrap();
+        let journal = timeout(PATIENCE, open(&config)).await.expect("the store is free in time");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -93,6 +98,16 @@ impl Service {
     }
 }
 
+/// Opens the journal once the tasks of a service before have let go of the store.
+async fn open(config: &Config) -> Journal {
+    loop {
+        match Journal::open(config.journal.clone()) {
+            Err(JournalError::Store(words)) if words.contains("in use") => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 /// A store without a service.
 pub(crate) struct Stopped {
     directory: Arc<TempDir>,
@@ -103,7 +118,6 @@ impl Stopped {
     /// Starts again, `seconds` later.
     pub(crate) async fn start(self, seconds: i64) -> Service {
         self.clock.set(self.clock.now().plus_seconds(seconds));
-        // sled's threads may hold the directory for a moment longer than its handles live.
         Service::on(self.directory, self.clock, |_| {}).await
     }
 }

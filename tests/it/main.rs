@@ -17,5 +17,6 @@ mod architecture;
 mod awkward_cases;
 mod bad_input;
 mod following;
+mod formats;
 mod harness;
 mod model;

@@ -1,0 +1,59 @@
+//! A stored fixture of each format, opened for ever. `tests/fixtures/storage-1` is the record of README's tour.
+
+use std::{fs, path::Path, sync::Arc};
+
+use onrecord::{
+    api::v1::{self, event, live},
+    domain::digest::Digest,
+};
+
+use crate::harness::Service;
+
+/// A cursor of version 1 at the end of the fixture's feed, for everything.
+const CURSOR_1: &str = "AXBIMKR1FQwM31iUsoLvhoUAAAABAAAAAAAAAASgKacaoIbkUrVJoQvjykfN";
+
+async fn fixture() -> Service {
+    let directory = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/storage-1/sled");
+    let to = directory.path().join("sled");
+    fs::create_dir(&to).unwrap();
+    for file in ["conf", "db"] {
+        fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    Service::start_on(Arc::new(directory)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_format_1_opens() {
+    let service = fixture().await;
+    let mut reader = service.person("reader");
+    let live = reader.read("data-centre-fire", "en").await.unwrap().live.unwrap();
+    assert_eq!(live.state(), live::State::Withdrawn);
+    let edition = live.edition.unwrap();
+    assert_eq!((edition.number, edition.content.unwrap().title.as_str()), (2, "There was no fire in our data centre"));
+    assert_eq!(edition.content_digest, "165fdd8b42756b676519731a97b1aadc0986d334d0c0936ff6a4dd22c5a74dfd");
+    let entries = reader.editorial.list_entries(v1::ListEntriesRequest::default()).await.unwrap().into_inner().entries;
+    assert_eq!(entries.len(), 10);
+    let mut previous = vec![0; 32];
+    for entry in entries {
+        assert_eq!(entry.previous_hash, previous);
+        assert_eq!(entry.hash, Digest::of(&[&entry.previous_hash, &entry.seal]).as_bytes());
+        previous = entry.hash;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cursor_version_1_resumes() {
+    let service = fixture().await;
+    let mut site = service.person("site");
+    let request = |start: v1::Start, cursor: &str| v1::ReadFeedRequest {
+        start: start.into(),
+        cursor: cursor.into(),
+        ..Default::default()
+    };
+    let all = site.feed.read_feed(request(v1::Start::Beginning, "")).await.unwrap().into_inner();
+    let types: Vec<_> = all.deliveries.iter().map(|delivery| delivery.event.as_ref().unwrap().r#type()).collect();
+    assert_eq!(types, [event::Type::Published, event::Type::Corrected, event::Type::Withdrawn]);
+    let rest = site.feed.read_feed(request(v1::Start::Cursor, CURSOR_1)).await.unwrap().into_inner();
+    assert_eq!((rest.deliveries.len(), rest.tail), (0, 4));
+}
