@@ -1,6 +1,6 @@
 //! The cases that cost others years, each by its name.
 
-use onrecord::api::v1::{self, ChangeKind, RemovalMode, delivery, draft, event, live, release};
+use onrecord::api::v1::{self, ChangeKind, RemovalMode, draft, event, live, release};
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -31,7 +31,7 @@ async fn types(service: &Service) -> Vec<event::Type> {
 }
 
 /// Removed by two people.
-async fn remove(service: &Service, id: &str, mode: RemovalMode, target: &str) -> Result<(), Status> {
+async fn take_down(service: &Service, id: &str, mode: RemovalMode, target: &str) -> Result<(), Status> {
     let name = format!("statements/{id}");
     let notice = v1::Notice { text: "It is gone.".to_owned(), ..Default::default() };
     let first = v1::RemoveStatementRequest {
@@ -427,7 +427,7 @@ async fn a_reader_can_ask_what_was_public_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_editors_at_once_the_second_is_told_who_was_first() {
+async fn an_edit_that_comes_second_is_told_revision_editor_and_time_of_the_first() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     let read = service.person("author").save("fire", "en", words("First")).await;
@@ -444,33 +444,7 @@ async fn of_two_editors_at_once_the_second_is_told_who_was_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approval_is_void_after_an_edit() {
-    let service = Service::start().await;
-    service.person("author").create("fire", "en").await;
-    let read = approved(&service, "fire", "en", words("Good")).await;
-    let edit = v1::Draft { content: Some(words("Worse")), ..read };
-    let edited = service.person("author").try_save(edit).await.unwrap();
-    assert_eq!((edited.state(), edited.approval.as_ref()), (draft::State::Draft, None));
-    let result = service.person("publisher").publish(Person::publication(&[&edited])).await;
-    refused(result, Code::FailedPrecondition, "DRAFT_NOT_APPROVED");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nobody_approves_a_text_that_they_wrote_part_of() {
-    let service = Service::start().await;
-    service.person("author").create("fire", "en").await;
-    let begun = service.person("author").save("fire", "en", words("First")).await;
-    let edit = v1::Draft { content: Some(words("Second")), ..begun };
-    let edited = service.person("colleague").try_save(edit).await.unwrap();
-    let submitted = service.person("colleague").submit(&edited).await.unwrap();
-    for writer in ["author", "colleague"] {
-        refused(service.person(writer).approve(&submitted).await, Code::PermissionDenied, "OWN_TEXT");
-    }
-    service.person("reviewer").approve(&submitted).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_correction_of_the_source_makes_the_others_stale_until_they_are_published_again() {
+async fn subscribers_are_told_once_and_quietly_that_a_translation_is_stale() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     publish(&service, "fire", "en", words("First")).await;
@@ -489,81 +463,12 @@ async fn a_correction_of_the_source_makes_the_others_stale_until_they_are_publis
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawn_text_stands_again_once_two_people_say_so() {
-    let service = Service::start().await;
-    service.person("author").create("fire", "en").await;
-    let first = publish(&service, "fire", "en", words("First")).await;
-    service.person("publisher").withdraw("fire", &[]).await.unwrap();
-    let (name, reason) = ("statements/fire".to_owned(), "It is true after all.".to_owned());
-    let request = v1::ReinstateStatementRequest { name: name.clone(), reason, ..Default::default() };
-    let proposed = service.person("publisher").editorial.reinstate_statement(request).await.unwrap().into_inner();
-    assert_eq!(shown(&service, "fire", "en").await.state(), live::State::Withdrawn, "one person changes nothing");
-    let proposal_id = proposed.proposal.unwrap().proposal_id;
-    let second = v1::ReinstateStatementRequest { name, proposal_id, ..Default::default() };
-    let alone = service.person("publisher").editorial.reinstate_statement(second.clone()).await;
-    refused(alone, Code::PermissionDenied, "SECOND_PERSON_REQUIRED");
-    service.person("reviewer").editorial.reinstate_statement(second).await.unwrap();
-    let again = shown(&service, "fire", "en").await;
-    assert_eq!((again.state(), again.notice.as_ref(), title(&again)), (live::State::Published, None, "First"));
-    let edition = again.edition.unwrap();
-    assert_eq!((edition.number, edition.change_kind()), (2, ChangeKind::Reinstatement));
-    assert_eq!(edition.content_digest, first.edition.unwrap().content_digest);
-    assert_eq!(types(&service).await, [event::Type::Published, event::Type::Withdrawn, event::Type::Reinstated]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_filter_that_stops_matching_is_told_left_and_one_that_starts_entered() {
-    let service = Service::start().await;
-    service.person("author").create("fire", "en").await;
-    let only = |region: &str| v1::SubscribeRequest {
-        start: v1::Start::Now.into(),
-        filter: Some(v1::Filter { region_codes: vec![region.to_owned()], ..Default::default() }),
-        ..Default::default()
-    };
-    let mut brazil = service.person("brazil").follow(only("BR")).await.unwrap();
-    let mut germany = service.person("germany").follow(only("DE")).await.unwrap();
-    let at = |content: v1::Content, region: &str| v1::Content { region_codes: vec![region.to_owned()], ..content };
-    publish(&service, "fire", "en", at(words("First"), "BR")).await;
-    publish(&service, "fire", "en", at(changed("Second", ChangeKind::Major), "DE")).await;
-    let seen = brazil.until(2).await;
-    assert_eq!((seen[0].scope(), seen[1].scope()), (delivery::Scope::Entered, delivery::Scope::Left));
-    let left = seen[1].event.as_ref().unwrap();
-    assert_eq!((left.live.as_ref(), left.statement.as_str(), left.language_code.as_str()), (None, "statements/fire", "en"));
-    let seen = germany.until(2).await;
-    assert_eq!((seen.len(), seen[0].scope()), (1, delivery::Scope::Entered));
-    assert_eq!(title(seen[0].event.as_ref().unwrap().live.as_ref().unwrap()), "Second");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn after_an_outage_what_is_little_late_goes_out_in_order_and_what_is_too_late_is_held() {
-    let service = Service::start().await;
-    for (id, time, lateness) in [("second", 20, 3_600), ("first", 10, 3_600), ("missed", 5, 1)] {
-        service.person("author").create(id, "en").await;
-        let draft = approved(&service, id, "en", words(id)).await;
-        let later = v1::PublishDraftsRequest {
-            release_time: service.in_seconds(time),
-            max_lateness: Some(prost_types::Duration { seconds: lateness, nanos: 0 }),
-            ..Person::publication(&[&draft])
-        };
-        service.person("publisher").publish(later).await.unwrap();
-    }
-    let service = service.stop().await.start(60).await;
-    service.advance(0).await;
-    let order: Vec<_> = events(&service).await.into_iter().map(|event| event.statement).collect();
-    assert_eq!(order, ["statements/first", "statements/second"]);
-    let held = service.person("publisher").release("missed", "en").await.unwrap();
-    assert_eq!(held.blocked_reason(), release::BlockedReason::Missed);
-    let published = shown(&service, "first", "en").await.edition.unwrap();
-    assert_eq!(published.publish_time, service.in_seconds(0), "the time at which it really went out");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_hidden_is_answered_as_what_never_was() {
+async fn what_is_hidden_shows_in_no_history_comparison_or_snapshot_either() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     publish(&service, "fire", "en", words("First")).await;
     publish(&service, "fire", "en", changed("Second", ChangeKind::Major)).await;
-    remove(&service, "fire", RemovalMode::Hidden, "").await.unwrap();
+    take_down(&service, "fire", RemovalMode::Hidden, "").await.unwrap();
     let mut reader = service.person("reader");
     let mut answers = Vec::new();
     for id in ["fire", "never"] {
@@ -598,11 +503,12 @@ async fn what_is_gone_shows_its_notice_without_the_text() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     publish(&service, "fire", "en", words("First")).await;
-    remove(&service, "fire", RemovalMode::Gone, "").await.unwrap();
+    take_down(&service, "fire", RemovalMode::Gone, "").await.unwrap();
     let gone = shown(&service, "fire", "en").await;
     assert_eq!((gone.state(), gone.notice.unwrap().text.as_str()), (live::State::Gone, "It is gone."));
     assert_eq!(gone.edition.unwrap().content, None);
-    let request = v1::GetEditionRequest { name: "statements/fire/editions/en.1".to_owned(), include_canonical_content: true };
+    let request =
+        v1::GetEditionRequest { name: "statements/fire/editions/en.1".to_owned(), include_canonical_content: true };
     let edition = service.person("reader").statements.get_edition(request).await.unwrap().into_inner().edition.unwrap();
     assert_eq!((edition.content, edition.canonical_content), (None, Vec::new()));
 }
@@ -616,28 +522,15 @@ async fn a_redirect_names_its_target_and_may_not_lead_back() {
     }
     let bad = [("old", "statements/old"), ("old", "statements/never")];
     for (id, target) in bad {
-        let result = remove(&service, id, RemovalMode::Redirect, target).await;
+        let result = take_down(&service, id, RemovalMode::Redirect, target).await;
         assert!(result.is_err(), "{id} to {target}");
     }
-    remove(&service, "old", RemovalMode::Redirect, "statements/new").await.unwrap();
+    take_down(&service, "old", RemovalMode::Redirect, "statements/new").await.unwrap();
     let old = shown(&service, "old", "en").await;
     assert_eq!((old.state(), old.redirect_statement.as_str()), (live::State::Redirected, "statements/new"));
     assert_eq!(old.edition.unwrap().content, None);
-    let back = remove(&service, "new", RemovalMode::Redirect, "statements/old").await;
+    let back = take_down(&service, "new", RemovalMode::Redirect, "statements/old").await;
     refused(back, Code::FailedPrecondition, "REDIRECT_TARGET_NOT_PUBLIC");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawn_translation_shows_its_notice_and_not_the_source() {
-    let service = Service::start().await;
-    service.person("author").create("fire", "en").await;
-    publish(&service, "fire", "en", words("First")).await;
-    publish(&service, "fire", "fr", words("Premier")).await;
-    service.person("publisher").withdraw("fire", &["fr"]).await.unwrap();
-    let french = shown(&service, "fire", "fr-CA").await;
-    assert_eq!((french.language_code.as_str(), french.state()), ("fr", live::State::Withdrawn));
-    assert_eq!((title(&french), french.notice.as_ref().unwrap().text.as_str()), ("Premier", "It is no longer true."));
-    assert_eq!(shown(&service, "fire", "en").await.state(), live::State::Published);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -650,22 +543,6 @@ async fn a_language_falls_back_to_its_parent_and_then_to_the_source() {
         assert_eq!(reading.requested_language_code, "fr-CA");
         assert_eq!(reading.live.unwrap().language_code, served);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn several_languages_are_published_all_or_none() {
-    let service = Service::start().await;
-    service.person("author").create("fire", "en").await;
-    let english = approved(&service, "fire", "en", words("First")).await;
-    let german = service.person("author").save("fire", "de", words("Erstens")).await;
-    let german = service.person("author").submit(&german).await.unwrap();
-    let result = service.person("publisher").publish(Person::publication(&[&english, &german])).await;
-    refused(result, Code::FailedPrecondition, "DRAFT_NOT_APPROVED");
-    refused(service.person("reader").read("fire", "en").await, Code::NotFound, "STATEMENT_NOT_FOUND");
-    let german = service.person("reviewer").approve(&german).await.unwrap();
-    service.person("publisher").publish(Person::publication(&[&english, &german])).await.unwrap();
-    assert_eq!(shown(&service, "fire", "de").await.language_code, "de");
-    assert_eq!(types(&service).await, [event::Type::Published; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -689,22 +566,6 @@ async fn releases_of_one_call_are_held_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_text_expires_at_its_time_unless_a_legal_hold_stops_it() {
-    let service = Service::start().await;
-    for id in ["free", "held"] {
-        service.person("author").create(id, "en").await;
-        publish(&service, id, "en", v1::Content { expire_time: service.in_seconds(60), ..words(id) }).await;
-    }
-    hold(&service, "held", true).await;
-    service.advance(61).await;
-    assert_eq!(shown(&service, "free", "en").await.state(), live::State::Expired);
-    assert_eq!(shown(&service, "held", "en").await.state(), live::State::Published);
-    hold(&service, "held", false).await;
-    service.advance(0).await;
-    assert_eq!(shown(&service, "held", "en").await.state(), live::State::Expired);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_legal_hold_stops_an_erasure_also_one_that_was_proposed_before() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
@@ -722,7 +583,7 @@ async fn a_legal_hold_stops_an_erasure_also_one_that_was_proposed_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_takes_the_text_everywhere_and_leaves_digests_and_chain() {
+async fn an_erased_edition_keeps_its_digest_and_past_events_their_hashes() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     let first = publish(&service, "fire", "en", words("Unspeakable")).await;
@@ -732,7 +593,8 @@ async fn an_erasure_takes_the_text_everywhere_and_leaves_digests_and_chain() {
     expunge(&service, "fire").await.unwrap();
     let erased = shown(&service, "fire", "en").await;
     assert_eq!(erased.state(), live::State::Expunged);
-    let request = v1::GetEditionRequest { name: "statements/fire/editions/en.1".to_owned(), include_canonical_content: true };
+    let request =
+        v1::GetEditionRequest { name: "statements/fire/editions/en.1".to_owned(), include_canonical_content: true };
     let edition = service.person("reader").statements.get_edition(request).await.unwrap().into_inner().edition.unwrap();
     assert_eq!((edition.expunged, &edition.content_digest), (true, &first.edition.unwrap().content_digest));
     assert_eq!((&edition.content, edition.canonical_content.len()), (&None, 0));
@@ -747,38 +609,18 @@ async fn an_erasure_takes_the_text_everywhere_and_leaves_digests_and_chain() {
         assert_eq!(event.hash, Sha256::new().chain_update(&previous).chain_update(&event.seal).finalize().as_slice());
         previous.clone_from(&event.hash);
     }
-    assert!(before.iter().zip(&after).all(|(old, new)| old.hash == new.hash && old.content_digest == new.content_digest));
+    assert!(
+        before.iter().zip(&after).all(|(old, new)| old.hash == new.hash && old.content_digest == new.content_digest)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_live_then_can_be_read_now() {
-    let service = Service::start().await;
-    service.person("author").create("fire", "en").await;
-    service.advance(10).await;
-    publish(&service, "fire", "en", words("First")).await;
-    service.advance(10).await;
-    publish(&service, "fire", "en", changed("Second", ChangeKind::Correction)).await;
-    service.advance(10).await;
-    let mut reader = service.person("reader");
-    let as_of = |seconds| v1::GetStatementRequest {
-        name: "statements/fire".to_owned(),
-        as_of_time: service.in_seconds(seconds),
-        ..Default::default()
-    };
-    for (seconds, expected) in [(-20, "First"), (-11, "First"), (-10, "Second"), (0, "Second")] {
-        let then = reader.statements.get_statement(as_of(seconds)).await.unwrap().into_inner().reading.unwrap();
-        assert_eq!(title(&then.live.unwrap()), expected, "{seconds}");
-    }
-    refused(reader.statements.get_statement(as_of(-21)).await, Code::NotFound, "STATEMENT_NOT_FOUND");
-    refused(reader.statements.get_statement(as_of(1)).await, Code::InvalidArgument, "INVALID_ARGUMENT");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_published_by_force_owes_an_approval_until_it_is_given() {
+async fn an_owed_approval_is_of_that_very_text_and_given_once() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     let draft = service.person("author").save("fire", "en", words("Run")).await;
-    let forced = v1::PublishDraftsRequest { force: true, reason: "A fire.".to_owned(), ..Person::publication(&[&draft]) };
+    let forced =
+        v1::PublishDraftsRequest { force: true, reason: "A fire.".to_owned(), ..Person::publication(&[&draft]) };
     service.person("publisher").publish(forced).await.unwrap();
     let waiting = owed(&service).await;
     assert_eq!((waiting.len(), waiting[0].publisher.as_str(), waiting[0].reason.as_str()), (1, "publisher", "A fire."));
@@ -853,7 +695,10 @@ async fn withdrawing_again_changes_the_notice_quietly() {
     service.person("publisher").withdraw("fire", &[]).await.unwrap();
     service.person("publisher").withdraw("fire", &[]).await.unwrap();
     let last = events(&service).await.pop().unwrap();
-    assert_eq!((last.r#type(), last.notify, last.channel_action()), (event::Type::NoticeChanged, false, event::ChannelAction::Edit));
+    assert_eq!(
+        (last.r#type(), last.notify, last.channel_action()),
+        (event::Type::NoticeChanged, false, event::ChannelAction::Edit)
+    );
     assert_eq!(last.live.unwrap().state(), live::State::Withdrawn);
 }
 
