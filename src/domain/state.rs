@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    digest::Digest,
     draft::{Draft, Release, ReleaseState},
     id::{Caller, Code, LanguageTag, StatementId},
     live::{Live, LiveState, Notice},
@@ -120,6 +121,8 @@ impl Slots {
 pub struct Owed {
     /// Which edition.
     pub number: u32,
+    /// Its text: what has to be approved.
+    pub digest: Digest,
     /// Who forced it.
     pub publisher: Caller,
     /// Who wrote it.

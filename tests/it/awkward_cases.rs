@@ -128,7 +128,7 @@ async fn an_approval_is_void_after_an_edit() {
     let draft = approved(&service, "fire", "en", words("Approved")).await;
     let edited = v1::Draft { content: Some(words("Edited")), ..draft.clone() };
     let edited = service.person("author").try_save(edited).await.unwrap();
-    assert_eq!((edited.state(), edited.approval.clone()), (v1::draft::State::Draft, None));
+    assert_eq!((edited.state(), edited.approval.clone()), (draft::State::Draft, None));
     let mut publisher = service.person("publisher");
     refused(publisher.publish(Person::publication(&[&draft])).await, Code::Aborted, "ETAG_MISMATCH");
     refused(publisher.publish(Person::publication(&[&edited])).await, Code::FailedPrecondition, "DRAFT_NOT_APPROVED");
@@ -264,13 +264,13 @@ async fn hidden_equals_not_found() {
     publish(&service, "fire", "en", words("First")).await;
     let hidden = v1::RemoveStatementRequest {
         name: "statements/fire".into(),
-        mode: v1::RemovalMode::Hidden.into(),
+        mode: RemovalMode::Hidden.into(),
         reason: "By order.".into(),
         ..Default::default()
     };
     remove(&service, hidden).await;
     let mut reader = service.person("reader");
-    let words_of = |status: tonic::Status| (status.code(), status.message().to_owned(), status.details().to_vec());
+    let words_of = |status: Status| (status.code(), status.message().to_owned(), status.details().to_vec());
     let hidden = words_of(reader.read("fire", "").await.unwrap_err());
     assert_eq!(hidden, words_of(reader.read("never", "").await.unwrap_err()));
     let edition =

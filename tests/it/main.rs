@@ -10,6 +10,8 @@
     clippy::missing_panics_doc,
     clippy::too_many_lines,
     clippy::wildcard_enum_match_arm,
+    clippy::unnecessary_wraps,
+    unused_qualifications,
     reason = "a test that fails has to stop, and says where"
 )]
 

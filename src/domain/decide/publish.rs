@@ -171,7 +171,14 @@ pub(super) fn put_out(work: &mut Work<'_>, language: &LanguageTag, words: Words,
         outline: words.outline,
     };
     if words.approval.is_none() {
-        owe(work, language, edition.number, words.publisher, words.authors, words.force_reason);
+        work.slots(language).owed.push(Owed {
+            number: edition.number,
+            digest: edition.outline.digest,
+            publisher: words.publisher,
+            authors: words.authors,
+            reason: words.force_reason,
+            publish_time: edition.publish_time,
+        });
     }
     let kind = kind_of(change_kind, before.as_ref());
     let live = stand(work, language, edition, kind, embargo_lifted);
@@ -274,18 +281,6 @@ fn mark_stale(work: &mut Work<'_>, language: &LanguageTag, live: &Live) {
     }
 }
 
-fn owe(
-    work: &mut Work<'_>,
-    language: &LanguageTag,
-    number: u32,
-    publisher: Caller,
-    authors: Vec<Caller>,
-    reason: String,
-) {
-    let publish_time = work.context.now;
-    work.slots(language).owed.push(Owed { number, publisher, authors, reason, publish_time });
-}
-
 pub(super) fn approve_edition(
     work: &mut Work<'_>,
     language: &LanguageTag,
@@ -298,10 +293,15 @@ pub(super) fn approve_edition(
     if number > slots.edition_count() {
         return Err(Rejection::EditionNotFound);
     }
-    let place = slots.owed.iter().position(|owed| owed.number == number).ok_or(Rejection::ApprovalNotOwed)?;
+    let place = slots.owed.iter().position(|owed| owed.number == number);
+    let place = place.ok_or(Rejection::ApprovalNotOwed)?;
     let owed = slots.owed.remove(place);
     if owed.publisher == *context.caller || owed.authors.contains(context.caller) {
         return Err(Rejection::OwnText);
+    }
+    if owed.digest != digest {
+        let words = format!("must be the digest of the edition that is approved, {}", owed.digest);
+        return Err(Rejection::Invalid(vec![FieldFault::new("content_digest", words)]));
     }
     comment.clone_into(&mut work.reason);
     work.digests.push(digest);
