@@ -211,8 +211,7 @@ impl Feed {
     ) -> Result<Page, FeedRefusal> {
         let fingerprint = Fingerprint::of(&filter, include_embargoed);
         let mut cursor = self.resolve(&start, fingerprint).await?;
-        let first = cursor.next();
-        let tail = self.shared.window.tail();
+        let (first, tail) = (cursor.next(), self.tail().await);
         let mut page = batch::Page::default();
         while cursor.next() < tail && cursor.next() - first < READ_EVENTS_MAX && !page.is_full(max_events) {
             for item in self.shared.page(cursor.next()).await? {
@@ -226,9 +225,18 @@ impl Feed {
         Ok(Page { deliveries: page.deliveries, cursor: cursor.encode(), tail })
     }
 
+    /// Where the feed is now: a caller that was answered finds what it wrote below this, though the window fills a moment later.
+    async fn tail(&self) -> u64 {
+        let now = *self.shared.journal.tail().borrow();
+        let mut window = self.shared.window.subscribe();
+        // It fails only when the service stops, and then nothing comes after.
+        let reached = timeout(BEHIND_WAIT, window.wait_for(|tail| now <= *tail)).await;
+        reached.ok().and_then(Result::ok).map_or_else(|| self.shared.window.tail(), |tail| *tail)
+    }
+
     /// The position that a start means.
     async fn resolve(&self, start: &Start, fingerprint: Fingerprint) -> Result<Cursor, FeedRefusal> {
-        let tail = self.shared.window.tail();
+        let tail = self.tail().await;
         let next = match start {
             Start::Snapshot | Start::Now => tail,
             Start::Beginning => self.shared.earliest(tail),

@@ -8,15 +8,16 @@ use super::id::Malformed;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
-/// A point in time: microseconds since 1970-01-01T00:00:00Z, from year 1 to year 9999. Finer digits are cut off.
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, from 0001-01-01 to 9999-12-30. Finer digits are cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
     /// The earliest time that can be told: 0001-01-01T00:00:00Z.
     pub const MIN: Self = Self(-62_135_596_800 * MICROS_PER_SECOND);
-    /// The latest: 9999-12-31T23:59:59.999999Z.
-    pub const MAX: Self = Self(253_402_300_800 * MICROS_PER_SECOND - 1);
+    /// The latest: 9999-12-30T22:00:00Z, the last moment that is in the year 9999 in every time zone, and the last that can be
+    /// written.
+    pub const MAX: Self = Self(253_402_207_200 * MICROS_PER_SECOND);
 
     /// The time that many microseconds after 1970-01-01T00:00:00Z.
     #[must_use]
@@ -27,13 +28,16 @@ impl Timestamp {
     /// The time of a `google.protobuf.Timestamp`.
     ///
     /// # Errors
-    /// If it lies outside of the years 1 to 9999, or `nanos` outside of 0 to 999,999,999.
+    /// If it lies before [`Timestamp::MIN`] or after [`Timestamp::MAX`], or `nanos` outside of 0 to 999,999,999.
     pub fn from_parts(seconds: i64, nanos: i32) -> Result<Self, Malformed> {
-        let fault = || Malformed::new("must be a time of the years 1 to 9999 with nanos from 0 to 999,999,999");
+        let fault = || {
+            Malformed::new("must be a time from 0001-01-01 to 9999-12-30T22:00:00Z with nanos from 0 to 999,999,999")
+        };
         if !(0..1_000_000_000).contains(&nanos) {
             return Err(fault());
         }
-        let micros = seconds.checked_mul(MICROS_PER_SECOND).ok_or_else(fault)? + i64::from(nanos / 1_000);
+        let micros = seconds.checked_mul(MICROS_PER_SECOND).ok_or_else(fault)?;
+        let micros = micros.checked_add(i64::from(nanos / 1_000)).ok_or_else(fault)?;
         if (Self::MIN.0..=Self::MAX.0).contains(&micros) { Ok(Self(micros)) } else { Err(fault()) }
     }
 
@@ -109,13 +113,15 @@ mod tests {
             (1_700_000_000, 123_456_789, "2023-11-14T22:13:20.123456Z"),
             (-1, 999_000_000, "1969-12-31T23:59:59.999Z"),
             (-62_135_596_800, 0, "0001-01-01T00:00:00Z"),
+            (253_402_207_200, 0, "9999-12-30T22:00:00Z"),
         ] {
             let time = Timestamp::from_parts(seconds, nanos).unwrap();
             assert_eq!(time.to_string(), text);
             let json = serde_json::to_string(&time).unwrap();
             assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), time);
         }
-        assert!(Timestamp::from_parts(253_402_300_800, 0).is_err());
+        assert!(Timestamp::from_parts(253_402_207_201, 0).is_err());
+        assert!(Timestamp::from_parts(9_223_372_036_854, 999_999_999).is_err());
         assert!(Timestamp::from_parts(0, -1).is_err());
     }
 }

@@ -39,10 +39,10 @@ impl Filter {
             && any(&self.channels, |wanted| facts.channels.is_empty() || facts.channels.contains(wanted))
     }
 
-    /// Whether it admits everything.
+    /// Whether it may admit texts of a statement and language, whatever they are about.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+    pub fn may_concern(&self, statement: &StatementId, language: &LanguageTag) -> bool {
+        any(&self.languages, |wanted| wanted == language) && any(&self.statements, |wanted| wanted == statement)
     }
 
     /// The same filter with its values in order, so that equal filters are written alike.

@@ -6,7 +6,7 @@ use super::{
     filter::Filter,
     message::{Delivery, Item, Scope},
 };
-use crate::domain::content::Facts;
+use crate::domain::{content::Facts, event::EventKind};
 
 /// What a subscriber is sent of an event; nothing if it does not concern it.
 pub(super) fn deliver(filter: &Filter, include_embargoed: bool, item: &Arc<Item>) -> Option<Delivery> {
@@ -14,9 +14,10 @@ pub(super) fn deliver(filter: &Filter, include_embargoed: bool, item: &Arc<Item>
     if event.head.kind.is_embargo() && !include_embargoed {
         return None;
     }
-    let scope = if item.record.erased {
-        // Nobody can tell whom it concerned; an unfiltered subscriber gets it, so that its chain of hashes has no hole.
-        filter.is_empty().then_some(Scope::Left)
+    let scope = if item.record.erased || event.head.kind == EventKind::Expunged {
+        // What it was about is gone, and whoever was away may hold an edition of other topics or regions: everybody whom the
+        // statement and language may concern is told to let go.
+        filter.may_concern(&event.head.statement, &event.head.language_code).then_some(Scope::Left)
     } else {
         let kind = event.statement_kind.as_ref()?;
         let matches = |facts: &Option<Facts>| {

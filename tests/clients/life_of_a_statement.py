@@ -5,9 +5,12 @@ import json
 import queue
 import sys
 import threading
+import time
+import unicodedata
 import uuid
 
 import grpc
+from google.protobuf import timestamp_pb2
 from google.protobuf.json_format import MessageToDict
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -27,7 +30,6 @@ from onrecord.v1 import statement_service_pb2_grpc as reading_grpc
 PATIENCE = 20  # seconds
 
 channel = grpc.insecure_channel(sys.argv[1])
-grpc.channel_ready_future(channel).result(PATIENCE)
 editor = editorial_grpc.EditorialServiceStub(channel)
 reader = reading_grpc.StatementServiceStub(channel)
 follower = feed_grpc.FeedServiceStub(channel)
@@ -35,6 +37,11 @@ follower = feed_grpc.FeedServiceStub(channel)
 
 def by(name):
     return [("onrecord-caller", name)]
+
+
+def canonical(value):
+    """RFC 8785, for values without fractions and with ASCII keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def say(words):
@@ -75,11 +82,60 @@ def publish(language, **words):
     return editor.PublishDrafts(request, metadata=by("chris")).live[0]
 
 
+def at(seconds, nanos=0):
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos)
+
+
+def every_field():
+    """Words that hold what JSON encoders disagree about: escapes, 64-bit numbers, fractions of a second, enums."""
+    evidence = content.Evidence(title="Bericht", uri="https://example.org/a?b=c&d=%C3%A9", retrieve_time=at(1_700_000_000, 1))
+    return {
+        "title": "Cafe\u0301: \"no\" fire \\ on Monday \U0001f525 \u65e5\u672c",
+        "summary": "a/b <c> & 'd'",
+        "body": "One\n\n\tTwo \u00a0\u200b\u2028\u2029 \U0001f469\u200d\U0001f692\n",
+        "body_media_type": "text/html",
+        "renditions": [content.Rendition(channel="social.short", text="No fire.")],
+        "attachments": [
+            content.Attachment(
+                title="Plan",
+                uri="https://example.org/plan.pdf",
+                media_type="application/pdf",
+                size_bytes=2**53 + 1,
+                sha256="0f" * 32,
+            )
+        ],
+        "topics": ["fire", "data-centres"],
+        "region_codes": ["DE", "150"],
+        "excluded_region_codes": ["FR"],
+        "audiences": ["press", "public"],
+        "channels": ["web"],
+        "urgency": 1,
+        "claim_reviews": [
+            content.ClaimReview(
+                claim="It burned.",
+                claimant="Somebody",
+                first_appearance_uri="https://example.org/claim",
+                first_appearance_time=at(1_700_000_000, 120_000_000),
+                verdict=content.ClaimReview.VERDICT_MISSING_CONTEXT,
+                verdict_text="It did not.",
+                evidence=[evidence],
+                as_of_time=at(1_700_000_000, 123_456_000),
+            )
+        ],
+        "contacts": [content.Contact(name="Press", email="press@example.org", phone="+49 30 1", uri="https://example.org")],
+        "change_note": "The day.",
+        "expire_time": at(int(time.time()) + 86_400, 500_000_000),
+        "review_due_time": at(int(time.time()) + 3_600),
+        "as_of_time": at(1_700_000_000, 999_999_999),
+        "original_time": at(-86_400 * 365, 250_000_000),
+    }
+
+
 class Follower:
     """Folds the feed: what a site would show."""
 
     def __init__(self, start, cursor=""):
-        self.state, self.sequences, self.types, self.cursors = {}, [], [], [cursor]
+        self.state, self.events, self.sequences, self.types, self.cursors = {}, [], [], [], [cursor]
         self.messages = queue.Queue()
         self.stream = follower.Subscribe(feed.SubscribeRequest(start=start, cursor=cursor), metadata=by("site"))
         threading.Thread(target=self.receive, daemon=True).start()
@@ -111,6 +167,7 @@ class Follower:
     def take(self, message):
         for delivery in message.event_batch.deliveries:
             event = delivery.event
+            self.events.append(event)
             self.sequences.append(event.sequence)
             self.types.append(events.Event.Type.Name(event.type))
             key = event.statement, event.language_code
@@ -123,7 +180,10 @@ class Follower:
 
 
 health = health_pb2_grpc.HealthStub(channel)
-assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+for service in ["", "onrecord.v1.EditorialService", "onrecord.v1.StatementService", "onrecord.v1.FeedService"]:
+    check = health_pb2.HealthCheckRequest(service=service)
+    answer = health.Check(check, wait_for_ready=True, timeout=PATIENCE)  # the first one waits for the server
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING, (service, answer)
 services = set(ProtoReflectionDescriptorDatabase(channel).get_services())
 assert {"onrecord.v1.EditorialService", "onrecord.v1.StatementService", "onrecord.v1.FeedService"} <= services, services
 say("healthy, and reflected (v1alpha)")
@@ -135,7 +195,14 @@ request = editorial.CreateStatementRequest(
 )
 created = editor.CreateStatement(request, metadata=by("anna"))
 assert editor.CreateStatement(request, metadata=by("anna")) == created
-say("created once, though asked twice")
+other = editorial.CreateStatementRequest()
+other.CopyFrom(request)
+other.statement_id = "flood"
+refused(
+    lambda: editor.CreateStatement(other, metadata=by("anna")), grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED"
+)
+refused(lambda: editor.CreateStatement(other), grpc.StatusCode.UNAUTHENTICATED, "CALLER_MISSING")
+say("created once, though asked twice; refused under a used request id, and without a caller")
 
 follow = Follower(feed.START_BEGINNING)
 draft = save("en", title="There was no fire", body="None at all.")
@@ -144,9 +211,12 @@ refused(lambda: approve(draft, "anna"), grpc.StatusCode.PERMISSION_DENIED, "OWN_
 draft = approve(draft, "bea")
 one = editorial.DraftToPublish(language_code="en", etag=draft.etag)
 editor.PublishDrafts(editorial.PublishDraftsRequest(name="statements/fire", drafts=[one]), metadata=by("chris"))
+follow.until(1)  # each commit is taken before the next one is made: so each has its own cursor
 publish("de", title="Es hat nicht gebrannt", body="Nirgends.")
+follow.until(2)
 correction = content.Correction(text="It was Monday.")
-publish("en", title="There was no fire on Monday", change_kind=content.CHANGE_KIND_CORRECTION, correction=correction)
+publish("en", change_kind=content.CHANGE_KIND_CORRECTION, correction=correction, **every_field())
+follow.until(4)
 notice = content.Notice(text="Overtaken by our report.")
 withdraw = editorial.WithdrawStatementRequest(name="statements/fire", notice=notice)
 editor.WithdrawStatement(withdraw, metadata=by("chris"))
@@ -155,32 +225,53 @@ assert follow.types == [
     "TYPE_PUBLISHED", "TYPE_PUBLISHED", "TYPE_CORRECTED", "TYPE_TRANSLATION_STALE", "TYPE_WITHDRAWN", "TYPE_WITHDRAWN",
 ], follow.types
 assert follow.sequences == [1, 2, 3, 4, 5, 6]
+assert follow.events[2].correction.text == "It was Monday." and follow.events[2].notify
+assert [event.notice.text for event in follow.events[4:]] == ["Overtaken by our report."] * 2
+assert {event.language_code for event in follow.events[4:]} == {"de", "en"}
 assert follow.state["statements/fire", "de"].stale_since_edition == "statements/fire/editions/en.2"
 assert follow.state["statements/fire", "en"].notice.text == "Overtaken by our report."
 say("written, approved by somebody else, published, corrected, withdrawn; and followed")
 
 late = Follower(feed.START_SNAPSHOT).snapshot()
 assert late.state == follow.state
-resumed = Follower(feed.START_CURSOR, follow.cursors[1]).until(6)
-assert resumed.opened.resumed and resumed.sequences == [2, 3, 4, 5, 6], resumed.sequences
+starts = []
+for cursor in follow.cursors[1:-1]:
+    resumed = Follower(feed.START_CURSOR, cursor).until(6)
+    assert resumed.opened.resumed
+    starts.append(resumed.sequences[0])
+    assert resumed.events == follow.events[starts[-1] - 1 :], resumed.sequences
+assert starts == [2, 3, 5], starts  # four commits of 1, 1, 2 and 2 events
 say("a snapshot is the folded stream; a cursor misses nothing")
 
 get = reading.GetEditionRequest(name="statements/fire/editions/en.2", include_canonical_content=True)
 edition = reader.GetEdition(get, metadata=by("site")).edition
 assert hashlib.sha256(edition.canonical_content).hexdigest() == edition.content_digest
-ours = json.dumps(MessageToDict(edition.content), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-assert ours.encode() == edition.canonical_content, (ours, edition.canonical_content)
+ours = canonical(MessageToDict(edition.content))
+assert ours == edition.canonical_content, (ours, edition.canonical_content)
+unset = {field.name for field in edition.content.DESCRIPTOR.fields} - {field.name for field, _ in edition.content.ListFields()}
+assert unset == {"source_edition"}, unset  # a field that is not set is a field that was not checked
+assert edition.content.title == unicodedata.normalize("NFC", every_field()["title"]) != every_field()["title"]
+assert edition.content.body == every_field()["body"]
 say("the canonical content is what protobuf's own JSON says, and has the digest that is stated")
 
-page = follower.ReadFeed(feed.ReadFeedRequest(start=feed.START_BEGINNING), metadata=by("site"))
+read, request = [], feed.ReadFeedRequest(start=feed.START_BEGINNING, max_events=4)
+while (page := follower.ReadFeed(request, metadata=by("site"))).deliveries:
+    read += [delivery.event for delivery in page.deliveries]
+    request = feed.ReadFeedRequest(start=feed.START_CURSOR, cursor=page.cursor, max_events=4)
+assert read == follow.events
 previous = bytes(32)
-for delivery in page.deliveries:
-    event = delivery.event
+for event in read:
     assert event.previous_hash == previous
     assert event.hash == hashlib.sha256(event.previous_hash + event.seal).digest()
-    assert json.loads(event.seal)["contentDigest"] == event.content_digest
+    seal = json.loads(event.seal)
+    assert event.seal == canonical(seal)
+    assert (seal["sequence"], seal["contentDigest"]) == (str(event.sequence), event.content_digest)
+    assert ("noticeDigest" in seal) == event.HasField("notice")
+    if event.HasField("notice"):
+        words = event.notice.salt + event.notice.text_media_type.encode() + b"\0" + event.notice.text.encode()
+        assert seal["noticeDigest"] == hashlib.sha256(words).hexdigest()
     previous = event.hash
-say(f"{len(page.deliveries)} hashes, each right")
+say(f"read in pages, {len(read)} hashes, each right")
 
 bad = content.Content(title="", urgency=10, topics=["Not a code"])
 request = editorial.SaveDraftRequest(draft=drafts.Draft(name="statements/fire/drafts/en_GB", content=bad))
