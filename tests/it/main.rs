@@ -11,6 +11,9 @@
     clippy::too_many_lines,
     clippy::wildcard_enum_match_arm,
     clippy::unnecessary_wraps,
+    clippy::semicolon_if_nothing_returned,
+    clippy::assigning_clones,
+    clippy::large_futures,
     unused_qualifications,
     reason = "a test that fails has to stop, and says where"
 )]
