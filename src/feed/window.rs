@@ -8,9 +8,10 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tracing::error;
 
 use super::{PAGE_EVENTS, Shared, message::Item};
@@ -18,6 +19,9 @@ use crate::{
     domain::{digest::Digest, event::EventKind, id::StatementId},
     journal::{EventRecord, JournalError, View},
 };
+
+/// How long the window waits after the journal could not be read.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Recent events.
 #[derive(Debug)]
@@ -96,15 +100,17 @@ pub(super) async fn fill(shared: Arc<Shared>) {
         match shared.journal.read(move |view| load(view, next, PAGE_EVENTS)).await {
             Ok(items) => take_in(&shared.window, items),
             Err(failure) => {
-                error!(%failure, "the feed cannot read the journal");
-                return;
+                error!(%failure, "the feed cannot read the journal; it tries again");
+                sleep(READ_AGAIN_AFTER).await;
             }
         }
     }
 }
 
 fn take_in(window: &Window, items: Vec<Arc<Item>>) {
-    let erased = items.iter().filter(|item| item.record.event.head.kind == EventKind::Expunged);
+    // A text that was only ever under embargo is erased without an EXPUNGED: its last event is hollow.
+    let tells = |item: &&Arc<Item>| item.record.erased || item.record.event.head.kind == EventKind::Expunged;
+    let erased = items.iter().filter(tells);
     let erased: Vec<_> = erased.map(|item| item.record.event.head.statement.clone()).collect();
     for statement in &erased {
         window.forget(statement);
