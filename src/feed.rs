@@ -1,62 +1,92 @@
 //! The feed: every publication, correction and withdrawal, in order, with nothing lost, to whoever subscribes.
 //!
+//! ```text
+//! sequence   1 … floor … … … … window start … … … … window tail        journal tail
+//!            └ TRIMMED ┘└ paged from the journal ┘└ shared in memory ┘└ being taken in ┘
+//! ```
+//!
+//! The floor is the first sequence that may be replayed (inclusive), the window holds `[start, tail)`, and a tail is exclusive:
+//! whoever stands at the tail has seen everything. A sequence below the window tail is durable, and a read on this node shows it.
+//!
 //! **Invariants**
-//! - A subscriber is a position and a filter. It has no queue: recent events come from one shared window, older ones from
-//!   the journal, in one loop.
-//! - What is sent is durable, and a read on this node shows it.
-//! - Folding a filtered stream gives the filtered state.
+//! - A subscriber is a position and a filter. It has no queue: recent events come from one shared window, older ones from the
+//!   journal, in one loop (`follow`).
+//! - The window tail stands only between commits (`window`: `the_tail_stands_only_after_whole_commits`), so nobody is ever told
+//!   half of one: what starts, resumes or snapshots does so between commits.
+//! - All that a filter leaves of a commit goes in one message, or in parts of which only the last has a cursor (`batch`:
+//!   `every_commit_arrives_whole_and_in_order`).
+//! - A cursor resumes only on the history it was made from (`start`: `a_cursor_is_judged_in_order`).
+//! - Folding a filtered stream gives the filtered state (`selection`: `an_event_is_scoped_by_what_filters_saw_before_and_after`).
+//!
+//! Nothing here knows of gRPC, of sled or of who calls: whoever calls [`Feed::subscribe`] was authorised before.
 
 mod batch;
 mod cursor;
 mod filter;
 mod follow;
+mod item;
 mod jitter;
 mod message;
-mod scope;
+mod outbox;
+mod page;
+mod refusal;
+mod selection;
 mod snapshot;
+mod start;
 mod window;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{Semaphore, mpsc},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 pub use filter::Filter;
-pub use message::{ClosingReason, Delivery, Item, Message, Page, Scope, SnapshotEmbargo, SnapshotLive};
+pub use item::{Delivery, Item};
+pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, Subscription};
+pub use refusal::FeedRefusal;
+pub use selection::Scope;
 
 use crate::journal::{Journal, JournalError};
-use cursor::{Cursor, Fingerprint};
+use cursor::{Cursor, Point};
 use follow::Follower;
+use item::{Weighed, read_items};
+use selection::Selection;
 use window::Window;
 
-/// Bytes of recent events that are kept ready unless the options say otherwise.
+/// Bytes of recent events that are kept in memory unless the options say otherwise: 64 MiB.
 const WINDOW_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
-/// How long a cursor ahead of this node is waited for.
-const BEHIND_WAIT: Duration = Duration::from_secs(3);
-/// Reads of older events at a time, over all subscribers.
+/// How long a stream lives unless the options say otherwise: 30 min.
+const LIFETIME_DEFAULT: Duration = Duration::from_mins(30);
+/// How long a subscriber may take nothing unless the options say otherwise.
+const STALL_DEFAULT: Duration = Duration::from_mins(1);
+/// How long a cursor ahead of this node is waited for unless the options say otherwise.
+const BEHIND_WAIT_DEFAULT: Duration = Duration::from_secs(3);
+/// Reads of events older than the window at a time, over all subscribers.
 const COLD_READS_MAX: usize = 8;
-/// Snapshots under way at a time.
-const SNAPSHOTS_MAX: usize = 4;
-/// Events that one call of [`Feed::read`] looks at, at most.
-const READ_EVENTS_MAX: u64 = 10_000;
-/// Events in one page of the journal.
-const PAGE_EVENTS: usize = 64;
+/// Reads for snapshots at a time, over all subscribers.
+const SNAPSHOT_READS_MAX: usize = 4;
+/// Messages between a follower and its stream. One: a slow subscriber costs its place, never a queue.
+const MESSAGES_MAX: usize = 1;
+/// Events that a follower looks at in one go.
+const ITEMS_MAX: u64 = 64;
+/// Bytes after which it looks at no more in one go.
+const ITEMS_BYTES: usize = 1024 * 1024;
 
 /// How the feed is served.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of recent events that are kept ready.
+    /// Bytes of recent events that are kept in memory, about; 64 MiB by default.
     pub window_bytes_max: usize,
-    /// How many events a subscriber may replay; none means all. An older cursor is TRIMMED.
+    /// How many events before the tail may be replayed; none, the default, means all. An older cursor is refused as trimmed and
+    /// a subscriber that falls behind this far is closed, so it should be well above the events of the largest commit.
     pub replay_events_max: Option<u64>,
-    /// How long a stream lives, give or take 20 %.
+    /// How long a stream lives, give or take 20 %; 30 min by default.
     pub lifetime: Duration,
-    /// How long a subscriber may take nothing while there is something to take.
+    /// How long a subscriber may take nothing while there is something to take; 60 s by default.
     pub stall: Duration,
+    /// How long a cursor ahead of this node is waited for; 3 s by default.
+    pub behind_wait: Duration,
 }
 
 impl Default for Options {
@@ -64,71 +94,73 @@ impl Default for Options {
         Self {
             window_bytes_max: WINDOW_BYTES_DEFAULT,
             replay_events_max: None,
-            lifetime: Duration::from_mins(30),
-            stall: Duration::from_mins(1),
+            lifetime: LIFETIME_DEFAULT,
+            stall: STALL_DEFAULT,
+            behind_wait: BEHIND_WAIT_DEFAULT,
         }
     }
-}
-
-/// Where to start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The state now, then what follows.
-    Snapshot,
-    /// After what the cursor has seen.
-    Cursor(String),
-    /// The first event that is still there.
-    Beginning,
-    /// The next event.
-    Now,
-}
-
-/// What a subscriber wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
-    /// Where to start.
-    pub start: Start,
-    /// Which statements.
-    pub filter: Filter,
-    /// Also texts under embargo.
-    pub include_embargoed: bool,
-    /// How long the stream may be quiet, give or take 10 %.
-    pub heartbeat: Duration,
-}
-
-/// Why a subscription is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FeedRefusal {
-    /// Not a cursor.
-    #[error("the cursor is not one of this service: {0}")]
-    CursorInvalid(&'static str),
-    /// Its events are gone.
-    #[error("the events after this cursor are no longer there (the earliest is {earliest}): take a new snapshot")]
-    CursorTrimmed {
-        /// The oldest sequence that is still there.
-        earliest: u64,
-    },
-    /// Its history is not ours.
-    #[error("this cursor's history is not the history of this feed: take a new snapshot, and raise an alarm")]
-    CursorDiverged,
-    /// It is ahead of us.
-    #[error("this replica has not reached the cursor yet: wait and try again")]
-    ReplicaBehind,
-    /// It belongs to another filter.
-    #[error("the cursor belongs to another filter: take a new snapshot")]
-    FilterChanged,
-    /// No new streams.
-    #[error("the service is stopping: connect again, elsewhere if you can")]
-    Draining,
-    /// The journal cannot be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 /// A handle on the feed; clone it freely.
 #[derive(Clone, Debug)]
 pub struct Feed {
     shared: Arc<Shared>,
+}
+
+impl Feed {
+    /// Starts the feed of a journal. Its one task ends once `drain` is cancelled, and so does every stream. Does not block, and
+    /// needs a tokio runtime around it.
+    #[must_use]
+    pub fn start(journal: Journal, options: Options, drain: CancellationToken) -> Self {
+        let tail = *journal.tail().borrow();
+        let shared = Arc::new(Shared {
+            window: Window::new(tail, options.window_bytes_max),
+            journal,
+            options,
+            drain,
+            cold_reads: Semaphore::new(COLD_READS_MAX),
+            snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
+        });
+        tokio::spawn(window::fill(Arc::clone(&shared)));
+        Self { shared }
+    }
+
+    /// Follows the feed. The first message is [`Message::Opened`]; the last [`Message::Closing`], unless the subscriber leaves or
+    /// takes nothing for [`Options::stall`]. Dropping the stream ends the subscription.
+    ///
+    /// # Errors
+    /// If the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
+    /// waited for, for up to [`Options::behind_wait`].
+    pub async fn subscribe(&self, subscription: Subscription) -> Result<ReceiverStream<Message>, FeedRefusal> {
+        let Subscription { start, filter, include_embargoed, heartbeat } = subscription;
+        let selection = Selection::new(filter, include_embargoed);
+        let origin = start::resolve(&self.shared, &start, &selection).await?;
+        let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
+        let follower = Follower::new(Arc::clone(&self.shared), selection, origin, heartbeat, sender);
+        tokio::spawn(follower.run());
+        Ok(ReceiverStream::new(receiver))
+    }
+
+    /// One page of the feed: whole commits, until the next one would make it more than `max_events` (1 to 1,000) or about
+    /// 1 MiB. One commit that is itself larger comes whole if it has at most 1,000 events and 1 MiB, and otherwise goes on in the
+    /// next page. Looks at no more than about 10,000 events, so a page may be empty before the tail is reached.
+    ///
+    /// # Errors
+    /// As [`Feed::subscribe`]; and [`Start::Snapshot`], which is for streams, is refused as an invalid cursor.
+    pub async fn read(
+        &self,
+        start: Start,
+        filter: Filter,
+        include_embargoed: bool,
+        max_events: usize,
+    ) -> Result<Page, FeedRefusal> {
+        if matches!(start, Start::Snapshot) {
+            return Err(FeedRefusal::CursorInvalid("a page of the feed cannot start with a snapshot"));
+        }
+        let selection = Selection::new(filter, include_embargoed);
+        let origin = start::resolve(&self.shared, &start, &selection).await?;
+        page::read(&self.shared, &selection, origin.point, max_events).await
+    }
 }
 
 /// What all subscribers share.
@@ -139,143 +171,32 @@ struct Shared {
     window: Window,
     drain: CancellationToken,
     cold_reads: Semaphore,
-    snapshots: Semaphore,
+    snapshot_reads: Semaphore,
 }
 
 impl Shared {
-    /// The oldest sequence that may be replayed.
-    fn earliest(&self, tail: u64) -> u64 {
+    /// The first sequence that may be replayed.
+    fn floor(&self, tail: u64) -> u64 {
         self.options.replay_events_max.map_or(1, |most| tail.saturating_sub(most).max(1))
     }
 
-    /// The items from `next` on, up to a page; from the window if it has them.
-    async fn page(&self, next: u64) -> Result<Vec<Arc<Item>>, JournalError> {
-        if let Some(items) = self.window.page(next, PAGE_EVENTS) {
+    /// At least one of the events from `next` on, below `tail`: from the window if it has them, else from the journal. `next`
+    /// must be below `tail`, and `tail` at most the window's.
+    async fn items(&self, next: u64, tail: u64) -> Result<Vec<Weighed>, JournalError> {
+        let limit = usize::try_from(ITEMS_MAX.min(tail.saturating_sub(next))).unwrap_or(1);
+        if let Some(items) = self.window.items(next, limit, ITEMS_BYTES) {
             return Ok(items);
         }
-        let _turn = self.cold_reads.acquire().await;
-        self.journal.read(move |view| window::load(view, next, PAGE_EVENTS)).await
+        let _permit = permit(&self.cold_reads).await?;
+        self.journal.read(move |view| read_items(view, next, limit, ITEMS_BYTES)).await
     }
 
-    async fn cursor_at(&self, next: u64, fingerprint: Fingerprint) -> Result<Cursor, JournalError> {
-        let hash = self.journal.read(move |view| view.hash_before(next)).await?;
-        let hash = hash.ok_or_else(|| JournalError::Damaged(format!("event {} is missing", next - 1)))?;
-        Ok(Cursor::new(self.journal.identity(), next, hash, fingerprint))
-    }
-}
-
-impl Feed {
-    /// Starts the feed of a journal. Its one task ends when `drain` is cancelled.
-    #[must_use]
-    pub fn start(journal: Journal, options: Options, drain: CancellationToken) -> Self {
-        let window = Window::new(*journal.tail().borrow(), options.window_bytes_max);
-        let shared = Arc::new(Shared {
-            journal,
-            options,
-            window,
-            drain,
-            cold_reads: Semaphore::new(COLD_READS_MAX),
-            snapshots: Semaphore::new(SNAPSHOTS_MAX),
-        });
-        tokio::spawn(window::fill(Arc::clone(&shared)));
-        Self { shared }
-    }
-
-    /// Follows the feed. The first message is [`Message::Opened`]; the last, unless the subscriber leaves or stalls,
-    /// [`Message::Closing`].
-    ///
-    /// # Errors
-    /// If the cursor cannot be resumed, or the service is stopping.
-    pub async fn subscribe(&self, subscription: Subscription) -> Result<ReceiverStream<Message>, FeedRefusal> {
-        if self.shared.drain.is_cancelled() {
-            return Err(FeedRefusal::Draining);
-        }
-        let fingerprint = Fingerprint::of(&subscription.filter, subscription.include_embargoed);
-        let cursor = self.resolve(&subscription.start, fingerprint).await?;
-        let (messages, stream) = mpsc::channel(1);
-        let follower = Follower::new(Arc::clone(&self.shared), subscription, cursor, messages);
-        tokio::spawn(follower.run());
-        Ok(ReceiverStream::new(stream))
-    }
-
-    /// One page of the feed: whole commits, until `max_events` or about 1 MiB.
-    ///
-    /// # Errors
-    /// As [`Feed::subscribe`].
-    pub async fn read(
-        &self,
-        start: Start,
-        filter: Filter,
-        include_embargoed: bool,
-        max_events: usize,
-    ) -> Result<Page, FeedRefusal> {
-        let fingerprint = Fingerprint::of(&filter, include_embargoed);
-        let mut cursor = self.resolve(&start, fingerprint).await?;
-        let (first, tail) = (cursor.next(), self.tail().await);
-        let mut page = batch::Page::default();
-        while cursor.next() < tail && cursor.next() - first < READ_EVENTS_MAX && !page.is_full(max_events) {
-            for item in self.shared.page(cursor.next()).await? {
-                cursor = cursor.after(&item.record);
-                page.push(scope::deliver(&filter, include_embargoed, &item));
-                if !item.record.event.head.more && page.is_full(max_events) {
-                    break;
-                }
-            }
-        }
-        Ok(Page { deliveries: page.deliveries, cursor: cursor.encode(), tail })
-    }
-
-    /// Where the feed is now: a caller that was answered finds what it wrote below this, though the window fills a moment later.
-    async fn tail(&self) -> u64 {
-        let now = *self.shared.journal.tail().borrow();
-        let mut window = self.shared.window.subscribe();
-        // It fails only when the service stops, and then nothing comes after.
-        let reached = timeout(BEHIND_WAIT, window.wait_for(|tail| now <= *tail)).await;
-        reached.ok().and_then(Result::ok).map_or_else(|| self.shared.window.tail(), |tail| *tail)
-    }
-
-    /// The position that a start means.
-    async fn resolve(&self, start: &Start, fingerprint: Fingerprint) -> Result<Cursor, FeedRefusal> {
-        let tail = self.tail().await;
-        let next = match start {
-            Start::Snapshot | Start::Now => tail,
-            Start::Beginning => self.shared.earliest(tail),
-            Start::Cursor(text) => return self.resume(text, fingerprint).await,
-        };
-        Ok(self.shared.cursor_at(next, fingerprint).await?)
-    }
-
-    /// Whether a cursor can be resumed: its history has to be a prefix of ours.
-    async fn resume(&self, text: &str, fingerprint: Fingerprint) -> Result<Cursor, FeedRefusal> {
-        let cursor = Cursor::decode(text).map_err(FeedRefusal::CursorInvalid)?;
-        let identity = self.shared.journal.identity();
-        if !cursor.is_of(identity.feed_id) {
-            return Err(diverged("another feed"));
-        }
-        if !cursor.has(fingerprint) {
-            return Err(FeedRefusal::FilterChanged);
-        }
-        let mut tail = self.shared.window.subscribe();
-        if cursor.next() > *tail.borrow() {
-            if cursor.epoch() < identity.epoch {
-                return Err(diverged("it is ahead of a feed that was restored"));
-            }
-            let reached = timeout(BEHIND_WAIT, tail.wait_for(|tail| cursor.next() <= *tail)).await;
-            if !matches!(reached, Ok(Ok(_))) {
-                return Err(FeedRefusal::ReplicaBehind);
-            }
-        }
-        let earliest = self.shared.earliest(self.shared.window.tail());
-        if cursor.next() < earliest {
-            return Err(FeedRefusal::CursorTrimmed { earliest });
-        }
-        let ours = self.shared.cursor_at(cursor.next(), fingerprint).await?;
-        if cursor.same_history(&ours) { Ok(ours) } else { Err(diverged("the hash of its prefix differs")) }
+    /// The cursor of a place in this feed, as text.
+    fn cursor(&self, point: Point, selection: &Selection) -> String {
+        Cursor::new(self.journal.identity(), point, selection.fingerprint()).encode()
     }
 }
 
-/// Somebody has to look: a subscriber has seen a history that this feed does not have.
-fn diverged(why: &'static str) -> FeedRefusal {
-    tracing::error!(why, "a cursor's history is not the history of this feed");
-    FeedRefusal::CursorDiverged
+async fn permit(semaphore: &Semaphore) -> Result<SemaphorePermit<'_>, JournalError> {
+    semaphore.acquire().await.map_err(|_| JournalError::Closed("the feed has ended".to_owned()))
 }

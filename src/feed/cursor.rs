@@ -1,78 +1,87 @@
 //! A cursor: an opaque, versioned resume token.
 //!
 //! ```text
-//! 0         1         17      21              29           37            41         45
-//! | version | feed id | epoch | next sequence | prefix     | filter      | crc32c   |    base64url, 60 characters
+//! 0         1         17      21     29             37            41       45
+//! | version | feed id | epoch | next | prefix       | fingerprint | crc32c |      base64url without padding: 60 characters
 //! ```
 //!
-//! `prefix` is the beginning of the hash of the event before `next`: a cursor whose prefix is not ours has seen another history.
+//! `next` is the sequence that comes next; `prefix` begins the hash of the event before it, and so stands for the whole history;
+//! `fingerprint` stands for the filter. Numbers are big-endian.
+//!
+//! **Invariants**
+//! - What was not written by [`Cursor::encode`] is not read (`a_damaged_cursor_is_not_read`).
+//! - A cursor survives the round trip (`a_cursor_survives_the_round_trip`).
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::filter::Filter;
-use crate::{
-    domain::{content::canonical_json, digest::Digest},
-    journal::{EventRecord, Identity},
-};
+use super::{refusal::FeedRefusal, selection::Fingerprint};
+use crate::{domain::digest::Digest, journal::Identity};
 
+/// The first byte. Another layout takes another one.
 const VERSION: u8 = 1;
+/// Bytes of a cursor.
+const CURSOR_BYTES: usize = 45;
+/// Bytes of it that the checksum covers.
+const BODY_BYTES: usize = CURSOR_BYTES - 4;
 
-/// Which filter a cursor belongs to. The order of a filter's values does not matter.
+/// A place in the feed: the sequence that comes next, and the hash of the event before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint([u8; 4]);
-
-impl Fingerprint {
-    pub(super) fn of(filter: &Filter, include_embargoed: bool) -> Self {
-        let digest = Digest::of(&[&canonical_json(&filter.sorted()), &[u8::from(include_embargoed)]]);
-        Self(first(digest))
-    }
+pub(super) struct Point {
+    pub(super) next: u64,
+    pub(super) hash: Digest,
 }
 
-/// A place in the feed, and the history before it.
+/// A place in a feed as one subscriber saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
-    feed_id: [u8; 16],
-    epoch: u32,
+    identity: Identity,
     next: u64,
     prefix: [u8; 8],
     fingerprint: Fingerprint,
 }
 
 impl Cursor {
-    pub(super) fn new(identity: Identity, next: u64, hash_before: Digest, fingerprint: Fingerprint) -> Self {
-        Self { feed_id: identity.feed_id, epoch: identity.epoch, next, prefix: first(hash_before), fingerprint }
-    }
-
-    /// The place after an event.
-    pub(super) fn after(self, record: &EventRecord) -> Self {
-        Self { next: record.event.head.sequence + 1, prefix: first(record.hash), ..self }
+    pub(super) fn new(identity: Identity, point: Point, fingerprint: Fingerprint) -> Self {
+        Self { identity, next: point.next, prefix: prefix(point.hash), fingerprint }
     }
 
     /// The sequence that comes next.
-    pub(super) fn next(self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    pub(super) fn epoch(self) -> u32 {
-        self.epoch
+    /// Whether it was made by this feed, for this filter.
+    pub(super) fn check_origin(&self, identity: Identity, fingerprint: Fingerprint) -> Result<(), FeedRefusal> {
+        if self.identity.feed_id != identity.feed_id {
+            return Err(FeedRefusal::CursorDiverged);
+        }
+        if self.fingerprint != fingerprint {
+            return Err(FeedRefusal::FilterChanged);
+        }
+        Ok(())
     }
 
-    pub(super) fn is_of(self, feed_id: [u8; 16]) -> bool {
-        self.feed_id == feed_id
+    /// Whether this node can still get to it. A cursor beyond the tail can be waited for, unless the feed was restored from a
+    /// backup after it was made: then what it saw is lost.
+    pub(super) fn check_reach(&self, identity: Identity, tail: u64) -> Result<(), FeedRefusal> {
+        if self.next <= tail {
+            return Ok(());
+        }
+        let lost = self.identity.epoch < identity.epoch;
+        Err(if lost { FeedRefusal::CursorDiverged } else { FeedRefusal::ReplicaBehind })
     }
 
-    pub(super) fn has(self, fingerprint: Fingerprint) -> bool {
-        self.fingerprint == fingerprint
+    /// Whether it saw the history that ends in the event with this hash.
+    pub(super) fn saw(&self, hash: Digest) -> bool {
+        self.prefix == prefix(hash)
     }
 
-    pub(super) fn same_history(self, other: &Self) -> bool {
-        self.next == other.next && self.prefix == other.prefix
-    }
-
-    pub(super) fn encode(self) -> String {
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&self.feed_id);
-        bytes.extend_from_slice(&self.epoch.to_be_bytes());
+    /// The text that a subscriber keeps.
+    pub(super) fn encode(&self) -> String {
+        let mut bytes = Vec::with_capacity(CURSOR_BYTES);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&self.identity.feed_id);
+        bytes.extend_from_slice(&self.identity.epoch.to_be_bytes());
         bytes.extend_from_slice(&self.next.to_be_bytes());
         bytes.extend_from_slice(&self.prefix);
         bytes.extend_from_slice(&self.fingerprint.0);
@@ -80,41 +89,37 @@ impl Cursor {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads a cursor; the error says what is wrong with it.
+    /// Reads what [`Cursor::encode`] wrote; else says what is wrong.
     pub(super) fn decode(text: &str) -> Result<Self, &'static str> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| "it is not base64url")?;
-        let (covered, crc) = bytes.split_last_chunk::<4>().ok_or("it is too short")?;
-        if crc32c::crc32c(covered) != u32::from_be_bytes(*crc) {
-            return Err("its checksum does not match");
-        }
-        let (version, rest) = covered.split_first().ok_or("it is too short")?;
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| "it is not base64url without padding")?;
+        let (version, _) = bytes.split_first().ok_or("it is empty")?;
         if *version != VERSION {
-            return Err("its version is not known here");
+            return Err("its version is not known");
         }
-        Self::parts(rest).ok_or("its length is wrong")
+        let bytes: &[u8; CURSOR_BYTES] = bytes.as_slice().try_into().map_err(|_| "its length is wrong")?;
+        let (body, sum) = bytes.split_at(BODY_BYTES);
+        if crc32c::crc32c(body).to_be_bytes() != *sum {
+            return Err("its checksum is wrong");
+        }
+        Self::parse(body).ok_or("it has no place")
     }
 
-    fn parts(bytes: &[u8]) -> Option<Self> {
-        let (feed_id, rest) = bytes.split_first_chunk::<16>()?;
-        let (epoch, rest) = rest.split_first_chunk::<4>()?;
-        let (next, rest) = rest.split_first_chunk::<8>()?;
-        let (prefix, rest) = rest.split_first_chunk::<8>()?;
-        let fingerprint: [u8; 4] = rest.try_into().ok()?;
+    fn parse(body: &[u8]) -> Option<Self> {
+        let (_version, rest) = body.split_first()?;
+        let (feed_id, rest) = rest.split_first_chunk()?;
+        let (epoch, rest) = rest.split_first_chunk()?;
+        let (next, rest) = rest.split_first_chunk()?;
+        let (prefix, rest) = rest.split_first_chunk()?;
+        let fingerprint = Fingerprint(rest.try_into().ok()?);
+        let identity = Identity { feed_id: *feed_id, epoch: u32::from_be_bytes(*epoch) };
         let next = u64::from_be_bytes(*next);
-        (next > 0).then_some(Self {
-            feed_id: *feed_id,
-            epoch: u32::from_be_bytes(*epoch),
-            next,
-            prefix: *prefix,
-            fingerprint: Fingerprint(fingerprint),
-        })
+        (next > 0).then_some(Self { identity, next, prefix: *prefix, fingerprint })
     }
 }
 
-fn first<const N: usize>(digest: Digest) -> [u8; N] {
-    let mut bytes = [0; N];
-    bytes.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
-    bytes
+fn prefix(hash: Digest) -> [u8; 8] {
+    let (prefix, _) = hash.as_bytes().split_first_chunk().unwrap_or((&[0; 8], &[]));
+    *prefix
 }
 
 #[cfg(test)]
@@ -122,31 +127,57 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::id::Code;
+
+    prop_compose! {
+        fn cursors()(
+            feed_id in any::<[u8; 16]>(),
+            epoch in any::<u32>(),
+            next in 1..=u64::MAX,
+            hash in any::<[u8; 32]>(),
+            fingerprint in any::<[u8; 4]>(),
+        ) -> Cursor {
+            Cursor::new(Identity { feed_id, epoch }, Point { next, hash: hash.into() }, Fingerprint(fingerprint))
+        }
+    }
 
     proptest! {
         #[test]
-        fn a_cursor_survives_the_round_trip_and_no_change(
-            feed_id: [u8; 16], epoch: u32, next in 1_u64.., hash: [u8; 32], flipped in 0_usize..60,
-        ) {
-            let fingerprint = Fingerprint::of(&Filter::default(), false);
-            let cursor = Cursor::new(Identity { feed_id, epoch }, next, hash.into(), fingerprint);
+        fn a_cursor_survives_the_round_trip(cursor in cursors()) {
             let text = cursor.encode();
             prop_assert_eq!(text.len(), 60);
             prop_assert_eq!(Cursor::decode(&text), Ok(cursor));
-            let mut broken = text.into_bytes();
-            broken[flipped] = if broken[flipped] == b'A' { b'B' } else { b'A' };
-            prop_assert!(Cursor::decode(std::str::from_utf8(&broken).unwrap()).is_err());
+        }
+
+        #[test]
+        fn a_damaged_cursor_is_not_read(cursor in cursors(), place in 0..CURSOR_BYTES, flip in 1..=u8::MAX) {
+            let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor.encode()).unwrap();
+            bytes[place] ^= flip;
+            prop_assert!(Cursor::decode(&BASE64_URL_SAFE_NO_PAD.encode(&bytes)).is_err());
+            bytes.truncate(place);
+            prop_assert!(Cursor::decode(&BASE64_URL_SAFE_NO_PAD.encode(&bytes)).is_err());
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
+            prop_assert!(Cursor::decode(&text).is_err());
         }
     }
 
     #[test]
-    fn the_order_of_a_filters_values_does_not_matter() {
-        let topics =
-            |names: [&str; 2]| Filter { topics: names.map(|n| Code::parse(n).unwrap()).to_vec(), ..Filter::default() };
-        let of = |names| Fingerprint::of(&topics(names), false);
-        assert_eq!(of(["a", "b"]), of(["b", "a"]));
-        assert_ne!(of(["a", "b"]), of(["a", "c"]));
-        assert_ne!(of(["a", "b"]), Fingerprint::of(&topics(["a", "b"]), true));
+    fn a_cursor_names_its_fault() {
+        let identity = Identity { feed_id: [7; 16], epoch: 1 };
+        let nowhere = Cursor::new(identity, Point { next: 0, hash: Digest::ZERO }, Fingerprint([0; 4]));
+        let mut newer = BASE64_URL_SAFE_NO_PAD.decode(nowhere.encode()).unwrap();
+        newer[0] = VERSION + 1;
+        let table = [
+            ("", "it is empty"),
+            ("not a cursor", "it is not base64url without padding"),
+            ("AQ", "its length is wrong"),
+            (&BASE64_URL_SAFE_NO_PAD.encode(newer), "its version is not known"),
+            (&nowhere.encode(), "it has no place"),
+        ];
+        for (text, fault) in table {
+            assert_eq!(Cursor::decode(text), Err(fault), "{text}");
+        }
     }
 }

@@ -1,4 +1,9 @@
 //! Which statements a reader or subscriber wants.
+//!
+//! **Invariants**
+//! - A filter is total: it answers for every text, from its facts alone, so that replay gives the same answer
+//!   (`any_of_inside_a_field_all_of_across_fields`).
+//! - A region that a text excludes never makes it match (`a_region_matches_where_the_text_applies_and_is_not_excluded`).
 
 use serde::Serialize;
 
@@ -12,58 +17,64 @@ use crate::domain::{
 pub struct Filter {
     /// Kinds.
     pub kinds: Vec<Code>,
-    /// Topics; a text without topics matches none.
+    /// Topics. A text without topics matches none.
     pub topics: Vec<Code>,
-    /// Languages, matched exactly.
+    /// Languages, matched exactly: `fr` does not admit `fr-CA`.
     pub languages: Vec<LanguageTag>,
-    /// Regions; a text without regions applies everywhere, a region it excludes never matches.
+    /// Regions. A text without regions applies everywhere but where it is excluded.
     pub regions: Vec<Region>,
-    /// Audiences; a text without audiences is for everyone.
+    /// Audiences. A text without audiences is for everyone.
     pub audiences: Vec<Code>,
-    /// Channels; a text without channels may be shown on all.
+    /// Channels. A text without channels may be shown on all.
     pub channels: Vec<Code>,
     /// Statements.
     pub statements: Vec<StatementId>,
 }
 
 impl Filter {
-    /// Whether a text with these facts is wanted.
+    /// Whether it admits a text of that statement, kind and language, with those facts.
     #[must_use]
     pub fn admits(&self, statement: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
-        any(&self.kinds, |wanted| wanted == kind)
-            && any(&self.languages, |wanted| wanted == language)
-            && any(&self.statements, |wanted| wanted == statement)
-            && any(&self.topics, |wanted| facts.topics.contains(wanted))
-            && any(&self.regions, |wanted| applies(facts, wanted))
-            && any(&self.audiences, |wanted| facts.audiences.is_empty() || facts.audiences.contains(wanted))
-            && any(&self.channels, |wanted| facts.channels.is_empty() || facts.channels.contains(wanted))
+        self.admits_name(statement, Some(kind), language)
+            && any_of(&self.topics, |topic| facts.topics.contains(topic))
+            && any_of(&self.regions, |region| applies_in(facts, region))
+            && any_of(&self.audiences, |audience| facts.audiences.is_empty() || facts.audiences.contains(audience))
+            && any_of(&self.channels, |channel| facts.channels.is_empty() || facts.channels.contains(channel))
     }
 
-    /// Whether it may admit texts of a statement and language, whatever they are about.
-    #[must_use]
-    pub fn may_concern(&self, statement: &StatementId, language: &LanguageTag) -> bool {
-        any(&self.languages, |wanted| wanted == language) && any(&self.statements, |wanted| wanted == statement)
+    /// The same filter with the values of each field in order and without repetition: equal filters are written alike.
+    pub(super) fn in_order(&self) -> Self {
+        Self {
+            kinds: in_order(&self.kinds),
+            topics: in_order(&self.topics),
+            languages: in_order(&self.languages),
+            regions: in_order(&self.regions),
+            audiences: in_order(&self.audiences),
+            channels: in_order(&self.channels),
+            statements: in_order(&self.statements),
+        }
     }
 
-    /// The same filter with its values in order, so that equal filters are written alike.
-    pub(super) fn sorted(&self) -> Self {
-        let mut sorted = self.clone();
-        sorted.kinds.sort();
-        sorted.topics.sort();
-        sorted.languages.sort();
-        sorted.regions.sort();
-        sorted.audiences.sort();
-        sorted.channels.sort();
-        sorted.statements.sort();
-        sorted
+    /// Whether it admits that statement and language, whatever the facts of its texts; a kind that is not known passes.
+    pub(super) fn admits_name(&self, statement: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
+        any_of(&self.statements, |wanted| wanted == statement)
+            && any_of(&self.languages, |wanted| wanted == language)
+            && any_of(&self.kinds, |wanted| kind.is_none_or(|kind| wanted == kind))
     }
 }
 
-fn any<T>(wanted: &[T], admits: impl Fn(&T) -> bool) -> bool {
-    wanted.is_empty() || wanted.iter().any(admits)
+fn in_order<T: Clone + Ord>(values: &[T]) -> Vec<T> {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
-fn applies(facts: &Facts, region: &Region) -> bool {
+fn any_of<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(matches)
+}
+
+fn applies_in(facts: &Facts, region: &Region) -> bool {
     (facts.regions.is_empty() || facts.regions.contains(region)) && !facts.excluded_regions.contains(region)
 }
 
@@ -71,46 +82,73 @@ fn applies(facts: &Facts, region: &Region) -> bool {
 mod tests {
     use super::*;
 
-    fn code(text: &str) -> Code {
-        Code::parse(text).unwrap()
+    fn codes(words: &str) -> Vec<Code> {
+        words.split_whitespace().map(|word| Code::parse(word).unwrap()).collect()
     }
 
-    fn region(text: &str) -> Region {
-        Region::parse(text).unwrap()
+    fn regions(words: &str) -> Vec<Region> {
+        words.split_whitespace().map(|word| Region::parse(word).unwrap()).collect()
     }
 
-    fn check(filter: &Filter, facts: &Facts, admitted: bool) {
-        let (statement, language) = (StatementId::parse("fire").unwrap(), LanguageTag::parse("de").unwrap());
-        assert_eq!(filter.admits(&statement, &code("notice"), &language, facts), admitted, "{filter:?} on {facts:?}");
-    }
-
-    #[test]
-    fn any_of_inside_a_field_and_all_of_across_fields() {
-        let facts = Facts { topics: vec![code("tax")], audiences: vec![code("press")], ..Facts::default() };
-        let none = Facts::default();
-        let topics = |names: &[&str]| Filter { topics: names.iter().map(|n| code(n)).collect(), ..Filter::default() };
-        check(&Filter::default(), &none, true);
-        check(&topics(&["tax", "law"]), &facts, true);
-        check(&topics(&["law"]), &facts, false);
-        check(&topics(&["tax"]), &none, false);
-        check(&Filter { kinds: vec![code("rebuttal")], ..topics(&["tax"]) }, &facts, false);
-        check(&Filter { audiences: vec![code("public")], ..Filter::default() }, &facts, false);
-        check(&Filter { audiences: vec![code("public")], ..Filter::default() }, &none, true);
+    /// Whether a filter admits a press release about a fire, in French, with those facts.
+    fn admits(filter: &Filter, facts: &Facts) -> bool {
+        let statement = StatementId::parse("fire").unwrap();
+        filter.admits(&statement, &Code::parse("press-release").unwrap(), &LanguageTag::parse("fr").unwrap(), facts)
     }
 
     #[test]
-    fn an_excluded_region_never_matches() {
-        let wants = |name: &str| Filter { regions: vec![region(name)], ..Filter::default() };
-        let everywhere_but = Facts { excluded_regions: vec![region("BR")], ..Facts::default() };
-        let only = Facts {
-            regions: vec![region("BR"), region("DE")],
-            excluded_regions: vec![region("BR")],
-            ..Facts::default()
-        };
-        check(&wants("DE"), &everywhere_but, true);
-        check(&wants("BR"), &everywhere_but, false);
-        check(&wants("BR"), &only, false);
-        check(&wants("DE"), &only, true);
-        check(&wants("FR"), &only, false);
+    fn any_of_inside_a_field_all_of_across_fields() {
+        let facts = Facts { topics: codes("safety energy"), channels: codes("web"), ..Facts::default() };
+        let tags = |text: &str| vec![LanguageTag::parse(text).unwrap()];
+        let ids = |text: &str| vec![StatementId::parse(text).unwrap()];
+        let table = [
+            (Filter::default(), true),
+            (Filter { topics: codes("health energy"), ..Filter::default() }, true),
+            (Filter { topics: codes("health"), ..Filter::default() }, false),
+            (Filter { topics: codes("energy"), kinds: codes("press-release"), ..Filter::default() }, true),
+            (Filter { topics: codes("energy"), kinds: codes("recall"), ..Filter::default() }, false),
+            (Filter { languages: tags("fr"), ..Filter::default() }, true),
+            (Filter { languages: tags("fr-CA"), ..Filter::default() }, false),
+            (Filter { statements: ids("fire"), ..Filter::default() }, true),
+            (Filter { statements: ids("flood"), ..Filter::default() }, false),
+            (Filter { channels: codes("web push"), ..Filter::default() }, true),
+            (Filter { channels: codes("push"), ..Filter::default() }, false),
+            (Filter { audiences: codes("press"), ..Filter::default() }, true),
+        ];
+        for (filter, admitted) in table {
+            assert_eq!(admits(&filter, &facts), admitted, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_topics_matches_no_topic_and_without_audiences_is_for_everyone() {
+        let facts = Facts::default();
+        assert!(!admits(&Filter { topics: codes("energy"), ..Filter::default() }, &facts));
+        assert!(admits(&Filter { audiences: codes("press"), ..Filter::default() }, &facts));
+        assert!(admits(&Filter { channels: codes("web"), ..Filter::default() }, &facts));
+        let staff = Facts { audiences: codes("staff"), ..Facts::default() };
+        assert!(!admits(&Filter { audiences: codes("press"), ..Filter::default() }, &staff));
+    }
+
+    #[test]
+    fn a_region_matches_where_the_text_applies_and_is_not_excluded() {
+        // wanted, regions of the text, excluded regions of the text, admitted
+        let table = [
+            ("", "BR", "BR", true),
+            ("BR", "", "", true),
+            ("BR", "BR", "", true),
+            ("BR", "PT", "", false),
+            ("BR", "", "BR", false),
+            ("BR", "BR", "BR", false),
+            ("BR PT", "", "BR", true),
+            ("BR PT", "BR", "PT", true),
+            ("BR PT", "BR", "BR", false),
+            ("BR PT", "BR PT", "BR PT", false),
+        ];
+        for (wanted, applies, excluded, admitted) in table {
+            let filter = Filter { regions: regions(wanted), ..Filter::default() };
+            let facts = Facts { regions: regions(applies), excluded_regions: regions(excluded), ..Facts::default() };
+            assert_eq!(admits(&filter, &facts), admitted, "{wanted} / {applies} / {excluded}");
+        }
     }
 }

@@ -1,232 +1,258 @@
-//! The one loop: wait for the tail, read a page, send what the filter leaves of it. Replay and live are the same.
+//! The one loop: wait for the tail, look at the next events, send what the filter leaves of them. Replay and live are the same.
+//!
+//! **Invariants**
+//! - A follower waits on a level (the window tail is beyond its place), never on an edge, so no wake-up can be missed.
+//! - The cursor it tells is the end of a commit of which everything was sent.
+//! - It ends by a `Closing`, unless its subscriber left or stalled; a heartbeat comes right before it, once there is a cursor.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep_until, timeout},
+    task::yield_now,
+    time::{Instant, sleep_until},
 };
-use tracing::{debug, error};
+use tracing::error;
 
 use super::{
-    Shared, Start, Subscription,
-    batch::{Batch, Then},
-    cursor::Cursor,
+    Shared,
+    batch::{Batch, Packer},
+    cursor::Point,
     jitter,
     message::{ClosingReason, Message},
-    scope::deliver,
-    snapshot,
+    outbox::{Gone, Outbox},
+    selection::Selection,
+    snapshot::Snapshot,
+    start::Origin,
+    window::Position,
 };
 use crate::journal::JournalError;
 
-/// Events that a filter may leave out before the subscriber's cursor is refreshed.
-const SILENT_EVENTS_MAX: u64 = 1_000;
+/// Events that the filter may leave out in a row before the subscriber's cursor is refreshed.
+const FILTERED_EVENTS_MAX: u64 = 1_000;
 /// How long a subscriber is asked to wait before it connects again, at most.
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(2);
-/// A stream's lifetime varies by this much, a heartbeat's interval by that.
-const LIFETIME_PERCENT: u32 = 20;
+/// By how much heartbeats vary.
 const HEARTBEAT_PERCENT: u32 = 10;
+/// By how much lifetimes vary.
+const LIFETIME_PERCENT: u32 = 20;
+/// The shortest interval between heartbeats, whatever was asked for.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
-/// A subscriber: a position and a filter.
+/// A subscriber: a place in the feed, and a filter.
+#[derive(Debug)]
 pub(super) struct Follower {
     shared: Arc<Shared>,
-    subscription: Subscription,
-    cursor: Cursor,
-    messages: mpsc::Sender<Message>,
-    tail: watch::Receiver<u64>,
-    end: Instant,
-    heartbeat: Instant,
-    silent: u64,
-    batch: Batch,
+    selection: Selection,
+    origin: Origin,
+    packer: Packer,
+    /// The place after what was sent; none until the snapshot is complete.
+    sent: Option<Point>,
+    outbox: Outbox,
+    position: watch::Receiver<Position>,
+    heartbeat: Duration,
+    heartbeat_at: Instant,
+    expires_at: Instant,
 }
 
 /// Why the loop ends.
-enum Ended {
-    /// The client left, or took nothing for too long: nobody is there to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nobody is there any more.
     Gone,
-    /// The client is told.
-    Closed(ClosingReason),
+    /// The subscriber is told.
+    Close(ClosingReason),
 }
 
-impl From<JournalError> for Ended {
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+impl From<JournalError> for End {
     fn from(failure: JournalError) -> Self {
-        error!(%failure, "a stream ends: the store cannot be read");
-        Self::Closed(ClosingReason::StoreFailed)
+        error!(%failure, "a stream ends: the feed cannot read the journal");
+        Self::Close(ClosingReason::StoreFailed)
     }
 }
 
 impl Follower {
     pub(super) fn new(
         shared: Arc<Shared>,
-        subscription: Subscription,
-        cursor: Cursor,
-        messages: mpsc::Sender<Message>,
+        selection: Selection,
+        origin: Origin,
+        heartbeat: Duration,
+        sender: mpsc::Sender<Message>,
     ) -> Self {
         let now = Instant::now();
+        let heartbeat = heartbeat.max(HEARTBEAT_MIN);
         Self {
-            tail: shared.window.subscribe(),
-            end: now + jitter::around(shared.options.lifetime, LIFETIME_PERCENT),
-            heartbeat: now + jitter::around(subscription.heartbeat, HEARTBEAT_PERCENT),
+            packer: Packer::new(origin.point),
+            sent: (!origin.snapshot).then_some(origin.point),
+            outbox: Outbox::new(sender, shared.options.stall),
+            position: shared.window.position(),
+            heartbeat,
+            heartbeat_at: now + jitter::around(heartbeat, HEARTBEAT_PERCENT),
+            expires_at: now + jitter::around(shared.options.lifetime, LIFETIME_PERCENT),
             shared,
-            subscription,
-            cursor,
-            messages,
-            silent: 0,
-            batch: Batch::default(),
+            selection,
+            origin,
         }
     }
 
+    /// Follows until the stream ends.
     pub(super) async fn run(mut self) {
-        let (reason, cursor) = match self.opening().await {
-            Err(Ended::Gone) => return,
-            Err(Ended::Closed(reason)) => (reason, String::new()),
-            Ok(()) => match self.follow().await {
-                Ended::Gone => return,
-                Ended::Closed(reason) => {
-                    if self.beat().await.is_err() {
-                        return;
-                    }
-                    (reason, self.cursor.encode())
-                }
-            },
-        };
-        let reconnect_after = jitter::up_to(RECONNECT_AFTER_MAX);
-        let _ = self.send(Message::Closing { reason, cursor, reconnect_after }).await;
+        let Err(end) = self.follow().await;
+        if let End::Close(reason) = end {
+            // If it left in the meantime, there is nobody to be told.
+            let _ = self.close(reason).await;
+        }
     }
 
-    async fn opening(&mut self) -> Result<(), Ended> {
+    async fn follow(&mut self) -> Result<Infallible, End> {
+        self.open().await?;
+        if self.origin.snapshot {
+            self.send_snapshot().await?;
+        }
+        loop {
+            self.check()?;
+            let tail = self.tail();
+            if self.packer.next() < tail { self.advance(tail).await? } else { self.wait().await? }
+        }
+    }
+
+    fn tail(&self) -> u64 {
+        self.position.borrow().tail
+    }
+
+    async fn open(&mut self) -> Result<(), End> {
         let identity = self.shared.journal.identity();
-        let tail = *self.tail.borrow();
-        let snapshot = self.subscription.start == Start::Snapshot;
-        self.send(Message::Opened {
+        let tail = self.tail();
+        let opened = Message::Opened {
             feed_id: hex::encode(identity.feed_id),
             epoch: identity.epoch,
             tail,
-            start_sequence: self.cursor.next(),
-            resumed: matches!(self.subscription.start, Start::Cursor(_)),
-            earliest_sequence: self.shared.earliest(tail),
-            cursor: if snapshot { String::new() } else { self.cursor.encode() },
-        })
-        .await?;
-        if snapshot { self.snapshot().await } else { Ok(()) }
+            start_sequence: self.origin.point.next,
+            resumed: self.origin.resumed,
+            earliest_sequence: self.shared.floor(tail),
+            cursor: self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default(),
+        };
+        self.send(opened).await
     }
 
-    /// The state as it is at the cursor, in parts.
-    async fn snapshot(&mut self) -> Result<(), Ended> {
-        let shared = Arc::clone(&self.shared);
-        let _turn = shared.snapshots.acquire().await;
-        let (mut after, mut item_count) = (None, 0);
-        loop {
-            let (filter, embargoed, at) =
-                (self.subscription.filter.clone(), self.subscription.include_embargoed, self.cursor.next());
-            let read = shared.journal.read(move |view| snapshot::read(view, after.as_ref(), &filter, embargoed, at));
-            let part = read.await?;
-            after = part.last.clone();
-            if shared.drain.is_cancelled() {
-                return Err(Ended::Closed(ClosingReason::Drain));
-            }
-            if part.items() > 0 {
-                item_count += part.items();
-                self.send(part.into_message()).await?;
-            }
-            if after.is_none() {
-                break;
-            }
+    async fn send_snapshot(&mut self) -> Result<(), End> {
+        let point = self.origin.point;
+        let mut snapshot = Snapshot::new(Arc::clone(&self.shared), self.selection.clone(), point.next);
+        while let Some(part) = snapshot.next().await? {
+            self.refuse_to_stay()?;
+            self.send(part).await?;
         }
-        self.send(Message::SnapshotEnd { cursor: self.cursor.encode(), item_count }).await
+        let cursor = self.shared.cursor(point, &self.selection);
+        self.send(Message::SnapshotEnd { cursor, item_count: snapshot.item_count() }).await?;
+        self.sent = Some(point);
+        Ok(())
     }
 
-    async fn follow(&mut self) -> Ended {
-        loop {
-            if let Err(ended) = self.round().await {
-                return ended;
-            }
+    /// Ends the stream if it is time.
+    fn check(&self) -> Result<(), End> {
+        self.refuse_to_stay()?;
+        let position = *self.position.borrow();
+        if position.failed {
+            return Err(End::Close(ClosingReason::StoreFailed));
         }
+        if self.packer.next() < self.shared.floor(position.tail) {
+            return Err(End::Close(ClosingReason::Trimmed));
+        }
+        if Instant::now() >= self.expires_at {
+            return Err(End::Close(ClosingReason::Lifetime));
+        }
+        Ok(())
     }
 
-    /// Sends what there is, or waits for something to happen.
-    async fn round(&mut self) -> Result<(), Ended> {
+    /// What also ends a snapshot.
+    fn refuse_to_stay(&self) -> Result<(), End> {
+        if self.outbox.is_closed() {
+            return Err(End::Gone);
+        }
         if self.shared.drain.is_cancelled() {
-            return Err(Ended::Closed(ClosingReason::Drain));
+            return Err(End::Close(ClosingReason::Drain));
         }
-        if Instant::now() >= self.end {
-            return Err(Ended::Closed(ClosingReason::Lifetime));
-        }
-        let tail = *self.tail.borrow();
-        if self.cursor.next() < self.shared.earliest(tail) {
-            return Err(Ended::Closed(ClosingReason::Trimmed));
-        }
-        if self.cursor.next() < tail {
-            return self.advance().await;
-        }
-        let (mut tail, heartbeat, next) = (self.tail.clone(), self.heartbeat, self.cursor.next());
-        tokio::select! {
-            moved = async { tail.wait_for(|tail| next < *tail).await.is_ok() } => {
-                if moved { Ok(()) } else { Err(Ended::Closed(ClosingReason::StoreFailed)) }
-            }
-            () = sleep_until(heartbeat) => self.beat().await,
-            () = sleep_until(self.end) => Ok(()),
-            () = self.shared.drain.cancelled() => Ok(()),
-            () = self.messages.closed() => Err(Ended::Gone),
-        }
+        Ok(())
     }
 
-    /// Goes through one page, and on to the end of the commit at which it stops.
-    async fn advance(&mut self) -> Result<(), Ended> {
-        let mut inside = true;
-        while inside {
-            for item in self.shared.page(self.cursor.next()).await? {
-                let more = item.record.event.head.more;
-                let delivery = deliver(&self.subscription.filter, self.subscription.include_embargoed, &item);
-                self.silent = if delivery.is_some() { 0 } else { self.silent + 1 };
-                self.cursor = self.cursor.after(&item.record);
-                inside = more;
-                match self.batch.push(delivery, more) {
-                    Then::GoOn => {}
-                    Then::Send => self.flush(false).await?,
-                    Then::SendPart => self.flush(true).await?,
-                }
-            }
+    /// Looks at the next events and sends what the filter leaves of them.
+    async fn advance(&mut self, tail: u64) -> Result<(), End> {
+        let items = self.shared.items(self.packer.next(), tail).await?;
+        let batches = self.packer.pack(&self.selection, &items);
+        if batches.is_empty() {
+            yield_now().await;
         }
-        if !self.batch.is_empty() {
-            self.flush(false).await?;
+        for batch in batches {
+            self.send_batch(batch).await?;
         }
-        if self.silent >= SILENT_EVENTS_MAX {
+        self.sent = Some(self.packer.boundary());
+        if self.packer.filtered() >= FILTERED_EVENTS_MAX {
             self.beat().await?;
         }
         Ok(())
     }
 
-    async fn flush(&mut self, more: bool) -> Result<(), Ended> {
-        let deliveries = self.batch.take(more);
-        let cursor = if more { String::new() } else { self.cursor.encode() };
-        let tail = *self.tail.borrow();
-        self.quiet_from_now();
-        self.send(Message::Batch { deliveries, cursor, tail, more }).await
+    async fn send_batch(&mut self, batch: Batch) -> Result<(), End> {
+        let Batch { deliveries, end } = batch;
+        let cursor = end.map(|end| self.shared.cursor(end, &self.selection)).unwrap_or_default();
+        self.send(Message::Batch { deliveries, cursor, tail: self.tail(), more: end.is_none() }).await?;
+        self.sent = end.or(self.sent);
+        Ok(())
     }
 
-    async fn beat(&mut self) -> Result<(), Ended> {
-        self.silent = 0;
-        self.quiet_from_now();
-        let tail = *self.tail.borrow();
-        let server_time = self.shared.journal.now();
-        self.send(Message::Heartbeat { cursor: self.cursor.encode(), tail, server_time }).await
+    /// Waits until there is something to look at, to say, or to end for.
+    async fn wait(&mut self) -> Result<(), End> {
+        let next = self.packer.next();
+        tokio::select! {
+            biased;
+            () = self.shared.drain.cancelled() => Ok(()),
+            () = self.outbox.closed() => Err(End::Gone),
+            () = sleep_until(self.expires_at) => Ok(()),
+            moved = moved(&mut self.position, next) => moved,
+            () = sleep_until(self.heartbeat_at) => self.beat().await,
+        }
     }
 
-    fn quiet_from_now(&mut self) {
-        self.heartbeat = Instant::now() + jitter::around(self.subscription.heartbeat, HEARTBEAT_PERCENT);
+    /// Says that there is nothing new, and where to resume.
+    async fn beat(&mut self) -> Result<(), End> {
+        self.packer.reset_filtered();
+        let Some(point) = self.sent else { return Ok(()) };
+        let cursor = self.shared.cursor(point, &self.selection);
+        self.send(Message::Heartbeat { cursor, tail: self.tail(), server_time: self.shared.journal.now() }).await
     }
 
-    /// Hands a message over. The stream holds one; a subscriber that does not take it is given up after a while, and cannot be
-    /// told, since it takes nothing.
-    async fn send(&self, message: Message) -> Result<(), Ended> {
-        match timeout(self.shared.options.stall, self.messages.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Ended::Gone),
-            Err(_) => {
-                debug!(reason = ?ClosingReason::Stalled, "a subscriber took nothing for too long");
-                Err(Ended::Gone)
-            }
+    async fn close(&mut self, reason: ClosingReason) -> Result<(), End> {
+        self.beat().await?;
+        let cursor = self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default();
+        let reconnect_after = reconnect_after(reason);
+        self.send(Message::Closing { reason, cursor, reconnect_after }).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        self.outbox.send(message).await?;
+        self.heartbeat_at = Instant::now() + jitter::around(self.heartbeat, HEARTBEAT_PERCENT);
+        Ok(())
+    }
+}
+
+/// Waits until there is an event at `next`, or the journal cannot be read.
+async fn moved(position: &mut watch::Receiver<Position>, next: u64) -> Result<(), End> {
+    let moved = position.wait_for(|position| position.failed || next < position.tail).await;
+    moved.map(drop).map_err(|_| End::Close(ClosingReason::StoreFailed))
+}
+
+/// Who has to take a new snapshot may do so at once; the others come back one by one.
+fn reconnect_after(reason: ClosingReason) -> Duration {
+    match reason {
+        ClosingReason::Trimmed | ClosingReason::AccessRevoked => Duration::ZERO,
+        ClosingReason::Lifetime | ClosingReason::Drain | ClosingReason::Stalled | ClosingReason::StoreFailed => {
+            jitter::up_to(RECONNECT_AFTER_MAX)
         }
     }
 }

@@ -1,17 +1,35 @@
-//! A little chance, so that many subscribers do not do the same thing at the same moment.
+//! A little chance, so that many subscribers do not all do the same thing at the same moment.
 
 use std::time::Duration;
 
-/// `base`, give or take `percent`.
+/// Steps between nothing and the most.
+const STEPS: u32 = 1 << 16;
+
+/// `base`, give or take `percent` of it (0 to 100).
 pub(super) fn around(base: Duration, percent: u32) -> Duration {
-    let spread = base * percent / 100;
-    base.saturating_sub(spread) + up_to(spread * 2)
+    let spread = base.saturating_mul(percent) / 100;
+    base.saturating_sub(spread).saturating_add(up_to(spread.saturating_mul(2)))
 }
 
-/// Something between nothing and `most`.
+/// Something from nothing to `most`.
 pub(super) fn up_to(most: Duration) -> Duration {
-    let mut byte = [0; 1];
-    // Without random numbers everybody waits equally long, which is a nuisance and no fault.
-    let _ = getrandom::fill(&mut byte);
-    most * u32::from(byte[0]) / 255
+    // Without random numbers everybody waits half of it, which is a nuisance and no fault.
+    let step = getrandom::u32().map_or(STEPS / 2, |number| number % (STEPS + 1));
+    (most / STEPS).saturating_mul(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_stays_inside_its_bounds() {
+        let base = Duration::from_secs(10);
+        for _ in 0..1_000 {
+            assert!((Duration::from_secs(9)..=Duration::from_secs(11)).contains(&around(base, 10)));
+            assert!(up_to(base) <= base);
+        }
+        assert_eq!(around(Duration::ZERO, 10), Duration::ZERO);
+        assert!(around(Duration::MAX, 20) >= Duration::from_secs(1));
+    }
 }

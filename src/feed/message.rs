@@ -1,47 +1,40 @@
-//! What a subscriber is sent.
+//! What a subscriber asks for, and what it is sent.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use crate::{
-    domain::{
-        content::Content,
-        draft::Release,
-        id::{Code, LanguageTag, StatementId},
-        live::Live,
-        time::Timestamp,
-    },
-    journal::EventRecord,
+use super::{filter::Filter, item::Delivery};
+use crate::domain::{
+    content::Content,
+    draft::Release,
+    id::{Code, LanguageTag, StatementId},
+    live::Live,
+    time::Timestamp,
 };
 
-/// An event with its words, as all subscribers share it.
-#[derive(Debug)]
-pub struct Item {
-    /// The event.
-    pub record: EventRecord,
-    /// The words of its `live` or `embargo`, where they may be read.
-    pub content: Option<Content>,
-    /// About how much it weighs on the wire, in bytes.
-    pub weight: usize,
+/// Where to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The state now, then what follows.
+    Snapshot,
+    /// After what the cursor has seen.
+    Cursor(String),
+    /// The first event that may be replayed.
+    Beginning,
+    /// The next event.
+    Now,
 }
 
-/// How an event stands to a filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// It did not match before and does now.
-    Entered,
-    /// It matched before and does now.
-    Within,
-    /// It matched before and no longer does.
-    Left,
-}
-
-/// An event as it concerns one subscriber.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// How it stands to the filter.
-    pub scope: Scope,
-    /// The event.
-    pub item: Arc<Item>,
+/// What a subscriber wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Where to start.
+    pub start: Start,
+    /// Which statements.
+    pub filter: Filter,
+    /// Also texts under embargo.
+    pub include_embargoed: bool,
+    /// How long the stream may be quiet before a heartbeat, give or take 10 %.
+    pub heartbeat: Duration,
 }
 
 /// What is live, in a snapshot.
@@ -70,7 +63,7 @@ pub struct SnapshotEmbargo {
     pub language: LanguageTag,
     /// What waits.
     pub release: Release,
-    /// The words.
+    /// The words, where they may be read.
     pub content: Option<Content>,
 }
 
@@ -120,11 +113,11 @@ pub enum ClosingReason {
     Lifetime,
     /// The service stops.
     Drain,
-    /// The subscriber took nothing for too long.
+    /// The subscriber took nothing for too long. Never sent by the feed: who takes nothing cannot be told.
     Stalled,
-    /// The next event is no longer there.
+    /// The subscriber's next event may no longer be replayed.
     Trimmed,
-    /// The caller lost the right to follow.
+    /// The caller lost the right to follow. Never sent by the feed, which does not know who calls.
     AccessRevoked,
     /// The store cannot be read.
     StoreFailed,
@@ -133,9 +126,9 @@ pub enum ClosingReason {
 /// One page of the feed.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// What the filter admits of it.
+    /// What the filter leaves of it.
     pub deliveries: Vec<Delivery>,
-    /// Where the next page begins.
+    /// Where the next page goes on.
     pub cursor: String,
     /// The sequence that the next event will take.
     pub tail: u64,

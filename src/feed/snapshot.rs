@@ -1,52 +1,173 @@
 //! The state at one moment, in parts, for a subscriber that begins with it.
+//!
+//! **Invariants**
+//! - What is sent is the state once all events below `tail` had happened, however long it takes: the stream goes on from there,
+//!   without a gap.
+//! - A hidden or erased text is not in it: [`Live::facts`] has nothing of it.
+//! - What waits here is one page of states without their words, and the words of one part.
+//! - Nothing is held while a subscriber takes its time; a place among the readers only lasts for one read.
+
+use std::{collections::VecDeque, sync::Arc};
 
 use super::{
-    Filter,
+    Shared,
+    item::{Words, live_words, read_words},
     message::{Message, SnapshotEmbargo, SnapshotLive},
+    permit,
+    selection::Selection,
 };
 use crate::{
-    domain::id::StatementId,
+    domain::{
+        content::Content,
+        digest::Digest,
+        draft::Release,
+        id::{Code, LanguageTag, StatementId},
+        live::Live,
+    },
     journal::{JournalError, Public, View},
 };
 
 /// Statements that one read looks at.
-const STATEMENTS: usize = 64;
-/// Bytes of text after which a part ends.
+const STATEMENTS_MAX: usize = 64;
+/// Bytes after which a part ends: 256 KiB.
 const PART_BYTES: usize = 256 * 1024;
+/// Items of a part, at most.
+const PART_ITEMS_MAX: usize = 256;
+/// Bytes of an item beside its words.
+const ITEM_BYTES: usize = 1_024;
 
-/// A part of the state, and the statement it ends with; none after the last.
-#[derive(Debug, Default)]
-pub(super) struct Part {
-    pub(super) live: Vec<SnapshotLive>,
-    pub(super) embargoes: Vec<SnapshotEmbargo>,
-    pub(super) last: Option<StatementId>,
+/// A snapshot under way.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    shared: Arc<Shared>,
+    selection: Selection,
+    tail: u64,
+    /// The last statement that was looked at.
+    after: Option<StatementId>,
+    /// What was found and not sent yet.
+    found: VecDeque<Found>,
+    item_count: u64,
 }
 
-impl Part {
-    pub(super) fn items(&self) -> u64 {
-        u64::try_from(self.live.len() + self.embargoes.len()).unwrap_or(u64::MAX)
-    }
+/// Something that belongs into the snapshot.
+#[derive(Clone, Debug)]
+struct Found {
+    statement: StatementId,
+    kind: Code,
+    language: LanguageTag,
+    what: What,
+}
 
-    pub(super) fn into_message(self) -> Message {
-        Message::Snapshot { live: self.live, embargoes: self.embargoes }
+#[derive(Clone, Debug)]
+enum What {
+    Live(Box<Live>),
+    Embargo(Box<Release>),
+}
+
+impl Found {
+    fn words(&self) -> Option<Digest> {
+        match &self.what {
+            What::Live(live) => live_words(live),
+            What::Embargo(release) => Some(release.outline.digest),
+        }
     }
 }
 
-/// Reads the part after the statement `after`, as things stood once all events below `tail` had happened.
-pub(super) fn read(
+impl Snapshot {
+    /// The state once all events below `tail` had happened.
+    pub(super) fn new(shared: Arc<Shared>, selection: Selection, tail: u64) -> Self {
+        Self { shared, selection, tail, after: None, found: VecDeque::new(), item_count: 0 }
+    }
+
+    /// How many items were given so far.
+    pub(super) fn item_count(&self) -> u64 {
+        self.item_count
+    }
+
+    /// The next part; none after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Message>, JournalError> {
+        while self.found.is_empty() {
+            if !self.look_on().await? {
+                return Ok(None);
+            }
+        }
+        let digests: Vec<_> = self.found.iter().take(PART_ITEMS_MAX).map(Found::words).collect();
+        let _permit = permit(&self.shared.snapshot_reads).await?;
+        let words = self.shared.journal.read(move |view| read_part(view, &digests)).await?;
+        self.item_count = self.item_count.saturating_add(u64::try_from(words.len()).unwrap_or(u64::MAX));
+        let items = self.found.drain(..words.len().min(self.found.len()));
+        Ok(Some(part(items.zip(words))))
+    }
+
+    /// Looks at the next statements; false after the last.
+    async fn look_on(&mut self) -> Result<bool, JournalError> {
+        let (after, selection, tail) = (self.after.clone(), self.selection.clone(), self.tail);
+        let _permit = permit(&self.shared.snapshot_reads).await?;
+        let read = self.shared.journal.read(move |view| look(view, after.as_ref(), &selection, tail));
+        let Some((last, found)) = read.await? else { return Ok(false) };
+        self.after = Some(last);
+        self.found.extend(found);
+        Ok(true)
+    }
+}
+
+/// What the statements after `after` have for the snapshot, and the last of them. Blocks.
+fn look(
     view: &View<'_>,
     after: Option<&StatementId>,
-    filter: &Filter,
-    include_embargoed: bool,
+    selection: &Selection,
     tail: u64,
-) -> Result<Part, JournalError> {
-    let (mut part, mut bytes) = (Part::default(), 0);
-    for public in view.publics(after, STATEMENTS, tail)? {
-        part.last = Some(public.statement.id.clone());
-        bytes += add_live(view, &mut part, &public, filter)?;
-        if include_embargoed {
-            bytes += add_embargoes(view, &mut part, &public, filter, tail)?;
+) -> Result<Option<(StatementId, Vec<Found>)>, JournalError> {
+    let publics = view.publics(after, STATEMENTS_MAX, tail)?;
+    let Some(last) = publics.last().map(|public| public.statement.id.clone()) else { return Ok(None) };
+    let mut found = Vec::new();
+    for public in &publics {
+        found.extend(lives(public, selection));
+        if selection.includes_embargoed() {
+            found.extend(embargoes(view.embargoes(&public.statement.id, tail)?, public, selection));
         }
+    }
+    Ok(Some((last, found)))
+}
+
+fn lives<'p>(public: &'p Public, selection: &'p Selection) -> impl Iterator<Item = Found> + 'p {
+    let statement = &public.statement;
+    let admits = |(language, live): &(&LanguageTag, &Live)| {
+        let facts = live.facts();
+        facts.is_some_and(|facts| selection.filter().admits(&statement.id, &statement.kind, language, facts))
+    };
+    public.lives.iter().filter(admits).map(|(language, live)| Found {
+        statement: statement.id.clone(),
+        kind: statement.kind.clone(),
+        language: language.clone(),
+        what: What::Live(Box::new(live.clone())),
+    })
+}
+
+fn embargoes<'p>(
+    embargoes: Vec<(LanguageTag, Release)>,
+    public: &'p Public,
+    selection: &'p Selection,
+) -> impl Iterator<Item = Found> + 'p {
+    let statement = &public.statement;
+    let admits = |(language, release): &(LanguageTag, Release)| {
+        selection.filter().admits(&statement.id, &statement.kind, language, &release.outline.facts)
+    };
+    embargoes.into_iter().filter(admits).map(|(language, release)| Found {
+        statement: statement.id.clone(),
+        kind: statement.kind.clone(),
+        language,
+        what: What::Embargo(Box::new(release)),
+    })
+}
+
+/// The words of the first of these items, at least one, until they make a part. Blocks.
+fn read_part(view: &View<'_>, digests: &[Option<Digest>]) -> Result<Vec<Option<Content>>, JournalError> {
+    let (mut part, mut bytes) = (Vec::new(), 0_usize);
+    for digest in digests {
+        let words = digest.map(|digest| read_words(view, &digest)).transpose()?.flatten();
+        bytes = bytes.saturating_add(ITEM_BYTES + words.as_ref().map_or(0, |words: &Words| words.bytes));
+        part.push(words.map(|words| words.content));
         if bytes >= PART_BYTES {
             break;
         }
@@ -54,50 +175,17 @@ pub(super) fn read(
     Ok(part)
 }
 
-fn add_live(view: &View<'_>, part: &mut Part, public: &Public, filter: &Filter) -> Result<usize, JournalError> {
-    let statement = &public.statement;
-    let mut bytes = 0;
-    for (language, live) in &public.lives {
-        let Some(facts) = live.facts() else { continue };
-        if !filter.admits(&statement.id, &statement.kind, language, facts) {
-            continue;
+fn part(items: impl Iterator<Item = (Found, Option<Content>)>) -> Message {
+    let (mut lives, mut embargoes) = (Vec::new(), Vec::new());
+    for (Found { statement, kind, language, what }, content) in items {
+        match what {
+            What::Live(live) => {
+                lives.push(SnapshotLive { statement, kind, language, live: *live, content });
+            }
+            What::Embargo(release) => {
+                embargoes.push(SnapshotEmbargo { statement, kind, language, release: *release, content });
+            }
         }
-        let digest = live.edition.outline.digest;
-        let content = if live.state.has_text() { view.content(&digest)? } else { None };
-        bytes += content.as_ref().map_or(0, |content| content.body.len());
-        part.live.push(SnapshotLive {
-            statement: statement.id.clone(),
-            kind: statement.kind.clone(),
-            language: language.clone(),
-            live: live.clone(),
-            content,
-        });
     }
-    Ok(bytes)
-}
-
-fn add_embargoes(
-    view: &View<'_>,
-    part: &mut Part,
-    public: &Public,
-    filter: &Filter,
-    tail: u64,
-) -> Result<usize, JournalError> {
-    let statement = &public.statement;
-    let mut bytes = 0;
-    for (language, release) in view.embargoes(&statement.id, tail)? {
-        if !filter.admits(&statement.id, &statement.kind, &language, &release.outline.facts) {
-            continue;
-        }
-        let content = view.content(&release.outline.digest)?;
-        bytes += content.as_ref().map_or(0, |content| content.body.len());
-        part.embargoes.push(SnapshotEmbargo {
-            statement: statement.id.clone(),
-            kind: statement.kind.clone(),
-            language,
-            release,
-            content,
-        });
-    }
-    Ok(bytes)
+    Message::Snapshot { live: lives, embargoes }
 }

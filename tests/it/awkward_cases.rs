@@ -50,7 +50,7 @@ async fn take_down(service: &Service, id: &str, mode: RemovalMode, target: &str)
 }
 
 /// Erased by two people.
-async fn expunge(service: &Service, id: &str) -> Result<(), Status> {
+pub(crate) async fn expunge(service: &Service, id: &str) -> Result<(), Status> {
     let name = format!("statements/{id}");
     let reason_code = "court-order".to_owned();
     let first = v1::ExpungeStatementRequest { name: name.clone(), reason_code, ..Default::default() };

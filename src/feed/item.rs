@@ -1,0 +1,261 @@
+//! Events with their words, as all subscribers share them.
+//!
+//! **Invariants**
+//! - What is read is dense: a sequence that is missing is damage, never a gap (`a_gap_is_damage`).
+//! - The words of an erased event, or of a state that does not show them, are not even looked up
+//!   (`only_what_may_be_read_is_looked_up`).
+
+use std::sync::Arc;
+
+use super::{cursor::Point, selection::Scope};
+use crate::{
+    domain::{
+        content::Content,
+        digest::Digest,
+        event::{Event, EventHead},
+        live::Live,
+    },
+    journal::{EventRecord, JournalError, View},
+};
+
+/// Bytes of an event on the wire beside its words: names, times, hashes, seal.
+const HEAD_BYTES: usize = 1_024;
+
+/// An event with its words.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The event.
+    pub record: EventRecord,
+    /// The words of its `live` or `embargo`, where they may be read.
+    pub content: Option<Content>,
+}
+
+/// An event as it concerns one subscriber.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// How it stands to the filter.
+    pub scope: Scope,
+    /// The event.
+    pub item: Arc<Item>,
+}
+
+/// An item, and what it weighs.
+#[derive(Clone, Debug)]
+pub(super) struct Weighed {
+    pub(super) item: Arc<Item>,
+    head_bytes: usize,
+    text_bytes: usize,
+}
+
+impl Weighed {
+    fn new(record: EventRecord, text: Option<Words>) -> Self {
+        let head_bytes = HEAD_BYTES + told_bytes(&record.event);
+        let (content, text_bytes) = text.map_or((None, 0), |words| (Some(words.content), words.bytes));
+        Self { item: Arc::new(Item { record, content }), head_bytes, text_bytes }
+    }
+
+    pub(super) fn head(&self) -> &EventHead {
+        &self.item.record.event.head
+    }
+
+    /// The place after it.
+    pub(super) fn end(&self) -> Point {
+        Point { next: self.head().sequence.saturating_add(1), hash: self.item.record.hash }
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.head_bytes.saturating_add(self.text_bytes)
+    }
+
+    /// As it concerns one subscriber, and about how many bytes that takes on the wire.
+    pub(super) fn deliver(&self, scope: Scope) -> (Delivery, usize) {
+        let bytes = if scope == Scope::Left { self.head_bytes } else { self.bytes() };
+        (Delivery { scope, item: Arc::clone(&self.item) }, bytes)
+    }
+}
+
+/// Bytes of what an event says itself: notice, correction and change note. A live state repeats the first two.
+fn told_bytes(event: &Event) -> usize {
+    let notice = event.notice.as_ref().map_or(0, |notice| notice.text.len());
+    let correction = event.correction.as_ref().map_or(0, |correction| correction.text.len());
+    let note = event.live.as_ref().map_or(0, |live| live.edition.change_note.len());
+    2 * (notice + correction) + note
+}
+
+/// Words, and how long their canonical JSON is.
+#[derive(Clone, Debug)]
+pub(super) struct Words {
+    pub(super) content: Content,
+    pub(super) bytes: usize,
+}
+
+/// The words with that digest; none once they were erased. Blocks.
+pub(super) fn read_words(view: &View<'_>, digest: &Digest) -> Result<Option<Words>, JournalError> {
+    let Some(canonical) = view.canonical(digest)? else { return Ok(None) };
+    let content = Content::from_canonical(&canonical)
+        .map_err(|fault| JournalError::Damaged(format!("the text {digest} cannot be read: {fault}")))?;
+    Ok(Some(Words { content, bytes: canonical.len() }))
+}
+
+/// At least one and at most `limit` of the events from `from` on, which must be below the tail, with their words; no more once
+/// they have `bytes_max`. Blocks.
+pub(super) fn read_items(
+    view: &View<'_>,
+    from: u64,
+    limit: usize,
+    bytes_max: usize,
+) -> Result<Vec<Weighed>, JournalError> {
+    let (mut items, mut bytes) = (Vec::new(), 0_usize);
+    for record in dense(from, view.events(from, limit)?)? {
+        let words = shown(&record).map(|digest| read_words(view, &digest)).transpose()?.flatten();
+        let item = Weighed::new(record, words);
+        bytes = bytes.saturating_add(item.bytes());
+        items.push(item);
+        if bytes >= bytes_max {
+            break;
+        }
+    }
+    Ok(items)
+}
+
+/// Nothing may be skipped: neither the first nor one in between.
+fn dense(from: u64, records: Vec<EventRecord>) -> Result<Vec<EventRecord>, JournalError> {
+    if records.is_empty() {
+        return Err(JournalError::Damaged(format!("event {from} is missing")));
+    }
+    for (expected, record) in (from..).zip(&records) {
+        if record.event.head.sequence != expected {
+            return Err(JournalError::Damaged(format!("event {expected} is missing")));
+        }
+    }
+    Ok(records)
+}
+
+/// The text that an event shows.
+fn shown(record: &EventRecord) -> Option<Digest> {
+    if record.erased {
+        return None;
+    }
+    let embargo = record.event.embargo.as_ref().map(|release| release.outline.digest);
+    embargo.or_else(|| record.event.live.as_ref().and_then(live_words))
+}
+
+/// The text that a state shows.
+pub(super) fn live_words(live: &Live) -> Option<Digest> {
+    live.state.has_text().then_some(live.edition.outline.digest)
+}
+
+/// Events made up for tests.
+#[cfg(test)]
+pub(super) mod fixture {
+    use super::*;
+    use crate::domain::{
+        content::Facts,
+        event::EventKind,
+        id::{Code, LanguageTag, StatementId},
+        time::Timestamp,
+    };
+
+    /// An event about a press release in English without topics, in an entry of its own unless `more`.
+    pub(in crate::feed) fn event(sequence: u64, kind: EventKind, more: bool) -> EventRecord {
+        let head = EventHead {
+            sequence,
+            kind,
+            event_time: Timestamp::from_micros(0),
+            statement: StatementId::parse("fire").unwrap(),
+            language_code: LanguageTag::parse("en").unwrap(),
+            edition: None,
+            previous_edition: None,
+            content_digest: None,
+            notice_digest: None,
+            entry: sequence,
+            more,
+        };
+        let seal = head.seal();
+        let mut event = Event::erased(head);
+        event.statement_kind = Some(Code::parse("press-release").unwrap());
+        EventRecord { event, hash: Digest::of(&[&seal]), previous_hash: Digest::ZERO, seal, erased: false }
+    }
+
+    /// An item of that many bytes which a filter for nothing but energy admits or not.
+    pub(in crate::feed) fn item(sequence: u64, more: bool, admitted: bool, text_bytes: usize) -> Weighed {
+        let mut record = event(sequence, EventKind::Published, more);
+        let topic = if admitted { "energy" } else { "health" };
+        record.event.after = Some(Facts { topics: vec![Code::parse(topic).unwrap()], ..Facts::default() });
+        Weighed { text_bytes, ..Weighed::new(record, None) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            content::{ChangeKind, Facts, Outline},
+            event::EventKind,
+            live::{Edition, LiveState},
+            time::Timestamp,
+        },
+        feed::item::fixture::event,
+    };
+
+    fn live(state: LiveState) -> Live {
+        let (digest, time) = (Digest::of(&[b"words"]), Timestamp::from_micros(0));
+        let outline = Outline {
+            digest,
+            title: String::new(),
+            facts: Facts::default(),
+            change_kind: None,
+            change_note: String::new(),
+            correction: None,
+            expire_time: None,
+            source_edition: None,
+        };
+        Live {
+            state,
+            hidden: false,
+            edition: Edition {
+                number: 1,
+                outline,
+                change_kind: ChangeKind::Initial,
+                change_note: String::new(),
+                correction: None,
+                publish_time: time,
+                expunged: false,
+            },
+            notice: None,
+            redirect: None,
+            first_publish_time: time,
+            major_change_time: time,
+            update_time: time,
+            stale_since: None,
+            sequence: 1,
+        }
+    }
+
+    #[test]
+    fn only_what_may_be_read_is_looked_up() {
+        for (state, looked_up) in [
+            (LiveState::Published, true),
+            (LiveState::Withdrawn, true),
+            (LiveState::Gone, false),
+            (LiveState::Hidden, false),
+        ] {
+            let mut record = event(1, EventKind::Updated, false);
+            record.event.live = Some(live(state));
+            assert_eq!(shown(&record).is_some(), looked_up, "{state:?}");
+            record.erased = true;
+            assert_eq!(shown(&record), None);
+        }
+    }
+
+    #[test]
+    fn a_gap_is_damage() {
+        let event = |sequence| event(sequence, EventKind::Published, false);
+        assert!(dense(3, vec![event(3), event(4)]).is_ok());
+        assert!(dense(3, vec![]).is_err());
+        assert!(dense(3, vec![event(4)]).is_err());
+        assert!(dense(3, vec![event(3), event(5)]).is_err());
+    }
+}

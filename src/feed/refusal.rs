@@ -1,0 +1,32 @@
+//! Why a subscription or a page is refused.
+
+use crate::journal::JournalError;
+
+/// Why a subscription or a page is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FeedRefusal {
+    /// It is not a cursor of this service, or not where one can start.
+    #[error("the cursor is not one of this service: {0}")]
+    CursorInvalid(&'static str),
+    /// Its events may no longer be replayed.
+    #[error("the events after this cursor are no longer there (the earliest is {earliest}): take a new snapshot")]
+    CursorTrimmed {
+        /// The first sequence that may be replayed.
+        earliest: u64,
+    },
+    /// It saw events that this feed does not have.
+    #[error("this cursor's history is not the history of this feed: take a new snapshot, and raise an alarm")]
+    CursorDiverged,
+    /// It is ahead of this node.
+    #[error("this replica has not reached the cursor yet: wait and try again")]
+    ReplicaBehind,
+    /// It was made for another filter, or another choice of texts under embargo.
+    #[error("the cursor belongs to another filter: take a new snapshot")]
+    FilterChanged,
+    /// The service takes no new subscribers.
+    #[error("the service is stopping")]
+    Draining,
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}

@@ -1,0 +1,199 @@
+//! What one subscriber is to be sent: a filter, and whether texts under embargo are part of it.
+//!
+//! **Invariants**
+//! - A scope is decided from the event alone, so that replay, live and a poll give the same answer
+//!   (`an_event_is_scoped_by_what_filters_saw_before_and_after`).
+//! - Nobody without clearance is told of a text under embargo (`embargo_kinds_go_to_cleared_subscribers_only`).
+//! - Whoever may hold an erased text is told to delete it (`an_erasure_reaches_whoever_may_hold_the_text`).
+
+use super::filter::Filter;
+use crate::{
+    domain::{
+        content::{Facts, canonical_json},
+        digest::Digest,
+        event::EventKind,
+    },
+    journal::EventRecord,
+};
+
+/// How an event stands to a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The state did not match before and does now.
+    Entered,
+    /// It matched before and does now.
+    Within,
+    /// It matched before and no longer does, or is no longer there.
+    Left,
+}
+
+/// Names a selection in a cursor: the beginning of a SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint(pub(super) [u8; 4]);
+
+/// What one subscriber is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Selection {
+    filter: Filter,
+    include_embargoed: bool,
+    fingerprint: Fingerprint,
+}
+
+impl Selection {
+    pub(super) fn new(filter: Filter, include_embargoed: bool) -> Self {
+        let fingerprint = fingerprint(&filter, include_embargoed);
+        Self { filter, include_embargoed, fingerprint }
+    }
+
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    pub(super) fn includes_embargoed(&self) -> bool {
+        self.include_embargoed
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// How an event stands to this selection; nothing if it does not concern it.
+    pub(super) fn scope(&self, record: &EventRecord) -> Option<Scope> {
+        let event = &record.event;
+        let head = &event.head;
+        if head.kind.is_embargo() && !self.include_embargoed {
+            return None;
+        }
+        if record.erased || head.kind == EventKind::Expunged {
+            // Its facts went with the text, and whoever was away may hold an edition about something else: everybody whom the
+            // statement and language may concern is told to let go, and learns ids and digests only. To the unfiltered it also
+            // leaves the chain of hashes without a hole.
+            let kind = event.statement_kind.as_ref();
+            return self.filter.admits_name(&head.statement, kind, &head.language_code).then_some(Scope::Left);
+        }
+        let kind = event.statement_kind.as_ref()?;
+        let admits = |facts: &Facts| self.filter.admits(&head.statement, kind, &head.language_code, facts);
+        scope(event.before.as_ref().is_some_and(admits), event.after.as_ref().is_some_and(admits))
+    }
+}
+
+fn scope(before: bool, after: bool) -> Option<Scope> {
+    match (before, after) {
+        (false, true) => Some(Scope::Entered),
+        (true, true) => Some(Scope::Within),
+        (true, false) => Some(Scope::Left),
+        (false, false) => None,
+    }
+}
+
+/// SHA-256 over the canonical JSON of the filter, in order and without repetition, which do not change what is admitted; and one
+/// byte for the texts under embargo.
+fn fingerprint(filter: &Filter, include_embargoed: bool) -> Fingerprint {
+    let digest = Digest::of(&[&canonical_json(&filter.in_order()), &[u8::from(include_embargoed)]]);
+    let [a, b, c, d, ..] = *digest.as_bytes();
+    Fingerprint([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::id::{Code, Region, StatementId},
+        feed::item::fixture::event,
+    };
+
+    fn code(text: &str) -> Code {
+        Code::parse(text).unwrap()
+    }
+
+    fn about(topic: &str) -> Facts {
+        Facts { topics: vec![code(topic)], ..Facts::default() }
+    }
+
+    fn energy(include_embargoed: bool) -> Selection {
+        Selection::new(Filter { topics: vec![code("energy")], ..Filter::default() }, include_embargoed)
+    }
+
+    fn all(include_embargoed: bool) -> Selection {
+        Selection::new(Filter::default(), include_embargoed)
+    }
+
+    #[test]
+    fn an_event_is_scoped_by_what_filters_saw_before_and_after() {
+        let table = [
+            (None, Some(about("energy")), Some(Scope::Entered)),
+            (Some(about("health")), Some(about("energy")), Some(Scope::Entered)),
+            (Some(about("energy")), Some(about("energy")), Some(Scope::Within)),
+            (Some(about("energy")), Some(about("health")), Some(Scope::Left)),
+            (Some(about("energy")), None, Some(Scope::Left)),
+            (Some(about("health")), None, None),
+            (None, None, None),
+        ];
+        for (before, after, scope) in table {
+            let mut record = event(1, EventKind::Updated, false);
+            (record.event.before, record.event.after) = (before, after);
+            record.event.embargo_lifted = scope == Some(Scope::Entered);
+            assert_eq!(energy(false).scope(&record), scope, "{record:?}");
+        }
+    }
+
+    #[test]
+    fn embargo_kinds_go_to_cleared_subscribers_only() {
+        let mut embargoed = event(1, EventKind::Embargoed, false);
+        embargoed.event.after = Some(about("energy"));
+        let mut cancelled = event(2, EventKind::EmbargoCancelled, false);
+        cancelled.event.before = Some(about("energy"));
+        for (record, scope) in [(&embargoed, Scope::Entered), (&cancelled, Scope::Left)] {
+            assert_eq!(energy(true).scope(record), Some(scope));
+            assert_eq!(energy(false).scope(record), None);
+            assert_eq!(all(false).scope(record), None);
+        }
+    }
+
+    #[test]
+    fn an_erased_event_goes_to_whom_it_may_concern() {
+        let erased = |kind| {
+            let mut record = event(1, kind, false);
+            record.event = crate::domain::event::Event::erased(record.event.head);
+            record.erased = true;
+            record
+        };
+        assert_eq!(all(false).scope(&erased(EventKind::Published)), Some(Scope::Left));
+        assert_eq!(energy(false).scope(&erased(EventKind::Published)), Some(Scope::Left));
+        let flood = Filter { statements: vec![StatementId::parse("flood").unwrap()], ..Filter::default() };
+        assert_eq!(Selection::new(flood, true).scope(&erased(EventKind::Published)), None);
+        for kind in [EventKind::Embargoed, EventKind::EmbargoCancelled] {
+            assert_eq!(all(false).scope(&erased(kind)), None);
+            assert_eq!(energy(true).scope(&erased(kind)), Some(Scope::Left));
+        }
+    }
+
+    #[test]
+    fn an_erasure_reaches_whoever_may_hold_the_text() {
+        // The text was about energy once, and an event that says so was erased.
+        let mut record = event(9, EventKind::Expunged, false);
+        record.event.before = Some(about("health"));
+        assert_eq!(energy(false).scope(&record), Some(Scope::Left));
+        let other = Filter { kinds: vec![code("recall")], ..Filter::default() };
+        assert_eq!(Selection::new(other, false).scope(&record), None);
+    }
+
+    #[test]
+    fn the_order_of_values_does_not_change_the_fingerprint() {
+        let of = |filter: &Filter, embargoed| Selection::new(filter.clone(), embargoed).fingerprint();
+        let one = Filter { topics: vec![code("a"), code("b")], ..Filter::default() };
+        let other = Filter { topics: vec![code("b"), code("a"), code("b")], ..Filter::default() };
+        assert_eq!(of(&one, false), of(&other, false));
+        let different = [
+            Filter { topics: vec![code("a")], ..Filter::default() },
+            Filter { topics: vec![code("ab")], ..Filter::default() },
+            Filter { audiences: vec![code("a"), code("b")], ..Filter::default() },
+            Filter { regions: vec![Region::parse("BR").unwrap()], ..one.clone() },
+            Filter::default(),
+        ];
+        for filter in different {
+            assert_ne!(of(&one, false), of(&filter, false), "{filter:?}");
+        }
+        assert_ne!(of(&one, false), of(&one, true));
+    }
+}

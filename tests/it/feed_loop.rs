@@ -1,0 +1,261 @@
+//! The loop itself, on a feed of its own over the journal of a service.
+
+use std::time::Duration;
+
+use onrecord::{
+    api::v1::{self, ChangeKind},
+    domain::{event::EventKind, id::Code},
+    feed::{ClosingReason, Feed, Filter, Message, Options, Scope, Start, Subscription},
+};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{Person, Service, approved, changed, publish, words};
+
+fn all(start: Start) -> Subscription {
+    Subscription { start, filter: Filter::default(), include_embargoed: false, heartbeat: Duration::from_mins(1) }
+}
+
+fn about(topic: &str) -> Filter {
+    Filter { topics: vec![Code::parse(topic).unwrap()], ..Filter::default() }
+}
+
+async fn next(stream: &mut ReceiverStream<Message>) -> Message {
+    tokio::time::timeout(Duration::from_secs(20), stream.next()).await.unwrap().expect("the stream goes on")
+}
+
+fn feed(service: &Service, change: impl FnOnce(&mut Options)) -> (Feed, CancellationToken) {
+    let (mut options, drain) = (Options::default(), CancellationToken::new());
+    change(&mut options);
+    (Feed::start(service.journal.clone(), options, drain.clone()), drain)
+}
+
+/// Withdraws a text in some languages and gives it notice after notice: an event for each language and notice.
+async fn events(service: &Service, id: &str, languages: &[&str], commits: usize) {
+    service.person("author").create(id, languages[0]).await;
+    let mut drafts = Vec::new();
+    for language in languages {
+        drafts.push(approved(service, id, language, words(language)).await);
+    }
+    let drafts: Vec<_> = drafts.iter().collect();
+    service.person("publisher").publish(Person::publication(&drafts)).await.unwrap();
+    for number in 1..commits {
+        let notice = v1::Notice { text: format!("Notice {number}"), ..Default::default() };
+        let name = format!("statements/{id}");
+        let request = v1::WithdrawStatementRequest { name, notice: Some(notice), ..Default::default() };
+        service.person("publisher").editorial.withdraw_statement(request).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_after_its_lifetime_with_a_heartbeat_and_a_cursor() {
+    let service = Service::start().await;
+    let (feed, _drain) = feed(&service, |options| options.lifetime = Duration::from_millis(100));
+    let mut stream = feed.subscribe(all(Start::Now)).await.unwrap();
+    assert!(matches!(next(&mut stream).await, Message::Opened { .. }));
+    let Message::Heartbeat { cursor: fresh, .. } = next(&mut stream).await else { panic!("a heartbeat") };
+    let Message::Closing { reason, cursor, reconnect_after } = next(&mut stream).await else { panic!("the end") };
+    assert_eq!((reason, &cursor), (ClosingReason::Lifetime, &fresh));
+    assert!(reconnect_after <= Duration::from_secs(2));
+    assert!(stream.next().await.is_none());
+    assert!(feed.subscribe(all(Start::Cursor(cursor))).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_feed_closes_its_streams_and_takes_no_new_ones() {
+    let service = Service::start().await;
+    let (feed, drain) = feed(&service, |_| {});
+    let mut stream = feed.subscribe(all(Start::Now)).await.unwrap();
+    drain.cancel();
+    let mut seen = Vec::new();
+    while let Some(message) = stream.next().await {
+        seen.push(message);
+    }
+    assert!(matches!(seen[seen.len() - 2], Message::Heartbeat { .. }), "{seen:?}");
+    assert!(matches!(seen[seen.len() - 1], Message::Closing { reason: ClosingReason::Drain, .. }), "{seen:?}");
+    assert!(matches!(feed.subscribe(all(Start::Now)).await, Err(onrecord::feed::FeedRefusal::Draining)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_that_falls_below_the_floor_is_told() {
+    let service = Service::start().await;
+    events(&service, "before", &["en"], 1).await;
+    let (feed, _drain) = feed(&service, |options| options.replay_events_max = Some(3));
+    let mut stream = feed.subscribe(all(Start::Now)).await.unwrap();
+    events(&service, "fire", &["en"], 12).await;
+    let mut cursors = Vec::new();
+    loop {
+        match next(&mut stream).await {
+            Message::Batch { cursor, .. } | Message::Heartbeat { cursor, .. } => cursors.push(cursor),
+            Message::Closing { reason, cursor, .. } => {
+                assert_eq!((reason, Some(&cursor)), (ClosingReason::Trimmed, cursors.last()));
+                break;
+            }
+            _ => {}
+        }
+    }
+    let refusal = feed.subscribe(all(Start::Cursor(cursors.remove(0)))).await.unwrap_err();
+    assert!(matches!(refusal, onrecord::feed::FeedRefusal::CursorTrimmed { earliest: 11 }), "{refusal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_beginning_is_never_inside_a_commit() {
+    let service = Service::start().await;
+    events(&service, "fire", &["en", "de", "fr"], 2).await;
+    let (feed, _drain) = feed(&service, |options| options.replay_events_max = Some(4));
+    let mut stream = feed.subscribe(all(Start::Beginning)).await.unwrap();
+    let Message::Opened { start_sequence, earliest_sequence, tail, .. } = next(&mut stream).await else { panic!() };
+    assert_eq!((earliest_sequence, start_sequence, tail), (3, 4, 7));
+    let Message::Batch { deliveries, .. } = next(&mut stream).await else { panic!() };
+    assert_eq!(deliveries.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_commit_comes_in_parts_and_page_by_page() {
+    let service = Service::start().await;
+    service.person("author").create("large", "en").await;
+    let mut drafts = Vec::new();
+    for language in ["en", "de", "fr", "it", "es"] {
+        let content = v1::Content { body: "x".repeat(400 * 1024), ..words(language) };
+        drafts.push(approved(&service, "large", language, content).await);
+    }
+    let (window, _one) = feed(&service, |_| {});
+    let (cold, _two) = feed(&service, |options| options.window_bytes_max = 1);
+    let drafts: Vec<_> = drafts.iter().collect();
+    service.person("publisher").publish(Person::publication(&drafts)).await.unwrap();
+    events(&service, "small", &["en"], 1).await;
+    for feed in [window, cold] {
+        let mut stream = feed.subscribe(all(Start::Beginning)).await.unwrap();
+        next(&mut stream).await;
+        let mut parts: Vec<(usize, bool)> = Vec::new();
+        while parts.iter().map(|(count, ..)| count).sum::<usize>() < 6 {
+            let Message::Batch { deliveries, cursor, more, .. } = next(&mut stream).await else { panic!() };
+            assert!(deliveries.iter().all(|delivery| delivery.item.content.is_some()));
+            assert_eq!(cursor.is_empty(), more);
+            parts.push((deliveries.len(), more));
+        }
+        assert_eq!(parts, [(2, true), (2, true), (1, false), (1, false)]);
+        let (mut start, mut pages) = (Start::Beginning, Vec::<usize>::new());
+        while pages.iter().sum::<usize>() < 6 {
+            let page = feed.read(start, Filter::default(), false, 100).await.unwrap();
+            pages.push(page.deliveries.len());
+            start = Start::Cursor(page.cursor);
+        }
+        assert_eq!(pages, [2, 2, 2]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_events_that_are_filtered_out_bring_a_heartbeat() {
+    let service = Service::start().await;
+    events(&service, "fire", &["en", "de", "fr", "it", "es", "pt", "nl", "da", "sv", "fi"], 105).await;
+    let (feed, _drain) = feed(&service, |_| {});
+    let mut stream = feed.subscribe(Subscription { filter: about("energy"), ..all(Start::Beginning) }).await.unwrap();
+    next(&mut stream).await;
+    let Message::Heartbeat { cursor, tail, .. } = next(&mut stream).await else { panic!("a heartbeat") };
+    assert_eq!(tail, 1_051);
+    let mut resumed =
+        feed.subscribe(Subscription { filter: about("energy"), ..all(Start::Cursor(cursor)) }).await.unwrap();
+    let Message::Opened { start_sequence, .. } = next(&mut resumed).await else { panic!() };
+    assert!((1_001..1_051).contains(&start_sequence), "{start_sequence}");
+    let page = feed.read(Start::Beginning, about("energy"), false, 10).await.unwrap();
+    assert!(page.deliveries.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_longer_than_what_is_read_at_once_comes_in_one_batch() {
+    let service = Service::start().await;
+    let languages: Vec<String> = (b'a'..=b'z')
+        .flat_map(|a| (b'a'..=b'e').map(move |b| String::from_utf8(vec![b'q', a, b]).unwrap()))
+        .filter(|tag| tag.as_str() < "qaa" || tag.as_str() > "qtz")
+        .take(20)
+        .collect();
+    let mut names: Vec<&str> = languages.iter().map(String::as_str).collect();
+    names.extend([
+        "aa", "ab", "af", "ak", "am", "an", "ar", "as", "av", "ay", "az", "ba", "be", "bg", "bi", "bm", "bn", "bo",
+    ]);
+    names.extend([
+        "br", "bs", "ca", "ce", "ch", "co", "cr", "cs", "cu", "cv", "cy", "da", "de", "dv", "dz", "ee", "el", "en",
+    ]);
+    names.extend([
+        "eo", "es", "et", "eu", "fa", "ff", "fi", "fj", "fo", "fr", "fy", "ga", "gd", "gl", "gn", "gu", "gv", "ha",
+    ]);
+    let (window, _one) = feed(&service, |_| {});
+    let (cold, _two) = feed(&service, |options| options.window_bytes_max = 1);
+    events(&service, "many", &names, 1).await;
+    for feed in [window, cold] {
+        let mut stream = feed.subscribe(all(Start::Beginning)).await.unwrap();
+        next(&mut stream).await;
+        let Message::Batch { deliveries, more, .. } = next(&mut stream).await else { panic!() };
+        assert_eq!((deliveries.len(), more), (names.len(), false));
+        let page = feed.read(Start::Beginning, Filter::default(), false, 3).await.unwrap();
+        assert_eq!(page.deliveries.len(), names.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_reaches_a_filtered_subscriber_that_was_away() {
+    let service = Service::start().await;
+    let (feed, _drain) = feed(&service, |_| {});
+    service.person("author").create("fire", "en").await;
+    let tagged = |content: v1::Content, topic: &str| v1::Content { topics: vec![topic.to_owned()], ..content };
+    publish(&service, "fire", "en", tagged(words("Fire"), "energy")).await;
+    let page = feed.read(Start::Beginning, about("energy"), false, 10).await.unwrap();
+    assert_eq!(page.deliveries[0].scope, Scope::Entered);
+    publish(&service, "fire", "en", tagged(changed("Fire", ChangeKind::Major), "health")).await;
+    crate::awkward_cases::expunge(&service, "fire").await.unwrap();
+    let page = feed.read(Start::Cursor(page.cursor), about("energy"), false, 10).await.unwrap();
+    let kinds: Vec<_> = page.deliveries.iter().map(|one| (one.item.record.event.head.kind, one.scope)).collect();
+    assert_eq!(kinds, [(EventKind::Updated, Scope::Left), (EventKind::Expunged, Scope::Left)]);
+    let whole = feed.read(Start::Beginning, Filter::default(), false, 10).await.unwrap();
+    assert_eq!(whole.deliveries.len(), 3, "no hole in the chain");
+    assert!(whole.deliveries.iter().all(|one| one.scope == Scope::Left && one.item.content.is_none()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_comes_in_parts_and_closes_without_a_cursor() {
+    let service = Service::start().await;
+    for id in ["a", "b", "c"] {
+        service.person("author").create(id, "en").await;
+        publish(&service, id, "en", v1::Content { body: "x".repeat(200 * 1024), ..words(id) }).await;
+    }
+    let (feed, drain) = feed(&service, |_| {});
+    let mut stream = feed.subscribe(all(Start::Snapshot)).await.unwrap();
+    next(&mut stream).await;
+    let Message::Snapshot { live, .. } = next(&mut stream).await else { panic!() };
+    assert_eq!(live.iter().map(|live| live.statement.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(live.iter().all(|live| live.content.is_some()));
+    let Message::Snapshot { live, .. } = next(&mut stream).await else { panic!() };
+    assert_eq!(live.len(), 1);
+    let Message::SnapshotEnd { item_count, .. } = next(&mut stream).await else { panic!() };
+    assert_eq!(item_count, 3);
+    let mut second = feed.subscribe(all(Start::Snapshot)).await.unwrap();
+    next(&mut second).await;
+    drain.cancel();
+    let mut last = None;
+    while let Some(message) = second.next().await {
+        assert!(!matches!(message, Message::SnapshotEnd { .. }), "it was drained before");
+        last = Some(message);
+    }
+    let Some(Message::Closing { reason, cursor, .. }) = last else { panic!("{last:?}") };
+    assert_eq!((reason, cursor.as_str()), (ClosingReason::Drain, ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erasing_a_text_under_embargo_reaches_a_filtered_holder() {
+    let service = Service::start().await;
+    let (feed, _drain) = feed(&service, |_| {});
+    service.person("author").create("report", "en").await;
+    let content = v1::Content { topics: vec!["energy".to_owned()], ..words("Secret") };
+    let draft = approved(&service, "report", "en", content).await;
+    let embargo =
+        v1::PublishDraftsRequest { embargo_end_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
+    service.person("publisher").publish(embargo).await.unwrap();
+    let page = feed.read(Start::Beginning, about("energy"), true, 10).await.unwrap();
+    assert_eq!(page.deliveries[0].scope, Scope::Entered);
+    crate::awkward_cases::expunge(&service, "report").await.unwrap();
+    let whole = feed.read(Start::Beginning, Filter::default(), true, 10).await.unwrap();
+    assert!(whole.deliveries.iter().all(|one| one.item.content.is_none()), "the window holds no erased text");
+    let page = feed.read(Start::Cursor(page.cursor), about("energy"), true, 10).await.unwrap();
+    assert_eq!(page.deliveries.len(), 1);
+}
