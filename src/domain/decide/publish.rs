@@ -205,7 +205,7 @@ pub(super) fn stand(
         first_publish_time: before.as_ref().map_or(now, |live| live.first_publish_time),
         major_change_time: before.as_ref().filter(|_| minor).map_or(now, |live| live.major_change_time),
         update_time: now,
-        stale_since: still_stale(&edition.outline, before.as_ref()),
+        stale_since: still_stale(&edition, before.as_ref()),
         sequence: 0,
         edition,
     };
@@ -253,11 +253,12 @@ fn action_of(kind: EventKind, minor: bool, removed: bool) -> ChannelAction {
     }
 }
 
-/// A translation that names an older source edition than the one it fell behind stays stale.
-fn still_stale(outline: &Outline, before: Option<&Live>) -> Option<EditionName> {
+/// A translation stays stale if its text only stands again, or names an older source edition than the one it fell behind.
+fn still_stale(edition: &Edition, before: Option<&Live>) -> Option<EditionName> {
     let since = before?.stale_since.as_ref()?;
-    let translated = outline.source_edition.as_ref()?;
-    (translated.language == since.language && translated.number < since.number).then(|| since.clone())
+    let older = |translated: &EditionName| translated.language == since.language && translated.number < since.number;
+    let same_text = edition.change_kind == ChangeKind::Reinstatement;
+    (same_text || edition.outline.source_edition.as_ref().is_some_and(older)).then(|| since.clone())
 }
 
 /// A MAJOR or CORRECTION in the source language leaves the translations behind.
