@@ -4,8 +4,8 @@ use tonic::Status;
 
 use super::{
     editorial_service::Editorial,
-    from_proto::{self, Faults, slot_name},
-    page_token::{Listing, Place, page_size},
+    from_proto::{self, Faults, both, slot_name},
+    page_token::{Page, Place},
     to_proto, v1,
 };
 use crate::{
@@ -44,15 +44,12 @@ impl Editorial {
     }
 
     pub(super) async fn drafts(&self, mut request: v1::ListDraftsRequest) -> Result<v1::ListDraftsResponse, Status> {
-        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
-        request.page_size = 0;
-        let listing = Listing::of("ListDrafts", &request);
-        let parent = from_proto::parent(&request.parent)?;
+        let (page, parent) = both(Page::of(&mut request), from_proto::parent(&request.parent))?;
         let show = |state: &State, language: &LanguageTag, slots: &Slots| {
             let draft = slots.draft.as_ref()?;
             Some(to_proto::draft(&state.statement.id, language, draft, None))
         };
-        let (drafts, next_page_token) = self.list(parent, listing, &token, size, show).await?;
+        let (drafts, next_page_token) = self.list(parent, page, show).await?;
         Ok(v1::ListDraftsResponse { drafts, next_page_token })
     }
 
@@ -60,16 +57,13 @@ impl Editorial {
         &self,
         mut request: v1::ListReleasesRequest,
     ) -> Result<v1::ListReleasesResponse, Status> {
-        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
-        request.page_size = 0;
-        let listing = Listing::of("ListReleases", &request);
-        let parent = from_proto::parent(&request.parent)?;
+        let (page, parent) = both(Page::of(&mut request), from_proto::parent(&request.parent))?;
         let blocked_only = request.blocked_only;
         let show = move |state: &State, language: &LanguageTag, slots: &Slots| {
             let release = slots.release.as_ref().filter(|release| !blocked_only || release.blocked.is_some())?;
             Some(to_proto::release(&state.statement.id, language, release, None))
         };
-        let (releases, next_page_token) = self.list(parent, listing, &token, size, show).await?;
+        let (releases, next_page_token) = self.list(parent, page, show).await?;
         Ok(v1::ListReleasesResponse { releases, next_page_token })
     }
 
@@ -77,28 +71,25 @@ impl Editorial {
     async fn list<T: Send + 'static>(
         &self,
         parent: Option<StatementId>,
-        listing: Listing,
-        token: &str,
-        size: usize,
+        page: Page,
         show: impl Fn(&State, &LanguageTag, &Slots) -> Option<T> + Send + 'static,
     ) -> Result<(Vec<T>, String), Status> {
-        let place = listing.place(token)?;
+        let (place, size) = (page.place()?, page.size);
         if let Some(id) = &parent {
             self.state(id.clone()).await?;
         }
         let read = self.journal.read(move |view| Walk { parent, size, show: &show }.page(view, place)).await?;
         let (items, last) = read;
-        Ok((items, last.map(|last| listing.token(&last)).unwrap_or_default()))
+        Ok((items, page.token_after(last.as_ref())))
     }
 
     pub(super) async fn owed_approvals(
         &self,
         mut request: v1::ListOwedApprovalsRequest,
     ) -> Result<v1::ListOwedApprovalsResponse, Status> {
-        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
-        request.page_size = 0;
-        let listing = Listing::of("ListOwedApprovals", &request);
-        let after = listing.place(&token)?.after.first().and_then(|key| hex::decode(key).ok()).unwrap_or_default();
+        let page = Page::of(&mut request)?;
+        let (size, place) = (page.size, page.place()?);
+        let after = place.after.first().and_then(|key| hex::decode(key).ok()).unwrap_or_default();
         let read = self.journal.read(move |view| {
             let (mut shown, mut last) = (Vec::new(), None);
             let owed = view.owed(&after, size)?;
@@ -112,27 +103,24 @@ impl Editorial {
             Ok((shown, last.filter(|_| full)))
         });
         let (owed_approvals, last) = read.await?;
-        let next_page_token = last.map(|last| listing.token(&last)).unwrap_or_default();
-        Ok(v1::ListOwedApprovalsResponse { owed_approvals, next_page_token })
+        Ok(v1::ListOwedApprovalsResponse { owed_approvals, next_page_token: page.token_after(last.as_ref()) })
     }
 
     pub(super) async fn entries(&self, mut request: v1::ListEntriesRequest) -> Result<v1::ListEntriesResponse, Status> {
-        let (size, token) = (page_size(request.page_size)?, std::mem::take(&mut request.page_token));
-        request.page_size = 0;
-        let listing = Listing::of("ListEntries", &request);
-        let after = listing.place(&token)?.tail;
         let statement = match request.statement.as_str() {
-            "" => None,
-            name => Some(from_proto::statement_name("statement", name)?),
+            "" => Ok(None),
+            name => from_proto::statement_name("statement", name).map(Some),
         };
+        let (page, statement) = both(Page::of(&mut request), statement)?;
+        let (size, after) = (page.size, page.place()?.tail);
         if let Some(id) = &statement {
             self.state(id.clone()).await?;
         }
         let records = self.journal.read(move |view| view.entries(statement.as_ref(), after, size)).await?;
         let last = records.last().filter(|_| records.len() == size);
-        let next_page_token = last.map(|last| listing.token(&Place { after: Vec::new(), tail: last.head.number }));
+        let last = last.map(|last| Place { after: Vec::new(), tail: last.head.number });
         let entries = records.iter().map(to_proto::entry).collect();
-        Ok(v1::ListEntriesResponse { entries, next_page_token: next_page_token.unwrap_or_default() })
+        Ok(v1::ListEntriesResponse { entries, next_page_token: page.token_after(last.as_ref()) })
     }
 
     async fn state(&self, id: StatementId) -> Result<State, Status> {

@@ -59,6 +59,18 @@ impl Faults {
     }
 }
 
+/// Two parts of a request, or the faults of both.
+pub(super) fn both<A, B>(one: Result<A, Rejection>, other: Result<B, Rejection>) -> Result<(A, B), Rejection> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(Rejection::Invalid(mut faults)), Err(Rejection::Invalid(more))) => {
+            faults.extend(more);
+            Err(Rejection::Invalid(faults))
+        }
+        (Err(refusal), _) | (_, Err(refusal)) => Err(refusal),
+    }
+}
+
 /// `statements/{statement}`.
 pub(super) fn statement_name(field: &str, name: &str) -> Result<StatementId, Rejection> {
     let mut faults = Faults::default();

@@ -1,10 +1,10 @@
-//! Page tokens (AIP-158): opaque, and bound to the call they came from.
+//! Listings, page by page (AIP-158). A token is opaque, and bound to the call it came from.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use super::{from_proto::Faults, status::ApiRefusal};
+use super::{from_proto::Faults, status::ApiRefusal, v1};
 use crate::domain::{digest::Digest, rejection::Rejection};
 
 /// Items on a page when the call does not say.
@@ -22,42 +22,82 @@ pub(super) struct Place {
     pub(super) tail: u64,
 }
 
-/// A call that lists: which one, and what it asks for beside the page.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Listing([u8; 8]);
+/// A request that lists.
+pub(super) trait Lists: Message {
+    /// Its name.
+    const NAME: &'static str;
 
-impl Listing {
-    /// `request` without its page fields.
-    pub(super) fn of(method: &str, request: &impl Message) -> Self {
-        let digest = Digest::of(&[method.as_bytes(), b"\0", &request.encode_to_vec()]);
-        Self(digest.as_bytes().first_chunk().copied().unwrap_or_default())
+    /// How many items it asks for, and the token of the page before.
+    fn page(&mut self) -> (&mut i32, &mut String);
+}
+
+macro_rules! lists {
+    ($($request:ident)*) => {
+        $(impl Lists for v1::$request {
+            const NAME: &'static str = stringify!($request);
+
+            fn page(&mut self) -> (&mut i32, &mut String) {
+                (&mut self.page_size, &mut self.page_token)
+            }
+        })*
+    };
+}
+
+lists! {
+    ListDraftsRequest ListReleasesRequest ListOwedApprovalsRequest ListEntriesRequest ListStatementsRequest ListEditionsRequest
+}
+
+/// The page that a request asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    /// How many items it has at most.
+    pub(super) size: usize,
+    token: String,
+    /// Which call it is, and what it asks for beside the page.
+    listing: [u8; 8],
+}
+
+impl Page {
+    /// Takes the page fields out of a request.
+    pub(super) fn of<R: Lists>(request: &mut R) -> Result<Self, Rejection> {
+        let (size, token) = request.page();
+        let (given, token) = (std::mem::take(size), std::mem::take(token));
+        let digest = Digest::of(&[R::NAME.as_bytes(), b"\0", &request.encode_to_vec()]);
+        let listing = digest.as_bytes().first_chunk().copied().unwrap_or_default();
+        Ok(Self { size: page_size(given)?, token, listing })
     }
 
-    pub(super) fn token(self, place: &Place) -> String {
+    /// The token of the page that goes on from `last`; empty if none does.
+    pub(super) fn token_after(&self, last: Option<&Place>) -> String {
+        last.map(|last| self.token(last)).unwrap_or_default()
+    }
+
+    fn token(&self, place: &Place) -> String {
         let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&self.0);
+        bytes.extend_from_slice(&self.listing);
         bytes.extend(serde_json::to_vec(place).unwrap_or_default());
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    pub(super) fn place(self, token: &str) -> Result<Place, ApiRefusal> {
-        if token.is_empty() {
+    /// Where it begins.
+    pub(super) fn place(&self) -> Result<Place, ApiRefusal> {
+        if self.token.is_empty() {
             return Ok(Place::default());
         }
-        self.read(token).ok_or(ApiRefusal::InvalidPageToken)
+        self.read().ok_or(ApiRefusal::InvalidPageToken)
     }
 
-    fn read(self, token: &str) -> Option<Place> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+    fn read(&self) -> Option<Place> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(&self.token).ok()?;
         let (covered, crc) = bytes.split_last_chunk::<4>()?;
-        let place = covered.strip_prefix(&[VERSION])?.strip_prefix(&self.0)?;
+        let place = covered.strip_prefix(&[VERSION])?.strip_prefix(&self.listing)?;
         (crc32c::crc32c(covered) == u32::from_be_bytes(*crc)).then(|| serde_json::from_slice(place).ok())?
     }
 }
 
 /// How many items a page has.
-pub(super) fn page_size(given: i32) -> Result<usize, Rejection> {
+fn page_size(given: i32) -> Result<usize, Rejection> {
     let mut faults = Faults::default();
     if given < 0 {
         faults.add("page_size", "must not be negative; 0 means 50");
@@ -69,20 +109,22 @@ pub(super) fn page_size(given: i32) -> Result<usize, Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::v1::ListDraftsRequest;
+
+    fn drafts(parent: &str, page_token: &str) -> v1::ListDraftsRequest {
+        v1::ListDraftsRequest { parent: parent.to_owned(), page_token: page_token.to_owned(), ..Default::default() }
+    }
 
     #[test]
     fn a_token_belongs_to_one_call() {
-        let request = |parent: &str| ListDraftsRequest { parent: parent.to_owned(), ..Default::default() };
-        let listing = Listing::of("ListDrafts", &request("statements/-"));
         let place = Place { after: vec!["fire".to_owned()], tail: 7 };
-        let token = listing.token(&place);
-        assert_eq!(listing.place(&token), Ok(place));
-        for other in
-            [Listing::of("ListReleases", &request("statements/-")), Listing::of("ListDrafts", &request("statements/a"))]
-        {
-            assert_eq!(other.place(&token), Err(ApiRefusal::InvalidPageToken));
-        }
-        assert_eq!(listing.place("nonsense"), Err(ApiRefusal::InvalidPageToken));
+        let token = Page::of(&mut drafts("statements/-", "")).unwrap().token_after(Some(&place));
+        let read = |mut request: v1::ListDraftsRequest| Page::of(&mut request).unwrap().place();
+        assert_eq!(read(drafts("statements/-", &token)), Ok(place));
+        assert_eq!(read(drafts("statements/-", "")), Ok(Place::default()));
+        assert_eq!(read(drafts("statements/a", &token)), Err(ApiRefusal::InvalidPageToken));
+        assert_eq!(read(drafts("statements/-", "nonsense")), Err(ApiRefusal::InvalidPageToken));
+        let parent = "statements/-".to_owned();
+        let mut other = v1::ListReleasesRequest { parent, page_token: token, ..Default::default() };
+        assert_eq!(Page::of(&mut other).unwrap().place(), Err(ApiRefusal::InvalidPageToken));
     }
 }

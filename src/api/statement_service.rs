@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status};
 
 use super::{
     caller::caller,
-    from_proto::{self, Faults},
-    page_token::{Listing, Place, page_size},
+    from_proto::{self, Faults, both},
+    page_token::{Page, Place},
     to_proto, v1,
 };
 use crate::{
@@ -43,9 +43,9 @@ impl v1::statement_service_server::StatementService for Statements {
     async fn get_statement(&self, request: Request<v1::GetStatementRequest>) -> Reply<v1::GetStatementResponse> {
         caller(request.metadata())?;
         let given = request.get_ref();
-        let id = from_proto::statement_name("name", &given.name)?;
-        let language = from_proto::optional_language("language_code", &given.language_code)?;
-        let at = self.past(given.as_of_time)?;
+        let id = from_proto::statement_name("name", &given.name);
+        let language = from_proto::optional_language("language_code", &given.language_code);
+        let (id, (language, at)) = both(id, both(language, self.past(given.as_of_time)))?;
         let reading = self.journal.read(move |view| reading(view, &id, language.as_ref(), at)).await?;
         Ok(Response::new(v1::GetStatementResponse { reading: Some(reading.ok_or(Rejection::StatementNotFound)?) }))
     }
@@ -56,8 +56,8 @@ impl v1::statement_service_server::StatementService for Statements {
     ) -> Reply<v1::BatchGetStatementsResponse> {
         caller(request.metadata())?;
         let given = request.get_ref();
-        let ids = batch(&given.names)?;
-        let language = from_proto::optional_language("language_code", &given.language_code)?;
+        let language = from_proto::optional_language("language_code", &given.language_code);
+        let (ids, language) = both(batch(&given.names), language)?;
         let read = self.journal.read(move |view| {
             let (mut readings, mut bytes) = (Vec::new(), 0);
             for id in &ids {
@@ -82,13 +82,10 @@ impl v1::statement_service_server::StatementService for Statements {
     async fn list_statements(&self, request: Request<v1::ListStatementsRequest>) -> Reply<v1::ListStatementsResponse> {
         caller(request.metadata())?;
         let mut given = request.into_inner();
-        let (size, token) = (page_size(given.page_size)?, std::mem::take(&mut given.page_token));
-        given.page_size = 0;
-        let listing = Listing::of("ListStatements", &given);
-        let (place, filter) = (listing.place(&token)?, from_proto::filter(given.filter.as_ref())?);
-        let (live, last) = self.journal.read(move |view| page(view, place, &filter, size)).await?;
-        let next_page_token = last.map(|last| listing.token(&last)).unwrap_or_default();
-        Ok(Response::new(v1::ListStatementsResponse { live, next_page_token }))
+        let (page, filter) = both(Page::of(&mut given), from_proto::filter(given.filter.as_ref()))?;
+        let (size, place) = (page.size, page.place()?);
+        let (live, last) = self.journal.read(move |view| listed(view, place, &filter, size)).await?;
+        Ok(Response::new(v1::ListStatementsResponse { live, next_page_token: page.token_after(last.as_ref()) }))
     }
 
     async fn get_edition(&self, request: Request<v1::GetEditionRequest>) -> Reply<v1::GetEditionResponse> {
@@ -105,16 +102,13 @@ impl v1::statement_service_server::StatementService for Statements {
     async fn list_editions(&self, request: Request<v1::ListEditionsRequest>) -> Reply<v1::ListEditionsResponse> {
         caller(request.metadata())?;
         let mut given = request.into_inner();
-        let (size, token) = (page_size(given.page_size)?, std::mem::take(&mut given.page_token));
-        given.page_size = 0;
-        let listing = Listing::of("ListEditions", &given);
-        let place = listing.place(&token)?;
-        let id = from_proto::statement_name("parent", &given.parent)?;
-        let language = from_proto::optional_language("language_code", &given.language_code)?;
+        let id = from_proto::statement_name("parent", &given.parent);
+        let language = from_proto::optional_language("language_code", &given.language_code);
+        let (page, (id, language)) = both(Page::of(&mut given), both(id, language))?;
+        let (size, place) = (page.size, page.place()?);
         let read = self.journal.read(move |view| history(view, &id, language.as_ref(), &place, size));
         let (editions, last) = read.await?.ok_or(Rejection::StatementNotFound)?;
-        let next_page_token = last.map(|last| listing.token(&last)).unwrap_or_default();
-        Ok(Response::new(v1::ListEditionsResponse { editions, next_page_token }))
+        Ok(Response::new(v1::ListEditionsResponse { editions, next_page_token: page.token_after(last.as_ref()) }))
     }
 
     async fn diff_editions(&self, request: Request<v1::DiffEditionsRequest>) -> Reply<v1::DiffEditionsResponse> {
@@ -176,13 +170,21 @@ fn diff_refs(given: &v1::DiffEditionsRequest) -> Result<(EditionRef, EditionRef)
 
 /// What readers may know of: now, or at an earlier time.
 fn visible(view: &View<'_>, id: &StatementId, at: Option<Timestamp>) -> Result<Option<Public>, JournalError> {
-    let Some(mut now) = view.public(id, view.tail())? else { return Ok(None) };
-    if let Some(time) = at {
-        let then = view.public(id, view.tail_at(time)?)?.map(|public| public.lives).unwrap_or_default();
-        now.lives = back_then(now.lives, then);
+    let tail = at.map_or_else(|| Ok(view.tail()), |time| view.tail_at(time))?;
+    let Some(mut public) = view.public(id, tail)?.map(|then| in_hindsight(view, then, tail)).transpose()? else {
+        return Ok(None);
+    };
+    public.lives.retain(|_, live| live.is_visible());
+    Ok((!public.lives.is_empty()).then_some(public))
+}
+
+/// A statement as it stood at `tail`, without what is no longer public.
+fn in_hindsight(view: &View<'_>, then: Public, tail: u64) -> Result<Public, JournalError> {
+    if tail == view.tail() {
+        return Ok(then);
     }
-    now.lives.retain(|_, live| live.is_visible());
-    Ok((!now.lives.is_empty()).then_some(now))
+    let now = view.public(&then.statement.id, view.tail())?.map(|public| public.lives).unwrap_or_default();
+    Ok(Public { lives: back_then(now, then.lives), ..then })
 }
 
 /// The past does not bring back what is no longer public.
@@ -224,8 +226,8 @@ fn show(view: &View<'_>, public: &Public, language: &LanguageTag, live: &Live) -
 /// Statements that one read looks at.
 const STATEMENTS: usize = 64;
 
-/// A page of everything live, all pages as of one moment.
-fn page(
+/// A page of everything live, all pages as of one moment, but for what is no longer public.
+fn listed(
     view: &View<'_>,
     place: Place,
     filter: &Filter,
@@ -263,7 +265,7 @@ fn publics(view: &View<'_>, after: &[String], tail: u64) -> Result<Vec<Public>, 
         publics.extend(view.public(id, tail)?);
     }
     publics.extend(view.publics(id.as_ref(), STATEMENTS, tail)?);
-    Ok(publics)
+    publics.into_iter().map(|then| in_hindsight(view, then, tail)).collect()
 }
 
 /// An edition that readers may know of.
