@@ -31,16 +31,16 @@ pub(super) struct ListArgs {
 
 impl ListArgs {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
-        let pages: Vec<ListOwedApprovalsResponse> = pages::all(self.limit, async |page_size, page_token| {
+        let list: ListOwedApprovalsResponse = pages::all(self.limit, async |page_size, page_token| {
             let request = ListOwedApprovalsRequest { page_size, page_token };
             session.editorial(request, async |mut api, q| api.list_owed_approvals(q).await).await
         })
         .await?;
-        pages::answer(session.format, &pages, || people(pages.iter().flat_map(|page| &page.owed_approvals)))
+        session.format.answer(&list, |list| people(&list.owed_approvals))
     }
 }
 
-fn people<'a>(owed: impl Iterator<Item = &'a OwedApproval>) -> Result<()> {
+fn people(owed: &[OwedApproval]) -> Result<()> {
     let mut table = table(["EDITION", "PUBLISHED", "FORCED BY", "AUTHORS", "REASON"]);
     for one in owed {
         table.add_row([

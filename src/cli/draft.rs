@@ -173,14 +173,12 @@ async fn print(session: &Session, slot: &Slot) -> Result<()> {
 
 async fn list(session: &Session, statement: Option<StatementId>, limit: Limit) -> Result<()> {
     let parent = statement.map_or_else(|| "statements/-".to_owned(), |id| id.name());
-    let pages: Vec<ListDraftsResponse> = pages::all(limit, async |page_size, page_token| {
+    let list: ListDraftsResponse = pages::all(limit, async |page_size, page_token| {
         let request = ListDraftsRequest { parent: parent.clone(), page_size, page_token };
         session.editorial(request, async |mut api, q| api.list_drafts(q).await).await
     })
     .await?;
-    pages::answer(session.format, &pages, || {
-        say_table(&show::draft_table(pages.iter().flat_map(|page| &page.drafts)), "There is no draft.")
-    })
+    session.format.answer(&list, |list| say_table(&show::draft_table(&list.drafts), "There is no draft."))
 }
 
 async fn fetch(session: &Session, slot: &Slot) -> Result<GetDraftResponse> {

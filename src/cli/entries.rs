@@ -32,16 +32,16 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let statement = self.statement.map(|id| id.name()).unwrap_or_default();
-        let pages: Vec<ListEntriesResponse> = pages::all(self.limit, async |page_size, page_token| {
+        let list: ListEntriesResponse = pages::all(self.limit, async |page_size, page_token| {
             let request = ListEntriesRequest { statement: statement.clone(), page_size, page_token };
             session.editorial(request, async |mut api, q| api.list_entries(q).await).await
         })
         .await?;
-        pages::answer(session.format, &pages, || people(pages.iter().flat_map(|page| &page.entries)))
+        session.format.answer(&list, |list| people(&list.entries))
     }
 }
 
-fn people<'a>(entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
+fn people(entries: &[Entry]) -> Result<()> {
     let mut table = table(["ENTRY", "TIME", "CALLER", "ACTION", "STATEMENT", "EVENTS", "REASON"]);
     for entry in entries {
         let sequences: Vec<_> = entry.event_sequences.iter().map(ToString::to_string).collect();

@@ -2,11 +2,7 @@
 
 use anyhow::Result;
 
-use super::{
-    args::Limit,
-    json::Answer,
-    output::{Format, note, say},
-};
+use super::{args::Limit, json::Answer, output::note};
 use crate::api::v1::{
     ListDraftsResponse, ListEditionsResponse, ListEntriesResponse, ListOwedApprovalsResponse, ListReleasesResponse,
     ListStatementsResponse,
@@ -20,6 +16,8 @@ pub(super) trait Page: Answer {
     fn rows(&self) -> usize;
     /// Where the next page is; empty on the last.
     fn next(&self) -> &str;
+    /// Takes on the next page.
+    fn append(&mut self, next: Self);
 }
 
 macro_rules! pages {
@@ -27,6 +25,10 @@ macro_rules! pages {
         $(impl Page for $page {
             fn rows(&self) -> usize { self.$rows.len() }
             fn next(&self) -> &str { &self.next_page_token }
+            fn append(&mut self, mut next: Self) {
+                self.$rows.append(&mut next.$rows);
+                self.next_page_token = next.next_page_token;
+            }
         })+
     };
 }
@@ -40,35 +42,17 @@ pages!(
     ListStatementsResponse: live,
 );
 
-/// Fetches page after page, and says on standard error if there is more than was asked for.
-pub(super) async fn all<P: Page>(limit: Limit, fetch: impl AsyncFn(i32, String) -> Result<P>) -> Result<Vec<P>> {
-    let mut pages = Vec::new();
-    let mut left = limit.limit;
-    let mut token = String::new();
-    loop {
-        let page = fetch(i32::try_from(left.min(PAGE_MAX))?, std::mem::take(&mut token)).await?;
-        left = left.saturating_sub(u32::try_from(page.rows())?);
-        page.next().clone_into(&mut token);
-        pages.push(page);
-        if token.is_empty() {
-            return Ok(pages);
-        }
-        if left == 0 {
+/// Fetches page after page into one, and says on standard error if there is more than was asked for.
+pub(super) async fn all<P: Page>(limit: Limit, fetch: impl AsyncFn(i32, String) -> Result<P>) -> Result<P> {
+    let size = |have: u32| i32::try_from(limit.limit.saturating_sub(have).min(PAGE_MAX));
+    let mut list = fetch(size(0)?, String::new()).await?;
+    while !list.next().is_empty() {
+        let have = u32::try_from(list.rows())?;
+        if have >= limit.limit {
             note(format_args!("There is more: raise --limit above {}.", limit.limit));
-            return Ok(pages);
+            break;
         }
+        list.append(fetch(size(have)?, list.next().to_owned()).await?);
     }
-}
-
-/// Writes a list: a JSON document a page, or one table of all of them.
-pub(super) fn answer<P: Page>(format: Format, pages: &[P], people: impl FnOnce() -> Result<()>) -> Result<()> {
-    match format {
-        Format::Table => people(),
-        Format::Json => {
-            for page in pages {
-                say(super::json::text(page, false)?)?;
-            }
-            Ok(())
-        }
-    }
+    Ok(list)
 }

@@ -67,15 +67,12 @@ impl Command {
 
 async fn list(session: &Session, statement: Option<StatementId>, blocked_only: bool, limit: Limit) -> Result<()> {
     let parent = statement.map_or_else(|| "statements/-".to_owned(), |id| id.name());
-    let pages: Vec<ListReleasesResponse> = pages::all(limit, async |page_size, page_token| {
+    let list: ListReleasesResponse = pages::all(limit, async |page_size, page_token| {
         let request = ListReleasesRequest { parent: parent.clone(), blocked_only, page_size, page_token };
         session.editorial(request, async |mut api, q| api.list_releases(q).await).await
     })
     .await?;
-    pages::answer(session.format, &pages, || {
-        let table = show::release_table(pages.iter().flat_map(|page| &page.releases));
-        say_table(&table, "Nothing waits.")
-    })
+    session.format.answer(&list, |list| say_table(&show::release_table(&list.releases), "Nothing waits."))
 }
 
 async fn cancel(session: &Session, slot: &Slot, etag: Option<String>, reason: String) -> Result<()> {

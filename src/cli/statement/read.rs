@@ -75,24 +75,20 @@ fn content(content: &Content) -> Result<()> {
 }
 
 pub(super) async fn list(session: &Session, filter: &FilterArgs, limit: Limit) -> Result<()> {
-    let pages: Vec<ListStatementsResponse> = pages::all(limit, async |page_size, page_token| {
+    let list: ListStatementsResponse = pages::all(limit, async |page_size, page_token| {
         let request = ListStatementsRequest { filter: filter.filter(), page_size, page_token };
         session.statements(request, async |mut api, q| api.list_statements(q).await).await
     })
     .await?;
-    pages::answer(session.format, &pages, || {
-        say_table(&show::live_table(pages.iter().flat_map(|page| &page.live)), "Nothing is live.")
-    })
+    session.format.answer(&list, |list| say_table(&show::live_table(&list.live), "Nothing is live."))
 }
 
 pub(super) async fn history(session: &Session, id: &StatementId, language: &str, limit: Limit) -> Result<()> {
-    let pages: Vec<ListEditionsResponse> = pages::all(limit, async |page_size, page_token| {
+    let list: ListEditionsResponse = pages::all(limit, async |page_size, page_token| {
         let language_code = language.to_owned();
         let request = ListEditionsRequest { parent: id.name(), language_code, page_size, page_token };
         session.statements(request, async |mut api, q| api.list_editions(q).await).await
     })
     .await?;
-    pages::answer(session.format, &pages, || {
-        say_table(&show::edition_table(pages.iter().flat_map(|page| &page.editions)), "No edition yet.")
-    })
+    session.format.answer(&list, |list| say_table(&show::edition_table(&list.editions), "No edition yet."))
 }
