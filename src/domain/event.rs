@@ -84,9 +84,9 @@ impl EventHead {
 }
 
 impl Event {
-    /// What is left once its text was erased.
+    /// What is left of it without its text: the head.
     #[must_use]
-    pub fn erased(head: EventHead) -> Self {
+    pub fn hollow(head: EventHead) -> Self {
         Self {
             head,
             statement_kind: None,

@@ -74,6 +74,17 @@ impl LiveState {
     }
 }
 
+/// How much readers may see of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Openness {
+    /// Nothing: it is answered as what never was.
+    Nothing,
+    /// That it exists, and its notice.
+    Notice,
+    /// Its words.
+    Words,
+}
+
 /// What readers are shown of a (statement, language) now: the newest edition, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
@@ -104,6 +115,18 @@ impl Live {
     #[must_use]
     pub fn is_visible(&self) -> bool {
         !self.hidden && self.state != LiveState::Hidden
+    }
+
+    /// How much readers may see of it.
+    #[must_use]
+    pub fn openness(&self) -> Openness {
+        if !self.is_visible() {
+            Openness::Nothing
+        } else if self.state.has_text() {
+            Openness::Words
+        } else {
+            Openness::Notice
+        }
     }
 
     /// What filters look at; nothing if it is hidden or erased, so that it is in no listing, snapshot or folded stream.

@@ -2,8 +2,8 @@
 //!
 //! **Invariants**
 //! - What is read is dense: a sequence that is missing is damage, never a gap (`a_gap_is_damage`).
-//! - The words of an erased event, or of a state that does not show them, are not even looked up
-//!   (`only_what_may_be_read_is_looked_up`).
+//! - Nothing of a past event is shown that readers may not see now: one visibility rule serves reads and the feed
+//!   (`what_is_not_public_now_is_not_shown_of_the_past` in the tests at the boundary).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
         content::Content,
         digest::Digest,
         event::{Event, EventHead},
-        live::Live,
+        live::{Live, Openness},
     },
     journal::{EventRecord, JournalError, View},
 };
@@ -108,6 +108,7 @@ pub(super) fn read_items(
 ) -> Result<Vec<Weighed>, JournalError> {
     let (mut items, mut bytes) = (Vec::new(), 0_usize);
     for record in dense(from, view.events(from, limit)?)? {
+        let record = if is_concealed(view, &record)? { record.hollowed() } else { record };
         let words = shown(&record).map(|digest| read_words(view, &digest)).transpose()?.flatten();
         let item = Weighed::new(record, words);
         bytes = bytes.saturating_add(item.bytes());
@@ -132,11 +133,21 @@ fn dense(from: u64, records: Vec<EventRecord>) -> Result<Vec<EventRecord>, Journ
     Ok(records)
 }
 
+/// Whether readers may see less now than this event shows. Blocks.
+fn is_concealed(view: &View<'_>, record: &EventRecord) -> Result<bool, JournalError> {
+    let head = &record.event.head;
+    let Some(shown) = openness(&record.event) else { return Ok(false) };
+    let now = view.live(&head.statement, &head.language_code)?;
+    Ok(now.is_some_and(|now| now.openness() < shown))
+}
+
+/// How much an event shows; nothing if it shows no state.
+fn openness(event: &Event) -> Option<Openness> {
+    event.live.as_ref().map(Live::openness).or_else(|| event.embargo.as_ref().map(|_| Openness::Words))
+}
+
 /// The text that an event shows.
 fn shown(record: &EventRecord) -> Option<Digest> {
-    if record.erased {
-        return None;
-    }
     let embargo = record.event.embargo.as_ref().map(|release| release.outline.digest);
     embargo.or_else(|| record.event.live.as_ref().and_then(live_words))
 }
@@ -173,9 +184,9 @@ pub(super) mod fixture {
             more,
         };
         let seal = head.seal();
-        let mut event = Event::erased(head);
+        let mut event = Event::hollow(head);
         event.statement_kind = Some(Code::parse("press-release").unwrap());
-        EventRecord { event, hash: Digest::of(&[&seal]), previous_hash: Digest::ZERO, seal, erased: false }
+        EventRecord { event, hash: Digest::of(&[&seal]), previous_hash: Digest::ZERO, seal, hollow: false }
     }
 
     /// An item of that many bytes which a filter for nothing but energy admits or not.
@@ -245,8 +256,7 @@ mod tests {
             let mut record = event(1, EventKind::Updated, false);
             record.event.live = Some(live(state));
             assert_eq!(shown(&record).is_some(), looked_up, "{state:?}");
-            record.erased = true;
-            assert_eq!(shown(&record), None);
+            assert_eq!(shown(&record.hollowed()), None);
         }
     }
 

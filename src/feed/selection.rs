@@ -64,7 +64,7 @@ impl Selection {
         if head.kind.is_embargo() && !self.include_embargoed {
             return None;
         }
-        if record.erased || head.kind == EventKind::Expunged {
+        if record.hollow || head.kind == EventKind::Expunged {
             // Its facts went with the text, and whoever was away may hold an edition about something else: everybody whom the
             // statement and language may concern is told to let go, and learns ids and digests only. To the unfiltered it also
             // leaves the chain of hashes without a hole.
@@ -154,8 +154,8 @@ mod tests {
     fn an_erased_event_goes_to_whom_it_may_concern() {
         let erased = |kind| {
             let mut record = event(1, kind, false);
-            record.event = crate::domain::event::Event::erased(record.event.head);
-            record.erased = true;
+            record.event = crate::domain::event::Event::hollow(record.event.head);
+            record.hollow = true;
             record
         };
         assert_eq!(all(false).scope(&erased(EventKind::Published)), Some(Scope::Left));

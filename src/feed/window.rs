@@ -5,7 +5,7 @@
 //! - The tail moves only once everything below it is in, and stands only between commits
 //!   (`the_tail_stands_only_after_whole_commits`).
 //! - It is bounded in bytes; what no longer fits is read from the journal.
-//! - Once the tail is past an erasure, no text that it took is in here (`an_erased_text_is_replaced_where_it_stands`).
+//! - Once the tail is past a removal or erasure, no text that it took is in here (`an_erased_text_is_replaced_where_it_stands`).
 //! - The lock is never held while waiting.
 
 use std::{
@@ -162,14 +162,14 @@ impl Ring {
     }
 }
 
-/// Fills the window as the journal's tail moves, until the service stops.
+/// Fills the window as the journal's tail moves, until the service stops. A journal that takes no writes any more can still be
+/// read: its streams stay, and nothing new comes.
 pub(super) async fn fill(shared: Arc<Shared>) {
     tokio::select! {
         biased;
         () = shared.drain.cancelled() => {}
         () = follow_journal(&shared) => {}
     }
-    shared.window.fail();
 }
 
 async fn follow_journal(shared: &Shared) {
@@ -177,7 +177,7 @@ async fn follow_journal(shared: &Shared) {
     loop {
         let next = shared.window.read().end();
         if tail.wait_for(|tail| next < *tail).await.is_err() {
-            // The journal is closed, and what was written last is in.
+            // The journal takes no writes any more, and what was written last is in.
             return;
         }
         match take_in(shared, next).await {
@@ -199,11 +199,15 @@ async fn take_in(shared: &Shared, next: u64) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// The statements whose texts may have been erased. A text that never left its embargo is erased with no more than a cancellation.
+/// The statements of which more or less may be seen than before. A text that never left its embargo is erased with no more than
+/// a cancellation.
 fn touched(items: &[Weighed]) -> BTreeSet<StatementId> {
-    let erases = |kind| matches!(kind, EventKind::Expunged | EventKind::EmbargoCancelled);
+    let changes = |kind| {
+        use EventKind::{EmbargoCancelled, Expunged, Reinstated, Removed};
+        matches!(kind, Removed | Expunged | EmbargoCancelled | Reinstated)
+    };
     let heads = items.iter().map(Weighed::head);
-    heads.filter(|head| erases(head.kind)).map(|head| head.statement.clone()).collect()
+    heads.filter(|head| changes(head.kind)).map(|head| head.statement.clone()).collect()
 }
 
 /// What the window has of those statements, as the journal has it now.

@@ -48,8 +48,8 @@ pub(super) fn changes(
         event_count: u32::try_from(decision.events.len()).unwrap_or(u32::MAX),
         rows_digest: Digest::of(&[&body]),
     };
-    if decision.state.is_expunged() {
-        rows.push(Change::put(key::erasing(&call.command.statement), Vec::new()));
+    if erases(before, decision) {
+        rows.push(Change::put(key::erasing(&call.command.statement), encode(&meta.next_entry)));
     }
     if let Some(text) = &decision.text {
         rows.push(Change::put(key::text(&text.digest), text.bytes.clone()));
@@ -57,6 +57,11 @@ pub(super) fn changes(
     entry_rows(&head, body, meta, &mut rows);
     meta.time = now;
     rows
+}
+
+/// Whether this is the step that erases the statement.
+pub(super) fn erases(before: Option<&State>, decision: &Decision) -> bool {
+    decision.state.is_expunged() && !before.is_some_and(State::is_expunged)
 }
 
 fn entry_rows(head: &EntryHead, body: Vec<u8>, meta: &mut Meta, rows: &mut Vec<Change>) {

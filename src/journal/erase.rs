@@ -17,8 +17,8 @@ const BATCH_ROWS: usize = 64;
 
 /// Erases the texts of a statement. May be repeated.
 ///
-/// `version` is the number of the entry that erased it.
-pub(super) fn erase(store: &Store, id: &StatementId, version: u64) -> Result<(), JournalError> {
+/// `entry` is the number of the entry that erases it, `version` that of the newest one.
+pub(super) fn erase(store: &Store, id: &StatementId, entry: u64, version: u64) -> Result<(), JournalError> {
     let reader = Reader { store };
     let mut batch = Batch { store, version, changes: Vec::new() };
     for language in reader.state(id)?.map(|(state, _)| state.languages).unwrap_or_default().keys() {
@@ -31,7 +31,7 @@ pub(super) fn erase(store: &Store, id: &StatementId, version: u64) -> Result<(),
         }
     }
     for number in reader.numbers(&key::entries_of(id))? {
-        for change in hollow_entry(store, number, version)? {
+        for change in hollow_entry(store, number, entry)? {
             batch.add(Some(change))?;
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn resume(store: &Store, version: u64) -> Result<(), JournalError> {
     let prefix = key::erasing_all();
     for (key, row) in (Reader { store }).rows(&prefix)? {
         if let Some(id) = key::text_after(&prefix, &key).and_then(|id| StatementId::parse(id).ok()) {
-            erase(store, &id, row.version.min(version))?;
+            erase(store, &id, decode(&row.value)?, version)?;
         }
     }
     Ok(())
@@ -80,9 +80,10 @@ fn hollow_event(store: &Store, sequence: u64) -> Result<Option<Change>, JournalE
     Ok(Some(Change::put(key::event(sequence), encode(&EventRow { event: None, ..row }))))
 }
 
-/// The entry without its rows, the texts it wrote, and the remembered answer. The entry that erased stays as it is.
-fn hollow_entry(store: &Store, number: u64, erased_by: u64) -> Result<Vec<Change>, JournalError> {
-    let Some(row) = store.get(&key::entry(number))?.filter(|_| number < erased_by) else { return Ok(Vec::new()) };
+/// The entry without its rows, the texts it wrote, and the remembered answer. The entry that erases stays as it is, and so do
+/// those that came after it.
+fn hollow_entry(store: &Store, number: u64, erasing: u64) -> Result<Vec<Change>, JournalError> {
+    let Some(row) = store.get(&key::entry(number))?.filter(|_| number < erasing) else { return Ok(Vec::new()) };
     let row: EntryRow = decode(&row.value)?;
     let head: EntryHead = from_seal(&row.seal)?;
     let mut changes: Vec<_> = head.content_digests.iter().map(|digest| Change::remove(key::text(digest))).collect();

@@ -96,7 +96,7 @@ pub(super) struct RequestRow {
 /// An event as a reader of the journal gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRecord {
-    /// The event; only its head if the text was erased.
+    /// The event, or only its head.
     pub event: Event,
     /// The bytes that `hash` covers after `previous_hash`.
     pub seal: Vec<u8>,
@@ -104,18 +104,26 @@ pub struct EventRecord {
     pub hash: Digest,
     /// Of the event before; zero for the first.
     pub previous_hash: Digest,
-    /// Whether the text was erased.
-    pub erased: bool,
+    /// Whether only the head is left: the text was erased, or is no longer public.
+    pub hollow: bool,
+}
+
+impl EventRecord {
+    /// The event without what its head does not have.
+    #[must_use]
+    pub fn hollowed(self) -> Self {
+        Self { event: Event::hollow(self.event.head), hollow: true, ..self }
+    }
 }
 
 impl EventRow {
     pub(super) fn into_record(self) -> Result<EventRecord, JournalError> {
-        let erased = self.event.is_none();
+        let hollow = self.event.is_none();
         let event = match self.event {
             Some(event) => event,
-            None => Event::erased(from_seal::<EventHead>(&self.seal)?),
+            None => Event::hollow(from_seal::<EventHead>(&self.seal)?),
         };
-        Ok(EventRecord { event, seal: self.seal, hash: self.hash, previous_hash: self.previous_hash, erased })
+        Ok(EventRecord { event, seal: self.seal, hash: self.hash, previous_hash: self.previous_hash, hollow })
     }
 }
 

@@ -167,6 +167,15 @@ impl<'s> View<'s> {
         Ok(Some(Public { statement: state.statement, lives }))
     }
 
+    /// What is live in one language, visible or not.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn live(&self, id: &StatementId, language: &LanguageTag) -> Result<Option<Live>, JournalError> {
+        let Some(row) = self.reader.store.get(&key::language(id, language))? else { return Ok(None) };
+        self.live_before(id, language, decode::<Slots>(&row.value)?.live, self.tail)
+    }
+
     /// The newest state below `tail`: the row's, or that of an event before.
     fn live_before(
         &self,
@@ -184,7 +193,7 @@ impl<'s> View<'s> {
             if record.event.live.is_some() {
                 return Ok(record.event.live);
             }
-            if record.erased && !record.event.head.kind.is_embargo() {
+            if record.hollow && !record.event.head.kind.is_embargo() {
                 return Ok(Some(newest));
             }
         }

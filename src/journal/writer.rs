@@ -83,8 +83,8 @@ struct Group {
     states: BTreeMap<StatementId, State>,
     /// Answers of the group to calls with a request id, by row key.
     answers: BTreeMap<Vec<u8>, RequestRow>,
-    /// Statements to be erased once the group is durable.
-    erasures: Vec<StatementId>,
+    /// Statements to be erased once the group is durable, and the entries that erase them.
+    erasures: Vec<(StatementId, u64)>,
     replies: Vec<(Reply, Result<Answer, Refusal>)>,
     pokes: Vec<oneshot::Sender<()>>,
     close: Option<oneshot::Sender<()>>,
@@ -252,6 +252,9 @@ impl Writer {
         if call.validate_only {
             return Ok(decision.answer);
         }
+        if commit::erases(state.as_ref(), &decision) {
+            group.erasures.push((call.command.statement.clone(), self.meta.next_entry));
+        }
         let changes = commit::changes(state.as_ref(), &decision, call, now, salt, &mut self.meta);
         group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
         group.entries += 1;
@@ -259,9 +262,6 @@ impl Writer {
         if let Some(id) = call.request_id {
             let row = RequestRow { fingerprint: commit::fingerprint(call), time: now, answer: decision.answer.clone() };
             group.answers.insert(key::request(&call.caller, id), row);
-        }
-        if decision.state.is_expunged() {
-            group.erasures.push(call.command.statement.clone());
         }
         group.states.insert(call.command.statement.clone(), decision.state);
         Ok(decision.answer)
@@ -317,8 +317,8 @@ impl Writer {
         let newest = self.meta.next_entry - 1;
         group.changes.push(Change::put(key::meta(), encode(&self.meta)));
         self.store.commit(&last_of_each(&group.changes), newest)?;
-        for id in &group.erasures {
-            erase::erase(&self.store, id, newest)?;
+        for (id, entry) in &group.erasures {
+            erase::erase(&self.store, id, *entry, newest)?;
         }
         self.durable.send_replace(newest);
         self.tail.send_replace(self.meta.next_sequence);

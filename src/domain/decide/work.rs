@@ -97,7 +97,7 @@ impl<'a> Work<'a> {
         let head = self.head(language, kind, Some(&live), live.edition.outline.digest);
         let slots = self.slots(language);
         let before = slots.live.replace(live.clone());
-        let mut event = Event::erased(head);
+        let mut event = Event::hollow(head);
         event.statement_kind = Some(self.state.statement.kind.clone());
         event.before = before.as_ref().and_then(Live::facts).cloned();
         event.after = live.facts().cloned();
@@ -112,7 +112,7 @@ impl<'a> Work<'a> {
         slots.embargo_sequence = sequence;
         let live = slots.live.clone();
         let head = self.head(language, kind, live.as_ref(), release.outline.digest);
-        let mut event = Event::erased(head);
+        let mut event = Event::hollow(head);
         event.statement_kind = Some(self.state.statement.kind.clone());
         let facts = Some(release.outline.facts.clone());
         if kind == EventKind::Embargoed {

@@ -4,7 +4,7 @@ use onrecord::api::v1::{self, ChangeKind, RemovalMode, event, live};
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status};
 
-use super::{events, expunge, hold, shown, take_down, title};
+use super::{REQUEST, events, expunge, hold, shown, take_down, title};
 use crate::harness::{Service, changed, publish, refused, words};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,4 +205,74 @@ async fn a_listing_that_began_before_does_not_bring_back_what_was_hidden_since()
     let next = v1::ListStatementsRequest { page_token: page.next_page_token, ..first };
     let page = reader.statements.list_statements(next).await.unwrap().into_inner();
     assert_eq!(page.live, []);
+}
+
+/// What a site is told that follows from the beginning, as often as it asks: by a poll and by a stream.
+async fn replays(service: &Service, events: u64) -> [Vec<v1::Delivery>; 2] {
+    let start = v1::Start::Beginning.into();
+    let request = v1::ReadFeedRequest { start, max_events: 100, ..Default::default() };
+    let page = service.person("site").feed.read_feed(request).await.unwrap().into_inner().deliveries;
+    [page, service.person("site").follow_all().await.until(events).await]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_public_now_is_not_shown_of_the_past() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    publish(&service, "fire", "en", changed("Second", ChangeKind::Major)).await;
+    let shows = |deliveries: &[v1::Delivery]| -> Vec<bool> {
+        deliveries.iter().map(|delivery| format!("{delivery:?}").contains("in full.")).collect()
+    };
+    assert_eq!(replays(&service, 2).await.map(|told| shows(&told)), [vec![true, true], vec![true, true]]);
+    take_down(&service, "fire", RemovalMode::Gone, "").await.unwrap();
+    for told in replays(&service, 3).await {
+        assert_eq!(shows(&told), [false, false, false]);
+        assert_eq!(told[2].event.as_ref().unwrap().notice.as_ref().unwrap().text, "It is gone.");
+    }
+    take_down(&service, "fire", RemovalMode::Hidden, "").await.unwrap();
+    for told in replays(&service, 4).await {
+        assert!(!format!("{told:?}").contains("It is gone."), "nor the notice");
+        assert!(told.iter().all(|delivery| delivery.scope() == v1::delivery::Scope::Left), "{told:?}");
+        assert!(!format!("{told:?}").contains("What changed."), "nor the note");
+    }
+    publish(&service, "fire", "en", changed("Third", ChangeKind::Major)).await;
+    for told in replays(&service, 5).await {
+        assert_eq!(shows(&told), [true, true, false, false, true], "its history is public again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_keeps_its_reason_and_its_answer_whatever_is_done_at_the_same_moment() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    let name = "statements/fire".to_owned();
+    let first =
+        v1::ExpungeStatementRequest { name: name.clone(), reason_code: "court-order".to_owned(), ..Default::default() };
+    let mut lawyer = service.person("lawyer");
+    let proposal_id =
+        lawyer.editorial.expunge_statement(first).await.unwrap().into_inner().proposal.unwrap().proposal_id;
+    let second =
+        v1::ExpungeStatementRequest { name, proposal_id, request_id: REQUEST.to_owned(), ..Default::default() };
+    let mut judge = service.person("judge");
+    let others = (0..20).map(|number| {
+        let mut author = service.person("author");
+        async move { author.create(&format!("other-{number}"), "en").await }
+    });
+    let (answer, ()) = tokio::join!(judge.editorial.expunge_statement(second.clone()), futures_all(others));
+    let answer = answer.unwrap().into_inner();
+    hold(&service, "fire", true).await;
+    assert_eq!(judge.editorial.expunge_statement(second).await.unwrap().into_inner(), answer);
+    let request = v1::ListEntriesRequest { statement: "statements/fire".into(), ..Default::default() };
+    let entries = service.person("auditor").editorial.list_entries(request).await.unwrap().into_inner().entries;
+    let reasons: Vec<_> = entries.iter().rev().take(2).map(|entry| entry.reason.as_str()).collect();
+    assert_eq!(reasons, ["A trial.", "court-order"]);
+}
+
+/// Awaits all of them at once.
+async fn futures_all<F: Future<Output: Send> + Send + 'static>(futures: impl Iterator<Item = F>) {
+    let mut set = tokio::task::JoinSet::new();
+    futures.for_each(|future| drop(set.spawn(future)));
+    set.join_all().await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use onrecord::api::v1::{self, delivery::Scope, event, subscribe_response::Message};
+use onrecord::api::v1::{self, delivery::Scope, event, live, subscribe_response::Message};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -140,9 +140,12 @@ impl Site {
             }
             (_, Scope::Entered | Scope::Within) => {
                 assert!(scope == Scope::Within || !held_before, "entered, and was there: {event:?}");
-                let complete = self.plan.start != v1::Start::Now;
+                let seen = Seen::of(event.live.as_ref().unwrap());
+                // What is gone now shows nothing of what it was before.
+                let gone = matches!(seen.state, live::State::Gone | live::State::Redirected);
+                let complete = self.plan.start != v1::Start::Now && !gone;
                 assert!(scope == Scope::Entered || held_before || !complete, "within, and was not there: {event:?}");
-                self.live.insert(key, Seen::of(event.live.as_ref().unwrap()));
+                self.live.insert(key, seen);
             }
             (_, Scope::Unspecified) => panic!("no scope: {event:?}"),
         }
