@@ -12,6 +12,7 @@ use crate::{
     domain::{
         answer::Answer,
         command::{Call, Step},
+        content::Content,
         digest::Digest,
         rejection::Rejection,
     },
@@ -40,17 +41,34 @@ impl Editorial {
     async fn take(&self, call: Result<Call, Rejection>) -> Result<to_proto::Answered, Status> {
         let call = call?;
         let id = call.command.statement.clone();
+        let unsaved = unsaved(&call);
         let answer = self.journal.submit(call).await?;
         let shown = self.journal.read(move |view| {
             let kind = view.state(&id)?.map(|state| state.statement.kind.to_string()).unwrap_or_default();
             let mut words = Words::new();
+            let mut bytes = 0;
             for digest in digests(&answer) {
-                words.extend(view.content(&digest)?.map(|content| (digest, content)));
+                let content = view.content(&digest)?.or_else(|| unsaved.clone());
+                bytes += content.as_ref().map_or(0, |content| content.body.len());
+                if bytes > ANSWER_BYTES_MAX {
+                    break;
+                }
+                words.extend(content.map(|content| (digest, content)));
             }
             Ok(to_proto::answered(&id, &kind, &answer, &words))
         });
         Ok(shown.await?)
     }
+}
+
+/// Bodies that one answer shows, in bytes: it has to fit a client's usual receive limit of 4 MiB, or what was done would look
+/// like a failure.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// The words of a draft that is only tried out: they are not in the store.
+fn unsaved(call: &Call) -> Option<Content> {
+    let Step::SaveDraft(save) = &call.command.step else { return None };
+    call.validate_only.then(|| save.content.clone())
 }
 
 /// The texts that an answer shows.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::{
-        diff::diff,
+        diff::{FieldDiff, diff},
         id::{EditionName, EditionRef, LanguageTag, StatementId},
         language::lookup,
         live::{Edition, Live},
@@ -116,15 +116,15 @@ impl v1::statement_service_server::StatementService for Statements {
         let (from, to) = diff_refs(request.get_ref())?;
         let found = self.journal.read(move |view| {
             let (Some(from), Some(to)) = (Found::at(view, &from)?, Found::at(view, &to)?) else { return Ok(None) };
-            let digests = (from.edition.outline.digest, to.edition.outline.digest);
-            let words =
-                if from.public && to.public { view.content(&digests.0)?.zip(view.content(&digests.1)?) } else { None };
-            Ok(Some(words))
+            if !from.public || !to.public {
+                return Ok(Some(None));
+            }
+            let words = (view.content(&from.edition.outline.digest)?, view.content(&to.edition.outline.digest)?);
+            Ok(Some(words.0.zip(words.1).map(|(from, to)| diff(&from, &to))))
         });
-        let (from, to) = found.await?.ok_or(Rejection::EditionNotFound)?.ok_or(Rejection::TextNotPublic)?;
-        let shown =
-            |it: crate::domain::diff::FieldDiff| v1::FieldDiff { field: it.field.to_owned(), unified_diff: it.unified };
-        Ok(Response::new(v1::DiffEditionsResponse { differences: diff(&from, &to).into_iter().map(shown).collect() }))
+        let differences = found.await?.ok_or(Rejection::EditionNotFound)?.ok_or(Rejection::TextNotPublic)?;
+        let shown = |it: FieldDiff| v1::FieldDiff { field: it.field.to_owned(), unified_diff: it.unified };
+        Ok(Response::new(v1::DiffEditionsResponse { differences: differences.into_iter().map(shown).collect() }))
     }
 }
 

@@ -16,7 +16,7 @@ pub const TITLE_GRAPHEMES_MAX: usize = 300;
 /// Grapheme clusters of a summary, note, correction, reason or comment.
 pub const NOTE_GRAPHEMES_MAX: usize = 1_000;
 /// Grapheme clusters of a notice.
-pub const NOTICE_GRAPHEMES_MAX: usize = 10_000;
+pub const NOTICE_GRAPHEMES_MAX: usize = 2_000;
 /// Grapheme clusters of a rendition whose channel has no limit of its own.
 pub const RENDITION_GRAPHEMES_MAX: usize = 10_000;
 /// Bytes for each grapheme cluster that a text may have, on average.

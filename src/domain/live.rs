@@ -104,8 +104,11 @@ pub struct Live {
     pub major_change_time: Timestamp,
     /// When this last changed.
     pub update_time: Timestamp,
-    /// The first edition of the source language that this translation does not reflect.
+    /// An edition of the source language that this translation does not reflect.
     pub stale_since: Option<EditionName>,
+    /// The newest edition that says something else than the one before: INITIAL, MAJOR or CORRECTION.
+    #[serde(default)]
+    pub major_number: u32,
     /// The event that made it so.
     pub sequence: u64,
 }

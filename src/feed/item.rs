@@ -75,12 +75,18 @@ impl Weighed {
     }
 }
 
+/// Bytes of what a state says itself beside the words.
+pub(super) fn live_bytes(live: &Live) -> usize {
+    let notice = live.notice.as_ref().map_or(0, |notice| notice.text.len());
+    let correction = live.edition.correction.as_ref().map_or(0, |correction| correction.text.len());
+    notice + correction + live.edition.change_note.len()
+}
+
 /// Bytes of what an event says itself: notice, correction and change note. A live state repeats the first two.
 fn told_bytes(event: &Event) -> usize {
     let notice = event.notice.as_ref().map_or(0, |notice| notice.text.len());
     let correction = event.correction.as_ref().map_or(0, |correction| correction.text.len());
-    let note = event.live.as_ref().map_or(0, |live| live.edition.change_note.len());
-    2 * (notice + correction) + note
+    notice + correction + event.live.as_ref().map_or(0, live_bytes)
 }
 
 /// Words, and how long their canonical JSON is.
@@ -133,17 +139,16 @@ fn dense(from: u64, records: Vec<EventRecord>) -> Result<Vec<EventRecord>, Journ
     Ok(records)
 }
 
-/// Whether readers may see less now than this event shows. Blocks.
+/// Whether less may be seen now than this event shows. Blocks.
 fn is_concealed(view: &View<'_>, record: &EventRecord) -> Result<bool, JournalError> {
-    let head = &record.event.head;
-    let Some(shown) = openness(&record.event) else { return Ok(false) };
-    let now = view.live(&head.statement, &head.language_code)?;
-    Ok(now.is_some_and(|now| now.openness() < shown))
-}
-
-/// How much an event shows; nothing if it shows no state.
-fn openness(event: &Event) -> Option<Openness> {
-    event.live.as_ref().map(Live::openness).or_else(|| event.embargo.as_ref().map(|_| Openness::Words))
+    let event = &record.event;
+    if event.live.is_none() && event.embargo.is_none() {
+        return Ok(false);
+    }
+    let (live, embargo) = view.standing(&event.head.statement, &event.head.language_code)?;
+    let waits = embargo.is_some_and(|embargo| embargo.sequence == event.head.sequence);
+    let shown = event.live.as_ref().map_or(Openness::Words, Live::openness);
+    Ok(!waits && live.as_ref().map_or(Openness::Nothing, Live::openness) < shown)
 }
 
 /// The text that an event shows.
@@ -241,6 +246,7 @@ mod tests {
             major_change_time: time,
             update_time: time,
             stale_since: None,
+            major_number: 1,
             sequence: 1,
         }
     }

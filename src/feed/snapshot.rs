@@ -11,7 +11,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Shared,
-    item::{Words, live_words, read_words},
+    item::{Words, live_bytes, live_words, read_words},
     message::{Message, SnapshotEmbargo, SnapshotLive},
     permit,
     selection::Selection,
@@ -71,6 +71,14 @@ impl Found {
             What::Embargo(release) => Some(release.outline.digest),
         }
     }
+
+    /// Bytes of it beside the words.
+    fn bytes(&self) -> usize {
+        match &self.what {
+            What::Live(live) => ITEM_BYTES + live_bytes(live),
+            What::Embargo(_) => ITEM_BYTES,
+        }
+    }
 }
 
 impl Snapshot {
@@ -91,9 +99,10 @@ impl Snapshot {
                 return Ok(None);
             }
         }
-        let digests: Vec<_> = self.found.iter().take(PART_ITEMS_MAX).map(Found::words).collect();
+        let wanted: Vec<_> =
+            self.found.iter().take(PART_ITEMS_MAX).map(|found| (found.words(), found.bytes())).collect();
         let _permit = permit(&self.shared.snapshot_reads).await?;
-        let words = self.shared.journal.read(move |view| read_part(view, &digests)).await?;
+        let words = self.shared.journal.read(move |view| read_part(view, &wanted)).await?;
         self.item_count = self.item_count.saturating_add(u64::try_from(words.len()).unwrap_or(u64::MAX));
         let items = self.found.drain(..words.len().min(self.found.len()));
         Ok(Some(part(items.zip(words))))
@@ -162,11 +171,11 @@ fn embargoes<'p>(
 }
 
 /// The words of the first of these items, at least one, until they make a part. Blocks.
-fn read_part(view: &View<'_>, digests: &[Option<Digest>]) -> Result<Vec<Option<Content>>, JournalError> {
+fn read_part(view: &View<'_>, wanted: &[(Option<Digest>, usize)]) -> Result<Vec<Option<Content>>, JournalError> {
     let (mut part, mut bytes) = (Vec::new(), 0_usize);
-    for digest in digests {
+    for (digest, beside) in wanted {
         let words = digest.map(|digest| read_words(view, &digest)).transpose()?.flatten();
-        bytes = bytes.saturating_add(ITEM_BYTES + words.as_ref().map_or(0, |words: &Words| words.bytes));
+        bytes = bytes.saturating_add(beside + words.as_ref().map_or(0, |words: &Words| words.bytes));
         part.push(words.map(|words| words.content));
         if bytes >= PART_BYTES {
             break;

@@ -107,7 +107,12 @@ impl<'s> View<'s> {
     pub fn state(&self, id: &StatementId) -> Result<Option<State>, JournalError> {
         let mut settled = None;
         loop {
-            let Some((state, version)) = self.reader.state(id)? else { return Ok(None) };
+            let read = self.reader.state(id)?;
+            // Its rows are read one by one, and may have been written in between.
+            if self.reader.state(id)? != read {
+                continue;
+            }
+            let Some((state, version)) = read else { return Ok(None) };
             if settled == Some(version) || version <= *self.durable.borrow() {
                 return Ok(Some(state));
             }
@@ -167,13 +172,19 @@ impl<'s> View<'s> {
         Ok(Some(Public { statement: state.statement, lives }))
     }
 
-    /// What is live in one language, visible or not.
+    /// What is live in one language, visible or not, and what is under embargo.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn live(&self, id: &StatementId, language: &LanguageTag) -> Result<Option<Live>, JournalError> {
-        let Some(row) = self.reader.store.get(&key::language(id, language))? else { return Ok(None) };
-        self.live_before(id, language, decode::<Slots>(&row.value)?.live, self.tail)
+    pub fn standing(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+    ) -> Result<(Option<Live>, Option<Release>), JournalError> {
+        let Some(row) = self.reader.store.get(&key::language(id, language))? else { return Ok((None, None)) };
+        let slots: Slots = decode(&row.value)?;
+        let embargo = self.embargo_before(id, language, &slots, self.tail)?;
+        Ok((self.live_before(id, language, slots.live, self.tail)?, embargo))
     }
 
     /// The newest state below `tail`: the row's, or that of an event before.

@@ -12,7 +12,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     Identity, JournalError, Refusal,
@@ -68,6 +68,8 @@ pub(super) struct Writer {
     store: Arc<Store>,
     clock: Clock,
     meta: Meta,
+    /// A request that came while more was due than one group takes.
+    waiting: Option<Request>,
     durable: watch::Sender<u64>,
     tail: watch::Sender<u64>,
     closed: watch::Sender<Option<String>>,
@@ -112,6 +114,7 @@ impl Writer {
             durable: watch::Sender::new(meta.next_entry - 1),
             tail: watch::Sender::new(meta.next_sequence),
             closed: watch::Sender::new(None),
+            waiting: None,
             meta,
         })
     }
@@ -141,12 +144,15 @@ impl Writer {
 
     /// One group: waits, decides, commits, replies. False if it was the last.
     fn round(&mut self, requests: &mut mpsc::Receiver<Request>, runtime: &Handle) -> Result<bool, JournalError> {
-        let sleep = self.sleep()?;
-        let first = match runtime.block_on(async { timeout(sleep, requests.recv()).await }) {
-            Ok(None) => return Ok(false),
-            Ok(Some(request)) => Some(request),
-            Err(_) => None,
-        };
+        let mut first = self.waiting.take();
+        if first.is_none() {
+            let sleep = self.sleep()?;
+            first = match runtime.block_on(async { timeout(sleep, requests.recv()).await }) {
+                Ok(None) => return Ok(false),
+                Ok(Some(request)) => Some(request),
+                Err(_) => None,
+            };
+        }
         let mut group = Group::default();
         let result = self.gather(&mut group, first, requests).and_then(|()| self.commit(&mut group));
         if let Err(failure) = result {
@@ -174,6 +180,11 @@ impl Writer {
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<(), JournalError> {
         self.take_due(group)?;
+        if group.is_full() {
+            // What is due comes first.
+            self.waiting = first;
+            return Ok(());
+        }
         let mut next = first;
         while let Some(request) = next {
             self.take(group, request)?;
@@ -225,6 +236,12 @@ impl Writer {
             let command = Command { statement, step };
             let call = Call { caller: Caller::service(), request_id: None, validate_only: false, command };
             self.step(group, &call).map_err(|refusal| JournalError::Damaged(format!("a due step: {refusal}")))?;
+            let (statement, language) = (call.command.statement, due.language);
+            let release =
+                group.states.get(&statement).and_then(|state| state.languages.get(&language)?.release.as_ref());
+            if let Some(reason) = release.and_then(|release| release.blocked) {
+                warn!(%statement, %language, ?reason, "a release is held: somebody has to look");
+            }
             if group.is_full() {
                 break;
             }

@@ -5,10 +5,10 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{
     Faults,
-    text::{bounded, codes, media_type, optional_uri, required, short, text, text_media_type, uri},
+    text::{bounded, codes, media_type, optional_uri, required, short, text, text_media_type, text_of, uri},
 };
 use crate::{
-    api::v1,
+    api::{to_proto, v1},
     domain::{
         content::{
             Attachment, ChangeKind, ClaimReview, Contact, Content, Correction, Evidence, Rendition, TextMediaType,
@@ -32,22 +32,13 @@ pub(super) fn content(
     language: &LanguageTag,
 ) -> (Content, Vec<FieldFault>) {
     let path = |field: &str| format!("draft.content.{field}");
-    if given.encoded_len() > limits::CONTENT_BYTES_MAX {
-        let words =
-            format!("must have at most {} bytes in all; it has {}", limits::CONTENT_BYTES_MAX, given.encoded_len());
-        faults.add("draft.content", words);
-    }
-    if given.body.len() > limits::BODY_BYTES_MAX {
-        let words = format!("must have at most {} bytes; it has {}", limits::BODY_BYTES_MAX, given.body.len());
-        faults.add(path("body"), words);
-    }
     let content = Content {
         statement: statement.clone(),
         language_code: language.clone(),
         salt: Salt::default(),
         title: title(faults, &path("title"), &given.title),
         summary: text(faults, path("summary"), &given.summary, NOTE),
-        body: text(faults, path("body"), &given.body, limits::BODY_BYTES_MAX),
+        body: text_of(faults, path("body"), &given.body, limits::BODY_BYTES_MAX, limits::BODY_BYTES_MAX),
         body_media_type: text_media_type(
             faults,
             path("body_media_type"),
@@ -79,6 +70,12 @@ pub(super) fn content(
         as_of_time: faults.time(&path("as_of_time"), given.as_of_time),
         original_time: faults.time(&path("original_time"), given.original_time),
     };
+    // Measured as it is kept: NFC can be longer than what was sent.
+    let bytes = to_proto::content(&content).encoded_len();
+    if bytes > limits::CONTENT_BYTES_MAX {
+        let words = format!("must have at most {} bytes in all; it has {bytes}", limits::CONTENT_BYTES_MAX);
+        faults.add("draft.content", words);
+    }
     let problems = long_renditions(&content);
     (content, problems)
 }

@@ -8,7 +8,7 @@ use super::{
     Faults,
     content::{content, notice},
     slot_name,
-    text::{codes, required, short, text},
+    text::{bounded, codes, required, short, text},
 };
 use crate::{
     api::v1,
@@ -66,7 +66,7 @@ pub(in crate::api) fn update(envelope: Envelope<'_>, given: &v1::UpdateStatement
     let statement = given.statement.clone().unwrap_or_default();
     let id = faults.take("statement.name", StatementId::parse_name(&statement.name));
     let etag = etag(&mut faults, "statement.etag", &statement.etag);
-    let paths = given.update_mask.as_ref().map(|mask| mask.paths.clone());
+    let paths = given.update_mask.as_ref().map(|mask| mask.paths.clone()).filter(|paths| !paths.is_empty());
     for path in paths.iter().flatten().filter(|path| !matches!(path.as_str(), "owner" | "annotations")) {
         faults.add("update_mask", format!("must name owner, annotations or both, not {path}"));
     }
@@ -78,7 +78,7 @@ pub(in crate::api) fn update(envelope: Envelope<'_>, given: &v1::UpdateStatement
 }
 
 fn annotations(faults: &mut Faults, given: &std::collections::HashMap<String, String>) -> BTreeMap<String, String> {
-    super::text::bounded(faults, "statement.annotations", given.len(), limits::ANNOTATIONS_MAX);
+    bounded(faults, "statement.annotations", given.len(), limits::ANNOTATIONS_MAX);
     for (key, value) in given {
         if key.is_empty() || key.len() > limits::ID_CHARS_MAX || value.len() > limits::ANNOTATION_BYTES_MAX {
             faults.add(format!("statement.annotations[{key}]"), "keys have 1 to 63 bytes, values at most 1,024");
@@ -164,12 +164,19 @@ fn drafts(faults: &mut Faults, given: &[v1::DraftToPublish]) -> Vec<(LanguageTag
     if given.is_empty() {
         faults.add("drafts", "must name at least one draft");
     }
-    let tags: Vec<_> = given.iter().map(|draft| draft.language_code.clone()).collect();
-    let languages = codes(faults, "drafts", &tags, limits::LANGUAGES_MAX, LanguageTag::parse);
+    bounded(faults, "drafts", given.len(), limits::LANGUAGES_MAX);
+    let mut drafts: Vec<(LanguageTag, String)> = Vec::new();
     for (place, draft) in given.iter().enumerate() {
-        etag(faults, &format!("drafts[{place}].etag"), &draft.etag);
+        let field = format!("drafts[{place}].language_code");
+        let language = faults.take(field.clone(), LanguageTag::parse(&draft.language_code));
+        let etag = etag(faults, &format!("drafts[{place}].etag"), &draft.etag);
+        let Some(language) = language else { continue };
+        if drafts.iter().any(|(other, _)| *other == language) {
+            faults.add(field, "is given twice");
+        }
+        drafts.push((language, etag));
     }
-    languages.into_iter().zip(given.iter().map(|draft| draft.etag.clone())).collect()
+    drafts
 }
 
 fn when(faults: &mut Faults, given: &v1::PublishDraftsRequest) -> When {
@@ -186,9 +193,11 @@ fn when(faults: &mut Faults, given: &v1::PublishDraftsRequest) -> When {
 }
 
 fn lateness(faults: &mut Faults, given: Option<prost_types::Duration>) -> i64 {
-    let seconds = given.map_or(limits::LATENESS_SECONDS_DEFAULT, |duration| duration.seconds);
-    if !(0..=limits::LATENESS_SECONDS_MAX).contains(&seconds) || given.is_some_and(|duration| duration.nanos < 0) {
-        faults.add("max_lateness", "must be 0 s to 30 days");
+    // Parts of a second count as a whole one.
+    let whole = |duration: prost_types::Duration| duration.seconds.saturating_add(i64::from(duration.nanos > 0));
+    let seconds = given.map_or(limits::LATENESS_SECONDS_DEFAULT, whole);
+    if !(1..=limits::LATENESS_SECONDS_MAX).contains(&seconds) || given.is_some_and(|duration| duration.nanos < 0) {
+        faults.add("max_lateness", "must be more than 0 s, and at most 30 days");
     }
     seconds
 }

@@ -10,11 +10,22 @@ use crate::domain::{content::TextMediaType, id::Malformed, limits};
 
 /// Text in NFC with a limit in grapheme clusters.
 pub(super) fn text(faults: &mut Faults, field: impl Into<String>, given: &str, graphemes_max: usize) -> String {
+    text_of(faults, field, given, graphemes_max, graphemes_max * limits::BYTES_PER_GRAPHEME_MAX)
+}
+
+/// Text in NFC with a limit in grapheme clusters and one in bytes. Of control characters it may have those that XML 1.0
+/// (section 2.2) allows.
+pub(super) fn text_of(
+    faults: &mut Faults,
+    field: impl Into<String>,
+    given: &str,
+    graphemes_max: usize,
+    bytes_max: usize,
+) -> String {
     let (field, text) = (field.into(), given.nfc().collect::<String>());
-    if text.contains('\0') {
-        faults.add(field.clone(), "must not contain U+0000");
+    if text.chars().any(|char| char < ' ' && !matches!(char, '\t' | '\n' | '\r')) {
+        faults.add(field.clone(), "must not contain control characters but tab and line ends");
     }
-    let bytes_max = graphemes_max * limits::BYTES_PER_GRAPHEME_MAX;
     if text.len() > bytes_max {
         faults.add(field, format!("must have at most {bytes_max} bytes; it has {}", text.len()));
     } else if text.len() > graphemes_max && text.graphemes(true).count() > graphemes_max {

@@ -21,6 +21,7 @@ pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Reje
     }
     let old = work.state.languages.get(&language).and_then(|slots| slots.draft.clone());
     refuse_stale(old.as_ref(), &language, &save.etag)?;
+    refuse_unknown_editions(work, &save.content, newest)?;
     let outline = write(work, &save.content, newest);
     let draft = draft(work, old.as_ref(), outline, save, newest);
     work.slots(&language).draft = Some(draft.clone());
@@ -34,6 +35,26 @@ fn refuse_too_many_languages(work: &Work<'_>, language: &LanguageTag) -> Result<
     }
     let words = format!("a statement has at most {} languages", limits::LANGUAGES_MAX);
     Err(Rejection::Invalid(vec![FieldFault::new("draft.name", words)]))
+}
+
+/// A text may only name editions that are there.
+fn refuse_unknown_editions(work: &Work<'_>, content: &Content, newest: u32) -> Result<(), Rejection> {
+    let source = &work.state.statement.source_language;
+    let mut faults = Vec::new();
+    if let Some(named) = &content.source_edition {
+        let there = work.state.live(source).map_or(0, |live| live.edition.number);
+        if content.language_code == *source || named.language != *source || named.number > there {
+            let words =
+                format!("must be an edition in {source}, the source language, that exists; for translations only");
+            faults.push(FieldFault::new("draft.content.source_edition", words));
+        }
+    }
+    let corrected = content.correction.as_ref().and_then(|correction| correction.corrected_edition.as_ref());
+    if corrected.is_some_and(|named| named.number > newest) {
+        let words = format!("must be an edition that exists; the newest is {newest}");
+        faults.push(FieldFault::new("draft.content.correction.corrected_edition", words));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Rejection::Invalid(faults)) }
 }
 
 fn refuse_stale(old: Option<&Draft>, language: &LanguageTag, given: &str) -> Result<(), Rejection> {

@@ -18,8 +18,13 @@ use crate::domain::{
 pub(super) fn publish(work: &mut Work<'_>, publish: &PublishDrafts) -> Result<Answer, Rejection> {
     work.refuse_if_expunged()?;
     refuse_past(work.context.now, publish.when)?;
-    for (language, etag) in &publish.drafts {
-        check(work, publish, language, etag)?;
+    let mut problems = Vec::new();
+    for (place, (language, etag)) in publish.drafts.iter().enumerate() {
+        let faults = check(work, publish, language, etag)?.into_iter();
+        problems.extend(faults.map(|fault| FieldFault { field: format!("drafts[{place}].{}", fault.field), ..fault }));
+    }
+    if !problems.is_empty() {
+        return Err(Rejection::DraftIncomplete(problems));
     }
     if let Some(reason) = &publish.force {
         reason.clone_into(&mut work.reason);
@@ -44,7 +49,13 @@ fn refuse_past(now: Timestamp, when: When) -> Result<(), Rejection> {
     Err(Rejection::Invalid(vec![FieldFault::new(field, words)]))
 }
 
-fn check(work: &mut Work<'_>, publish: &PublishDrafts, language: &LanguageTag, etag: &str) -> Result<(), Rejection> {
+/// Whether a draft may be published, but for the problems of its text.
+fn check(
+    work: &mut Work<'_>,
+    publish: &PublishDrafts,
+    language: &LanguageTag,
+    etag: &str,
+) -> Result<Vec<FieldFault>, Rejection> {
     let now = work.context.now;
     let draft = work.draft(language, etag)?.clone();
     let newest = work.slots(language).edition_count();
@@ -54,6 +65,9 @@ fn check(work: &mut Work<'_>, publish: &PublishDrafts, language: &LanguageTag, e
     if draft.state != DraftState::Approved && publish.force.is_none() {
         return Err(Rejection::DraftNotApproved(language.clone()));
     }
+    if publish.when != When::Now && work.slots(language).release.is_some() {
+        return Err(Rejection::ReleaseSlotFull(language.clone()));
+    }
     let mut problems = draft.problems();
     let time = match publish.when {
         When::Now => now,
@@ -62,13 +76,7 @@ fn check(work: &mut Work<'_>, publish: &PublishDrafts, language: &LanguageTag, e
     if draft.outline.expire_time.is_some_and(|expire| expire <= time) {
         problems.push(FieldFault::new("content.expire_time", "must lie after the time of publication"));
     }
-    if !problems.is_empty() {
-        return Err(Rejection::DraftIncomplete(problems));
-    }
-    if publish.when != When::Now && work.slots(language).release.is_some() {
-        return Err(Rejection::ReleaseSlotFull(language.clone()));
-    }
-    Ok(())
+    Ok(problems)
 }
 
 fn publish_now(work: &mut Work<'_>, publish: &PublishDrafts) -> Answer {
@@ -205,7 +213,11 @@ pub(super) fn stand(
         first_publish_time: before.as_ref().map_or(now, |live| live.first_publish_time),
         major_change_time: before.as_ref().filter(|_| minor).map_or(now, |live| live.major_change_time),
         update_time: now,
-        stale_since: still_stale(&edition, before.as_ref()),
+        stale_since: stale_since(work, language, &edition, before.as_ref()),
+        major_number: match edition.change_kind {
+            ChangeKind::Initial | ChangeKind::Major | ChangeKind::Correction => edition.number,
+            ChangeKind::Minor | ChangeKind::Reinstatement => before.as_ref().map_or(0, |live| live.major_number),
+        },
         sequence: 0,
         edition,
     };
@@ -253,12 +265,21 @@ fn action_of(kind: EventKind, minor: bool, removed: bool) -> ChannelAction {
     }
 }
 
-/// A translation stays stale if its text only stands again, or names an older source edition than the one it fell behind.
-fn still_stale(edition: &Edition, before: Option<&Live>) -> Option<EditionName> {
-    let since = before?.stale_since.as_ref()?;
-    let older = |translated: &EditionName| translated.language == since.language && translated.number < since.number;
-    let same_text = edition.change_kind == ChangeKind::Reinstatement;
-    (same_text || edition.outline.source_edition.as_ref().is_some_and(older)).then(|| since.clone())
+/// What a translation that goes out does not reflect: what it did not before, if its text only stands again; else the newest
+/// source edition that says something else than the one it names.
+fn stale_since(
+    work: &Work<'_>,
+    language: &LanguageTag,
+    edition: &Edition,
+    before: Option<&Live>,
+) -> Option<EditionName> {
+    if edition.change_kind == ChangeKind::Reinstatement {
+        return before?.stale_since.clone();
+    }
+    let source = &work.state.statement.source_language;
+    let newest = work.state.live(source).filter(|_| language != source)?.major_number;
+    let translated = edition.outline.source_edition.as_ref()?;
+    (translated.number < newest).then(|| EditionName::new(&work.state.statement.id, source, newest))
 }
 
 /// A MAJOR or CORRECTION in the source language leaves the translations behind.

@@ -70,7 +70,7 @@ pub(super) fn remove(work: &mut Work<'_>, step: &Seconded<Remove>) -> Result<Ans
     let offer = match step {
         Seconded::Propose(remove) => {
             refuse_bad_redirect(work, &remove.removal)?;
-            let languages = choose(work, &remove.languages, is_public, Rejection::NothingLive)?;
+            let languages = choose(work, &remove.languages, is_public_or_waits, Rejection::NothingLive)?;
             let step = ProposedStep::Remove(remove.removal.salted(work.context.salt));
             Seconded::Propose(Offer { step, languages, reason: remove.reason.clone() })
         }
@@ -83,16 +83,23 @@ pub(super) fn remove(work: &mut Work<'_>, step: &Seconded<Remove>) -> Result<Ans
     };
     let ProposedStep::Remove(removal) = &proposal.step else { return Err(Rejection::ProposalNotFound) };
     refuse_bad_redirect(work, removal)?;
-    let languages = choose(work, &proposal.languages, is_public, Rejection::NothingLive)?;
+    let languages = choose(work, &proposal.languages, is_public_or_waits, Rejection::NothingLive)?;
     for language in &languages {
         overtake_release(work, language);
-        remove_live(work, language, removal);
+        if is_public(work.slots(language)) {
+            remove_live(work, language, removal);
+        }
     }
     Ok(Answer::Seconded(now_live(work, &languages)))
 }
 
 fn is_public(slots: &Slots) -> bool {
     slots.live.as_ref().is_some_and(|live| live.is_visible() && live.state != LiveState::Expunged)
+}
+
+/// What waits would become public later.
+fn is_public_or_waits(slots: &Slots) -> bool {
+    is_public(slots) || slots.release.is_some()
 }
 
 fn refuse_bad_redirect(work: &Work<'_>, removal: &Removal) -> Result<(), Rejection> {

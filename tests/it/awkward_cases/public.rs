@@ -171,3 +171,23 @@ async fn a_language_falls_back_to_its_parent_and_then_to_the_source() {
         assert_eq!(reading.live.unwrap().language_code, served);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_translation_is_stale_by_the_source_edition_that_it_names() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    publish(&service, "fire", "en", changed("Second", ChangeKind::Major)).await;
+    let of = |number: u32, content: v1::Content| v1::Content {
+        source_edition: format!("statements/fire/editions/en.{number}"),
+        ..content
+    };
+    let late = publish(&service, "fire", "fr", of(1, words("Premier"))).await;
+    assert_eq!(late.stale_since_edition, "statements/fire/editions/en.2", "stale from its first edition on");
+    publish(&service, "fire", "en", changed("Third", ChangeKind::Correction)).await;
+    publish(&service, "fire", "en", changed("Fourth", ChangeKind::Minor)).await;
+    let behind = publish(&service, "fire", "fr", of(2, changed("Deuxième", ChangeKind::Major))).await;
+    assert_eq!(behind.stale_since_edition, "statements/fire/editions/en.3", "it does not reflect the correction");
+    let fresh = publish(&service, "fire", "fr", of(3, changed("Troisième", ChangeKind::Major))).await;
+    assert_eq!(fresh.stale_since_edition, "", "a minor edition says nothing else");
+}

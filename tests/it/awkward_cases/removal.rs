@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status};
 
 use super::{REQUEST, events, expunge, hold, shown, take_down, title};
-use crate::harness::{Service, changed, publish, refused, words};
+use crate::harness::{Person, Service, approved, changed, publish, refused, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_equals_not_found() {
@@ -275,4 +275,19 @@ async fn futures_all<F: Future<Output: Send> + Send + 'static>(futures: impl Ite
     let mut set = tokio::task::JoinSet::new();
     futures.for_each(|future| drop(set.spawn(future)));
     set.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_does_not_come_out_after_a_removal_of_every_language() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    let draft = approved(&service, "fire", "de", words("Erste")).await;
+    let later = v1::PublishDraftsRequest { release_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
+    service.person("publisher").publish(later).await.unwrap();
+    take_down(&service, "fire", RemovalMode::Hidden, "").await.unwrap();
+    service.advance(120).await;
+    refused(service.person("reader").read("fire", "de").await, Code::NotFound, "STATEMENT_NOT_FOUND");
+    let held = service.person("publisher").release("fire", "de").await.unwrap();
+    assert_eq!(held.blocked_reason(), v1::release::BlockedReason::Withdrawn);
 }

@@ -52,6 +52,7 @@ impl Model {
 
     pub(super) fn may_publish(&self, s: usize, languages: &[Language], when: When, force: bool) -> Verdict {
         self.open(s)?;
+        let mut complete = true;
         for language in languages {
             let slot = self.look((s, language));
             let draft = slot.draft.ok_or("DRAFT_NOT_FOUND")?;
@@ -61,20 +62,14 @@ impl Model {
             if !draft.approved && !force {
                 return Err("DRAFT_NOT_APPROVED");
             }
-            let (When::Later(seconds) | When::Embargo(seconds)) = when else {
-                if !Self::complete(&draft) || draft.words.expires.is_some_and(|expires| expires <= self.now) {
-                    return Err("DRAFT_INCOMPLETE");
-                }
-                continue;
+            let time = match when {
+                When::Now => self.now,
+                When::Later(_) | When::Embargo(_) if slot.waiting.is_some() => return Err("RELEASE_SLOT_FULL"),
+                When::Later(seconds) | When::Embargo(seconds) => self.now + seconds,
             };
-            if !Self::complete(&draft) || draft.words.expires.is_some_and(|expires| expires <= self.now + seconds) {
-                return Err("DRAFT_INCOMPLETE");
-            }
-            if slot.waiting.is_some() {
-                return Err("RELEASE_SLOT_FULL");
-            }
+            complete &= Self::complete(&draft) && draft.words.expires.is_none_or(|expires| expires > time);
         }
-        Ok(())
+        if complete { Ok(()) } else { Err("DRAFT_INCOMPLETE") }
     }
 
     pub(super) fn publish(&mut self, s: usize, languages: &[Language], when: When) {
@@ -100,13 +95,18 @@ impl Model {
 
     fn put_out(&mut self, key: Key, words: Words) {
         let before = self.look(key).shown;
-        let since = before.as_ref().and_then(|shown| shown.stale);
-        let same_text = words.kind == ChangeKind::Reinstatement;
-        let stale = since.filter(|since| same_text || words.source.is_some_and(|source| source < *since));
-        let number = before.map_or(0, |shown| shown.number) + 1;
+        let number = before.as_ref().map_or(0, |shown| shown.number) + 1;
         let kind = words.kind;
-        self.slot(key).shown =
-            Some(Shown { words, number, state: Some(live::State::Published), stale, redirect: None });
+        let behind = if kind == ChangeKind::Reinstatement {
+            before.as_ref().and_then(|shown| shown.stale)
+        } else {
+            let newest = self.look((key.0, SOURCES[key.0])).shown.map_or(0, |shown| shown.major);
+            words.source.filter(|source| *source < newest).map(|_| newest)
+        };
+        let minor = matches!(kind, ChangeKind::Minor | ChangeKind::Reinstatement);
+        let major = before.filter(|_| minor).map_or(number, |shown| shown.major);
+        let state = Some(live::State::Published);
+        self.slot(key).shown = Some(Shown { words, number, state, stale: behind, major, redirect: None });
         self.tell(key);
         if key.1 != SOURCES[key.0] || !matches!(kind, ChangeKind::Major | ChangeKind::Correction) {
             return;
@@ -190,7 +190,9 @@ impl Model {
                 if matches!(step, Step::Redirect(to) if !self.redirect_fits(s, to)) {
                     return Err("REDIRECT_TARGET_NOT_PUBLIC");
                 }
-                let public = |slots: &Slots| slots.shown.as_ref().is_some_and(|shown| shown.state.is_some());
+                let public = |slots: &Slots| {
+                    slots.waiting.is_some() || slots.shown.as_ref().is_some_and(|shown| shown.state.is_some())
+                };
                 self.chosen(s, named, public).ok_or("NOTHING_LIVE")
             }
             Step::Expunge if self.statements[&s].hold => Err("LEGAL_HOLD"),
@@ -231,7 +233,8 @@ impl Model {
         }
         let slot = self.slot(key);
         slot.draft = slot.draft.take().filter(|_| step != Step::Expunge);
-        let Some(shown) = slot.shown.as_mut() else { return };
+        let public = |shown: &&mut Shown| step == Step::Expunge || shown.state.is_some();
+        let Some(shown) = slot.shown.as_mut().filter(public) else { return };
         shown.redirect = None;
         match step {
             Step::Gone => shown.state = Some(live::State::Gone),

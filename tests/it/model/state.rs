@@ -45,6 +45,8 @@ pub(super) struct Shown {
     /// None where it is hidden.
     pub(super) state: Option<live::State>,
     pub(super) stale: Option<u32>,
+    /// The newest edition that was not MINOR or a reinstatement.
+    pub(super) major: u32,
     pub(super) redirect: Option<usize>,
 }
 
