@@ -9,13 +9,13 @@ use super::{
     draft::{self, Current},
     draft_file::{self, DraftFile},
     failure::Refusal,
-    names::{Slot, short},
+    names::{self, Slot, short},
     output::{Format, say},
     publish::{self, Force},
     session::{Session, request_id},
     show,
 };
-use crate::api::v1::{ChangeKind, Correction, Draft, DraftToPublish, GetEditionRequest, PublishDraftsRequest};
+use crate::api::v1::{ChangeKind, Correction, Draft, DraftToPublish, GetStatementRequest, PublishDraftsRequest, live};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +39,9 @@ pub(super) struct Args {
     publish: bool,
     #[command(flatten)]
     force: Force,
+    /// Replace the draft that has this etag, and no other
+    #[arg(long, conflicts_with = "overwrite", value_parser = names::etag)]
+    etag: Option<String>,
     /// Replace whatever draft is there
     #[arg(long)]
     overwrite: bool,
@@ -48,24 +51,34 @@ impl Args {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let mut file = draft_file::read(&self.file)?;
         let slot = file.slot.clone();
-        let wrong = live_edition(session, &slot).await?;
+        let (wrong, withdrawn) = live_edition(session, &slot).await?;
         make_correction(&mut file, self.correction, &wrong);
-        let saved = draft::save(session, file, Current::chosen(None, self.overwrite)).await?;
+        let saved = draft::save(session, file, Current::chosen(self.etag, self.overwrite)).await?;
         let etag = saved.draft.as_ref().map(|draft| draft.etag.clone()).unwrap_or_default();
         session.format.answer(&saved, |_| Ok(()))?;
         let submitted = draft::submit(session, &slot, etag).await?;
         session.format.answer(&submitted, |answer| answer.draft.as_ref().map_or(Ok(()), show::draft_line))?;
         let submitted = submitted.draft.unwrap_or_default();
-        if self.force.force { force(session, &slot, submitted, self.force).await } else { next(session, &slot, &wrong) }
+        if self.force.force {
+            force(session, &slot, submitted, self.force).await
+        } else {
+            next(session, &slot, &wrong, withdrawn)
+        }
     }
 }
 
-/// The name of the edition that is live, with its number.
-async fn live_edition(session: &Session, slot: &Slot) -> Result<String> {
-    let request = GetEditionRequest { name: slot.live_edition(), include_canonical_content: false };
-    let answer = session.statements(request, async |mut api, q| api.get_edition(q).await).await;
-    let answer = answer.with_context(|| format!("{slot} has nothing live to correct"))?;
-    Ok(answer.edition.with_context(|| Refusal::NotFound(format!("{slot} has nothing live to correct")))?.name)
+/// The name of the edition that is live, with its number; and whether it is withdrawn.
+async fn live_edition(session: &Session, slot: &Slot) -> Result<(String, bool)> {
+    let nothing = || format!("{slot} has nothing live to correct");
+    let (name, language_code) = (slot.statement.name(), slot.language.clone());
+    let request = GetStatementRequest { name, language_code, as_of_time: None };
+    let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await;
+    let live = answer.with_context(nothing)?.reading.and_then(|reading| reading.live);
+    // Another language may be served in its place.
+    let live = live.filter(|live| live.language_code.eq_ignore_ascii_case(&slot.language));
+    let live = live.with_context(|| Refusal::NotFound(nothing()))?;
+    let withdrawn = live.state() == live::State::Withdrawn;
+    Ok((live.edition.unwrap_or_default().name, withdrawn))
 }
 
 /// The file says what is right; what it says of an earlier change is of no account.
@@ -96,12 +109,14 @@ async fn force(session: &Session, slot: &Slot, draft: Draft, force: Force) -> Re
     })
 }
 
-fn next(session: &Session, slot: &Slot, wrong: &str) -> Result<()> {
+fn next(session: &Session, slot: &Slot, wrong: &str, withdrawn: bool) -> Result<()> {
     if session.format == Format::Json {
         return Ok(());
     }
     let Slot { statement, language } = slot;
-    say(format_args!("\n{} {} still stands. Next:", "Not public yet:".yellow(), short(wrong)))?;
+    let stands =
+        if withdrawn { "is withdrawn, and publishing this makes the statement stand again" } else { "still stands" };
+    say(format_args!("\n{} {} {stands}. Next:", "Not public yet:".yellow(), short(wrong)))?;
     say(format_args!("  1. somebody else approves      onrecord --caller WHO draft approve {slot}"))?;
     Ok(say(format_args!("  2. then it can be published    onrecord publish {statement} {language}"))?)
 }

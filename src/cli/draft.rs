@@ -12,7 +12,7 @@ use super::{
     args::Limit,
     draft_file,
     failure::Refusal,
-    names::{Slot, StatementId},
+    names::{self, Slot, StatementId},
     output::{say_table, write_text},
     pages,
     session::Session,
@@ -85,7 +85,7 @@ pub(super) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Replace the draft that has this etag, and no other
-        #[arg(long, conflicts_with = "overwrite")]
+        #[arg(long, conflicts_with = "overwrite", value_parser = names::etag)]
         etag: Option<String>,
         /// Replace whatever draft is there
         #[arg(long)]
@@ -140,7 +140,7 @@ pub(super) struct StepArgs {
     #[arg(value_name = "ID/LANG")]
     slot: Slot,
     /// The etag of the draft that you read [default: that of the draft as it is now]
-    #[arg(long)]
+    #[arg(long, value_parser = names::etag)]
     etag: Option<String>,
 }
 

@@ -19,7 +19,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{failure::Refusal, names::Slot};
-use crate::api::v1::{Content, Draft};
+use crate::api::v1::{Content, Draft, Release};
 
 pub(super) use self::head::Head;
 
@@ -51,10 +51,20 @@ pub(super) fn parse(text: &str) -> Result<DraftFile> {
 
 /// Writes a draft as a file that [`read`] takes; what cannot be changed there is said in comments.
 pub(super) fn text(draft: &Draft) -> Result<String> {
+    let state = super::show::draft_state(draft).replace('\n', " ");
+    written(draft, &format!("# {state}\n# etag {}\n# digest {}\n", draft.etag, draft.content_digest))
+}
+
+/// Writes what waits as a file that [`read`] takes.
+pub(super) fn text_of_release(slot: &Slot, release: Release) -> Result<String> {
+    let about = format!("# waits for its time\n# etag {}\n# digest {}\n", release.etag, release.content_digest);
+    let Release { content, base_edition, .. } = release;
+    written(&Draft { name: slot.draft(), content, base_edition, ..Draft::default() }, &about)
+}
+
+fn written(draft: &Draft, about: &str) -> Result<String> {
     let content = draft.content.clone().unwrap_or_default();
     let head = serde_saphyr::to_string(&convert::head(draft, &content))?;
-    let state = super::show::draft_state(draft).replace('\n', " ");
-    let about = format!("# {state}\n# etag {}\n# digest {}\n", draft.etag, draft.content_digest);
     Ok(format!("{FENCE}\n{about}{}\n{FENCE}\n{}", head.trim_end(), content.body))
 }
 

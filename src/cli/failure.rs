@@ -100,8 +100,9 @@ fn context(error: &anyhow::Error) -> String {
 
 /// A refusal of the service: message, reason, then each violation on a line.
 fn described(status: &Status) -> String {
-    let message = if status.message().is_empty() { status.code().to_string() } else { plain(status.message()) };
     let details = status.get_error_details();
+    let message =
+        if status.message().is_empty() { status.code().to_string() } else { plain(sentence(status, &details)) };
     let head = match reason(status) {
         Some(reason) => format!("{message} ({})", plain(&reason).bold()),
         None => message,
@@ -110,6 +111,13 @@ fn described(status: &Status) -> String {
     let again = delay.map(|delay| format!("try again in {delay:?}"));
     let lines: Vec<_> = violations(&details).into_iter().chain(metadata(&details)).chain(again).collect();
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n  ")
+}
+
+/// The message, without the violations that are told below it.
+fn sentence<'s>(status: &'s Status, details: &ErrorDetails) -> &'s str {
+    let first = details.bad_request().and_then(|bad| bad.field_violations.first());
+    let repeated = first.and_then(|one| status.message().find(&format!(": {} {}", one.field, one.description)));
+    repeated.and_then(|at| status.message().get(..at)).unwrap_or(status.message())
 }
 
 /// `ErrorInfo.reason`.

@@ -39,7 +39,7 @@ Importing again changes nothing: what is there already is answered from memory. 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The file; its shape is that of corpus/govuk-statements.jsonl
+    /// The file: one JSON object a line, with the fields that docs/import.md describes
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Who writes

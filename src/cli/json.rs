@@ -34,6 +34,7 @@ answers!(
     GetDossierResponse,
     GetDraftResponse,
     GetEditionResponse,
+    GetReleaseResponse,
     GetStatementResponse,
     ListDraftsResponse,
     ListEditionsResponse,

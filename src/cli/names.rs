@@ -2,7 +2,7 @@
 //!
 //! What is checked here is only the shape; the service has the rules.
 
-use std::{fmt, str::FromStr};
+use std::{convert::Infallible, fmt, str::FromStr};
 
 use anyhow::{Context as _, bail};
 
@@ -35,7 +35,10 @@ impl FromStr for StatementId {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let id = text.strip_prefix(COLLECTION).unwrap_or(text);
-        if id.is_empty() || id.contains('/') {
+        if let Some((id, _)) = id.split_once('/') {
+            bail!("write the id of the statement alone, {id}: languages come after it, or with --language");
+        }
+        if id.is_empty() {
             bail!("write the id of a statement, such as recall-7");
         }
         Ok(Self(id.to_owned()))
@@ -58,11 +61,6 @@ impl Slot {
     /// `statements/recall-7/releases/de`.
     pub(super) fn release(&self) -> String {
         format!("{}/releases/{}", self.statement.name(), self.language)
-    }
-
-    /// `statements/recall-7/editions/de.live`.
-    pub(super) fn live_edition(&self) -> String {
-        format!("{}/editions/{}.live", self.statement.name(), self.language)
     }
 }
 
@@ -117,9 +115,20 @@ pub(super) fn short(name: &str) -> String {
     if rest.is_empty() { statement.to_owned() } else { format!("{statement}/{}", rest.join("/")) }
 }
 
+/// An etag as people type it: a shell takes the quotes off.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+pub(super) fn etag(text: &str) -> Result<String, Infallible> {
+    Ok(if text.starts_with('"') { text.to_owned() } else { format!("\"{text}\"") })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{EditionName, Slot, short};
+    use super::{EditionName, Slot, etag, short};
+
+    #[test]
+    fn an_etag_may_come_without_its_quotes() {
+        assert_eq!(etag("12"), etag("\"12\""));
+    }
 
     #[test]
     fn short_and_full_names_mean_the_same() {

@@ -18,7 +18,7 @@ pub(super) use self::{
     line::told as told_line,
 };
 use self::{follow::Follow, keep::Keep};
-use super::{args::FilterArgs, session::Session};
+use super::{args::FilterArgs, failure::Refusal, session::Session};
 use crate::api::v1::{Start, SubscribeRequest};
 
 const EXAMPLES: &str = "\
@@ -79,6 +79,10 @@ enum From {
 
 impl Args {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
+        if self.mirror.is_some() && self.start() == Start::Now {
+            let words = "a mirror has to begin with everything: --from snapshot, or --from beginning";
+            return Err(Refusal::Usage(words.to_owned()).into());
+        }
         let keep = match (&self.mirror, &self.cursor_file) {
             (Some(path), _) => Keep::mirror(path)?,
             (None, Some(path)) => Keep::cursor(path)?,

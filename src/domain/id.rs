@@ -97,7 +97,8 @@ impl LanguageTag {
     /// Parses a tag of any case.
     ///
     /// # Errors
-    /// If it is not well-formed by RFC 5646, begins with a private use subtag, or is longer than 35 characters.
+    /// If it is not well-formed by RFC 5646, begins with a private use subtag or with a language of more than three letters (none is
+    /// registered), or is longer than 35 characters.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let fault =
             || Malformed::new("must be a BCP-47 language tag of at most 35 characters, such as de, pt-BR or zh-Hant");
@@ -105,7 +106,7 @@ impl LanguageTag {
             return Err(fault());
         }
         let tag = oxilangtag::LanguageTag::parse_and_normalize(text).map_err(|_| fault())?;
-        if tag.as_str().starts_with("x-") {
+        if tag.as_str().starts_with("x-") || tag.primary_language().len() > 3 {
             return Err(fault());
         }
         Ok(Self(tag.into_inner()))

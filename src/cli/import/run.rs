@@ -1,6 +1,7 @@
 //! Brings what was planned to the service: save, submit, approve, publish.
 
 use anyhow::{Context as _, Result};
+use tonic::Status;
 use uuid::Uuid;
 
 use super::plan::Planned;
@@ -9,7 +10,12 @@ use crate::{
         ApproveDraftRequest, Content, CreateStatementRequest, Draft, DraftToPublish, PublishDraftsRequest,
         SaveDraftRequest, Statement, SubmitDraftRequest, WithdrawStatementRequest,
     },
-    cli::{args::notice, names::Slot, session::Session},
+    cli::{
+        args::notice,
+        failure::{self, Refusal},
+        names::Slot,
+        session::Session,
+    },
 };
 
 const NAMESPACE_NAME: &[u8] = b"https://onrecord.invalid/import";
@@ -23,6 +29,12 @@ pub(super) struct Importer {
 
 impl Importer {
     pub(super) fn new(session: &Session, author: &str, reviewer: &str) -> Result<Self> {
+        if author == reviewer {
+            return Err(Refusal::Usage(
+                "--author and --reviewer must differ: nobody approves what they wrote".to_owned(),
+            )
+            .into());
+        }
         Ok(Self { author: session.with_caller(author)?, reviewer: session.with_caller(reviewer)? })
     }
 
@@ -56,12 +68,22 @@ impl Importer {
             request_id: Step { slot: &id.slot(""), index: 0 }.request_id("create"),
             validate_only: false,
         };
-        self.author.editorial(request, async |mut api, q| api.create_statement(q).await).await?;
-        Ok(())
+        match self.author.editorial(request, async |mut api, q| api.create_statement(q).await).await {
+            // Another line, an earlier run or somebody else made it.
+            Err(error) if matches!(refusal(&error).as_deref(), Some("STATEMENT_EXISTS" | "REQUEST_ID_REUSED")) => {
+                Ok(())
+            }
+            made => made.map(drop),
+        }
     }
 
     async fn edition(&self, step: &Step<'_>, content: &Content) -> Result<()> {
-        let etag = self.save(step, content).await.context("save")?;
+        let etag = self.save(step, content).await.map_err(|error| match refusal(&error).as_deref() {
+            Some("REQUEST_ID_REUSED") => error.context(
+                "this edition was imported before, in other words or by another author; change it by hand, as a draft",
+            ),
+            _ => error.context("save"),
+        })?;
         let etag = self.submit(step, etag).await.context("submit")?;
         let etag = self.approve(step, etag).await.context("approve")?;
         self.publish(step, etag).await.context("publish")
@@ -116,6 +138,11 @@ impl Importer {
         self.reviewer.editorial(request, async |mut api, q| api.withdraw_statement(q).await).await?;
         Ok(())
     }
+}
+
+/// Why the service refused.
+fn refusal(error: &anyhow::Error) -> Option<String> {
+    error.downcast_ref::<Status>().and_then(failure::reason)
 }
 
 /// A place in the import.

@@ -24,6 +24,10 @@ the feed is not the one that was followed before: it was restored, or this is an
 Find out why. To go on with what it says now, remove the mirror or the cursor.
 The service says";
 
+const ANOTHER_FILTER: &str = "\
+this was followed with another filter, or another choice of --embargoed. Use that one, or remove the mirror or the cursor
+to begin anew. The service says";
+
 impl Follow {
     /// The service closed the stream.
     pub(super) fn closing(&mut self, closing: &Closing) -> Result<End> {
@@ -53,7 +57,7 @@ impl Follow {
     pub(super) fn lost(&mut self, error: anyhow::Error) -> Result<End> {
         match error.downcast_ref::<Status>().and_then(reason).as_deref() {
             Some("CURSOR_TRIMMED") => self.start_anew("what comes next is no longer there"),
-            Some("FILTER_CHANGED") => self.start_anew("the cursor belongs to another filter"),
+            Some("FILTER_CHANGED") => return Err(error.context(ANOTHER_FILTER)),
             Some("CURSOR_DIVERGED") => return Err(error.context(DIVERGED)),
             // It waits for what this cursor has seen already: never a reason to start anew.
             Some("REPLICA_BEHIND") => {}

@@ -9,6 +9,7 @@ use crate::domain::{
     id::LanguageTag,
     limits,
     rejection::{Conflict, Rejection, etag, state_name},
+    state::Slots,
 };
 
 pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Rejection> {
@@ -103,8 +104,10 @@ fn draft(work: &Work<'_>, old: Option<&Draft>, outline: Outline, save: &SaveDraf
 
 pub(super) fn submit(work: &mut Work<'_>, language: &LanguageTag, given: &str) -> Result<Answer, Rejection> {
     let version = work.context.entry;
+    let newest = work.slots_of(language).map_or(0, Slots::edition_count);
     let draft = work.draft(language, given)?;
     require(language, draft, DraftState::Draft)?;
+    refuse_superseded(language, draft, newest)?;
     let problems = draft.problems();
     if !problems.is_empty() {
         return Err(Rejection::DraftIncomplete(problems));
@@ -121,8 +124,10 @@ pub(super) fn approve(
     comment: &str,
 ) -> Result<Answer, Rejection> {
     let context = work.context;
+    let newest = work.slots_of(language).map_or(0, Slots::edition_count);
     let draft = work.draft(language, given)?;
     require(language, draft, DraftState::InReview)?;
+    refuse_superseded(language, draft, newest)?;
     if draft.authors.contains(context.caller) {
         return Err(Rejection::OwnText);
     }
@@ -164,6 +169,14 @@ pub(super) fn discard(work: &mut Work<'_>, language: &LanguageTag, given: &str) 
     work.draft(language, given)?;
     work.slots(language).draft = None;
     Ok(Answer::Discarded)
+}
+
+/// What cannot be published any more is told to those who work on it, and not only to the publisher.
+pub(super) fn refuse_superseded(language: &LanguageTag, draft: &Draft, newest: u32) -> Result<(), Rejection> {
+    if draft.base == newest {
+        return Ok(());
+    }
+    Err(Rejection::BaseSuperseded { language: language.clone(), newest })
 }
 
 fn require(language: &LanguageTag, draft: &Draft, needed: DraftState) -> Result<(), Rejection> {

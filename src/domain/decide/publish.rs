@@ -1,6 +1,9 @@
 //! Publishing: now, later or under embargo; several languages all or none.
 
-use super::work::{Work, stands_again};
+use super::{
+    drafts::refuse_superseded,
+    work::{Work, stands_again},
+};
 use crate::domain::{
     answer::Answer,
     command::{PublishDrafts, When},
@@ -59,9 +62,7 @@ fn check(
     let now = work.context.now;
     let draft = work.draft(language, etag)?.clone();
     let newest = work.slots(language).edition_count();
-    if draft.base != newest {
-        return Err(Rejection::BaseSuperseded { language: language.clone(), newest });
-    }
+    refuse_superseded(language, &draft, newest)?;
     if draft.state != DraftState::Approved && publish.force.is_none() {
         return Err(Rejection::DraftNotApproved(language.clone()));
     }

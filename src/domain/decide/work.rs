@@ -58,6 +58,11 @@ impl<'a> Work<'a> {
         self.state.languages.entry(language.clone()).or_default()
     }
 
+    /// The slots of a language, if it has any.
+    pub(super) fn slots_of(&self, language: &LanguageTag) -> Option<&Slots> {
+        self.state.languages.get(language)
+    }
+
     /// The draft in a language, if `given` is its etag.
     pub(super) fn draft(&mut self, language: &LanguageTag, given: &str) -> Result<&mut Draft, Rejection> {
         let slots = self.state.languages.get_mut(language);

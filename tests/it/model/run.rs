@@ -169,9 +169,16 @@ impl Run {
         if !approve {
             return;
         }
-        let complete = Model::complete(self.model.look(key).draft.as_ref().unwrap());
+        let draft = self.model.look(key).draft.unwrap();
         let result = author.submit(&saved).await;
-        agree(&result, if complete { Ok(()) } else { Err("DRAFT_INCOMPLETE") });
+        agree(
+            &result,
+            match Model::complete(&draft) {
+                _ if draft.base != self.model.number(key) => Err("BASE_SUPERSEDED"),
+                true => Ok(()),
+                false => Err("DRAFT_INCOMPLETE"),
+            },
+        );
         let Ok(submitted) = result else { return };
         agree(&author.approve(&submitted).await, Err("OWN_TEXT"));
         let approved = reviewer.approve(&submitted).await.unwrap();
