@@ -20,7 +20,9 @@ pub use v1::{
     statement_service_server::StatementServiceServer as StatementServer,
 };
 
-use crate::{feed::Feed, journal::Journal};
+use std::sync::Arc;
+
+use crate::{domain::limits::Limits, feed::Feed, journal::Journal};
 
 /// The names of the services, as health checks name them.
 pub mod names {
@@ -39,10 +41,10 @@ pub mod names {
     pub const FEED: &str = FeedServer::<Follow>::NAME;
 }
 
-/// `EditorialService` on a journal.
+/// `EditorialService` on a journal, for texts within these limits.
 #[must_use]
-pub fn editorial(journal: Journal) -> EditorialServer<editorial_service::Editorial> {
-    EditorialServer::new(editorial_service::Editorial { journal })
+pub fn editorial(journal: Journal, limits: Limits) -> EditorialServer<editorial_service::Editorial> {
+    EditorialServer::new(editorial_service::Editorial { journal, limits: Arc::new(limits) })
 }
 
 /// `StatementService` on a journal.

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::{feed, journal};
+use crate::{domain::limits::Limits, feed, journal};
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Config {
     pub journal: journal::Options,
     /// How the feed is served.
     pub feed: feed::Options,
+    /// How large texts may be.
+    pub limits: Limits,
     /// Callers say who they are and have every role. Allowed on loopback only.
     pub insecure: bool,
     /// How long calls and streams may take to end once the service was told to stop.
@@ -24,6 +26,7 @@ impl Config {
         Self {
             journal: journal::Options::new(data_dir),
             feed: feed::Options::default(),
+            limits: Limits::default(),
             insecure: true,
             drain: Duration::from_secs(10),
         }

@@ -1,5 +1,7 @@
 //! `EditorialService`: parse, submit, show.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -14,6 +16,7 @@ use crate::{
         command::{Call, Step},
         content::Content,
         digest::Digest,
+        limits::Limits,
         rejection::Rejection,
     },
     journal::Journal,
@@ -23,15 +26,17 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Editorial {
     pub(super) journal: Journal,
+    pub(super) limits: Arc<Limits>,
 }
 
 /// What every request that changes something has.
 macro_rules! envelope {
-    ($request:expr) => {
+    ($service:ident, $request:expr) => {
         Envelope {
             caller: caller($request.metadata())?,
             request_id: &$request.get_ref().request_id,
             validate_only: $request.get_ref().validate_only,
+            limits: &$service.limits,
         }
     };
 }
@@ -99,7 +104,7 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::CreateStatementRequest>,
     ) -> Reply<v1::CreateStatementResponse> {
-        let shown = self.take(from_proto::create(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::create(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::CreateStatementResponse { statement: shown.statement }))
     }
 
@@ -107,57 +112,60 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::UpdateStatementRequest>,
     ) -> Reply<v1::UpdateStatementResponse> {
-        let shown = self.take(from_proto::update(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::update(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::UpdateStatementResponse { statement: shown.statement }))
     }
 
     async fn save_draft(&self, request: Request<v1::SaveDraftRequest>) -> Reply<v1::SaveDraftResponse> {
-        let shown = self.take(from_proto::save(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::save(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::SaveDraftResponse { draft: shown.draft }))
     }
 
     async fn submit_draft(&self, request: Request<v1::SubmitDraftRequest>) -> Reply<v1::SubmitDraftResponse> {
         let given = request.get_ref();
         let step = |language, etag, _| Step::SubmitDraft { language, etag };
-        let shown = self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, "", step)).await?;
+        let shown =
+            self.take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, "", step)).await?;
         Ok(Response::new(v1::SubmitDraftResponse { draft: shown.draft }))
     }
 
     async fn approve_draft(&self, request: Request<v1::ApproveDraftRequest>) -> Reply<v1::ApproveDraftResponse> {
         let given = request.get_ref();
         let step = |language, etag, comment| Step::ApproveDraft { language, etag, comment };
-        let shown =
-            self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, &given.comment, step)).await?;
+        let shown = self
+            .take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, &given.comment, step))
+            .await?;
         Ok(Response::new(v1::ApproveDraftResponse { draft: shown.draft }))
     }
 
     async fn reject_draft(&self, request: Request<v1::RejectDraftRequest>) -> Reply<v1::RejectDraftResponse> {
         let given = request.get_ref();
         let step = |language, etag, comment| Step::RejectDraft { language, etag, comment };
-        let shown =
-            self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, &given.comment, step)).await?;
+        let shown = self
+            .take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, &given.comment, step))
+            .await?;
         Ok(Response::new(v1::RejectDraftResponse { draft: shown.draft }))
     }
 
     async fn discard_draft(&self, request: Request<v1::DiscardDraftRequest>) -> Reply<v1::DiscardDraftResponse> {
         let given = request.get_ref();
         let step = |language, etag, _| Step::DiscardDraft { language, etag };
-        self.take(from_proto::on_draft(envelope!(request), &given.name, &given.etag, "", step)).await?;
+        self.take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, "", step)).await?;
         Ok(Response::new(v1::DiscardDraftResponse {}))
     }
 
     async fn publish_drafts(&self, request: Request<v1::PublishDraftsRequest>) -> Reply<v1::PublishDraftsResponse> {
-        let shown = self.take(from_proto::publish(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::publish(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::PublishDraftsResponse { live: shown.live, releases: shown.releases }))
     }
 
     async fn approve_edition(&self, request: Request<v1::ApproveEditionRequest>) -> Reply<v1::ApproveEditionResponse> {
-        let shown = self.take(from_proto::approve_edition(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::approve_edition(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::ApproveEditionResponse { approval: shown.approval }))
     }
 
     async fn cancel_release(&self, request: Request<v1::CancelReleaseRequest>) -> Reply<v1::CancelReleaseResponse> {
-        let shown = self.take(from_proto::cancel(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::cancel(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::CancelReleaseResponse { draft: shown.draft }))
     }
 
@@ -165,7 +173,7 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::WithdrawStatementRequest>,
     ) -> Reply<v1::WithdrawStatementResponse> {
-        let shown = self.take(from_proto::withdraw(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::withdraw(envelope!(self, request), request.get_ref())).await?;
         let (held_releases, cancelled_releases) = (shown.held, shown.cancelled);
         Ok(Response::new(v1::WithdrawStatementResponse { live: shown.live, held_releases, cancelled_releases }))
     }
@@ -174,7 +182,7 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::ReinstateStatementRequest>,
     ) -> Reply<v1::ReinstateStatementResponse> {
-        let shown = self.take(from_proto::reinstate(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::reinstate(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::ReinstateStatementResponse { live: shown.live, proposal: shown.proposal }))
     }
 
@@ -182,7 +190,7 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::RemoveStatementRequest>,
     ) -> Reply<v1::RemoveStatementResponse> {
-        let shown = self.take(from_proto::remove(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::remove(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::RemoveStatementResponse { live: shown.live, proposal: shown.proposal }))
     }
 
@@ -190,12 +198,12 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::ExpungeStatementRequest>,
     ) -> Reply<v1::ExpungeStatementResponse> {
-        let shown = self.take(from_proto::expunge(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::expunge(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::ExpungeStatementResponse { live: shown.live, proposal: shown.proposal }))
     }
 
     async fn set_legal_hold(&self, request: Request<v1::SetLegalHoldRequest>) -> Reply<v1::SetLegalHoldResponse> {
-        let shown = self.take(from_proto::legal_hold(envelope!(request), request.get_ref())).await?;
+        let shown = self.take(from_proto::legal_hold(envelope!(self, request), request.get_ref())).await?;
         Ok(Response::new(v1::SetLegalHoldResponse { statement: shown.statement }))
     }
 

@@ -36,7 +36,8 @@ pub(super) struct DraftFile {
 
 /// Reads a draft file.
 pub(super) fn read(path: &Path) -> Result<DraftFile> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
     parse(&text).map_err(|error| Refusal::Usage(format!("{}: {error:#}", path.display())).into())
 }
 

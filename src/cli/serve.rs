@@ -17,6 +17,7 @@ use crate::{config::Config, server, telemetry};
 const EXAMPLES: &str = "\
 Examples:
   onrecord serve --data-dir ./data --insecure
+  onrecord serve --data-dir ./data --insecure --limit title=120 --limit rendition.push=120
   RUST_LOG=onrecord=debug onrecord serve --data-dir ./data --insecure --log-format json
 
 It stops at SIGTERM or ctrl-c: it takes no new work, ends each stream with a cursor, and exits.
@@ -38,6 +39,9 @@ pub(super) struct Args {
     /// For development on this machine: believe each caller's name, and let everybody do everything
     #[arg(long)]
     insecure: bool,
+    /// Lower a limit of texts: title, summary, rendition.CHANNEL (characters), body (bytes), attachments, claim-reviews
+    #[arg(long = "limit", value_name = "NAME=N", value_parser = limit)]
+    limits: Vec<(String, usize)>,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -55,13 +59,17 @@ enum LogFormat {
 impl Args {
     pub(super) async fn run(self) -> Result<()> {
         self.check()?;
+        let mut config = Config::insecure(self.data_dir);
+        for (name, to) in self.limits {
+            config.limits.lower(&name, to).map_err(|fault| Refusal::Usage(format!("--limit {name}: {fault}")))?;
+        }
         telemetry::init(self.log_format.into());
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
         let shutdown = CancellationToken::new();
         let signals = Signals::new()?;
         tokio::spawn(signals.obey(shutdown.clone()));
-        Ok(server::run(listener, Config::insecure(self.data_dir), shutdown).await?)
+        Ok(server::run(listener, config, shutdown).await?)
     }
 
     fn check(&self) -> Result<(), Refusal> {
@@ -80,6 +88,11 @@ impl Args {
         }
         Ok(())
     }
+}
+
+fn limit(text: &str) -> Result<(String, usize)> {
+    let (name, number) = text.split_once('=').context("write NAME=N, such as title=120")?;
+    Ok((name.to_owned(), number.parse().context("write NAME=N, such as title=120")?))
 }
 
 impl From<LogFormat> for telemetry::LogFormat {
@@ -124,7 +137,9 @@ mod tests {
 
     fn check(listen: &str, insecure: bool) -> bool {
         let listen = listen.parse().unwrap();
-        Args { data_dir: "data".into(), listen, insecure, log_format: LogFormat::Text }.check().is_ok()
+        Args { data_dir: "data".into(), listen, insecure, limits: Vec::new(), log_format: LogFormat::Text }
+            .check()
+            .is_ok()
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! Text has a limit in grapheme clusters (UAX #29), which is what a reader counts, and one in bytes, because a cluster has no
 //! length of its own.
 
+use std::collections::BTreeMap;
+
+use super::id::{Code, Malformed};
+
 /// Characters of a statement id or a code.
 pub const ID_CHARS_MAX: usize = 63;
 /// Bytes of a language tag (RFC 5646, section 4.4.1 recommends room for 35).
@@ -56,13 +60,88 @@ pub const LATENESS_SECONDS_MAX: i64 = 30 * 24 * 3_600;
 /// Seconds until a proposal lapses: 7 days.
 pub const PROPOSAL_SECONDS: i64 = 7 * 24 * 3_600;
 
-/// Grapheme clusters that a rendition for `channel` may have.
-#[must_use]
-pub fn rendition_graphemes_max(channel: &str) -> usize {
-    match channel {
-        "headline" => 110,
-        "push" => 178,
-        "social.short" => 280,
-        _ => RENDITION_GRAPHEMES_MAX,
+/// Grapheme clusters of renditions whose channel has a limit of its own.
+const RENDITIONS: [(&str, usize); 3] = [("headline", 110), ("push", 178), ("social.short", 280)];
+
+/// The limits of texts that an operator may lower. None can be raised: the constants of this module are what the store, the feed and
+/// clients were made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// [`TITLE_GRAPHEMES_MAX`]
+    pub title_graphemes: usize,
+    /// [`NOTE_GRAPHEMES_MAX`], for summaries.
+    pub summary_graphemes: usize,
+    /// [`BODY_BYTES_MAX`]
+    pub body_bytes: usize,
+    /// [`ATTACHMENTS_MAX`]
+    pub attachments: usize,
+    /// [`CLAIM_REVIEWS_MAX`]
+    pub claim_reviews: usize,
+    /// Grapheme clusters of renditions, by channel.
+    renditions: BTreeMap<String, usize>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            title_graphemes: TITLE_GRAPHEMES_MAX,
+            summary_graphemes: NOTE_GRAPHEMES_MAX,
+            body_bytes: BODY_BYTES_MAX,
+            attachments: ATTACHMENTS_MAX,
+            claim_reviews: CLAIM_REVIEWS_MAX,
+            renditions: RENDITIONS.map(|(channel, max)| (channel.to_owned(), max)).into(),
+        }
+    }
+}
+
+impl Limits {
+    /// Grapheme clusters that a rendition for `channel` may have.
+    #[must_use]
+    pub fn rendition_graphemes(&self, channel: &str) -> usize {
+        self.renditions.get(channel).copied().unwrap_or(RENDITION_GRAPHEMES_MAX)
+    }
+
+    /// Lowers a limit: `title`, `summary`, `body`, `attachments`, `claim-reviews`, or `rendition.` and a channel.
+    ///
+    /// # Errors
+    /// If there is no such limit, or it is not lower.
+    pub fn lower(&mut self, name: &str, to: usize) -> Result<(), Malformed> {
+        let limit = match name {
+            "title" => &mut self.title_graphemes,
+            "summary" => &mut self.summary_graphemes,
+            "body" => &mut self.body_bytes,
+            "attachments" => &mut self.attachments,
+            "claim-reviews" => &mut self.claim_reviews,
+            _ => {
+                let channel = name.strip_prefix("rendition.").filter(|channel| Code::parse(channel).is_ok());
+                let channel = channel.ok_or_else(|| {
+                    Malformed::new("must be title, summary, body, attachments, claim-reviews or rendition.CHANNEL")
+                })?;
+                self.renditions.entry(channel.to_owned()).or_insert(RENDITION_GRAPHEMES_MAX)
+            }
+        };
+        if to > *limit {
+            return Err(Malformed::new(format!("can only be lowered: it is {limit}")));
+        }
+        *limit = to;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_lowered_and_never_raised() {
+        let mut limits = Limits::default();
+        limits.lower("title", 100).unwrap();
+        limits.lower("rendition.push", 120).unwrap();
+        limits.lower("rendition.ticker", 60).unwrap();
+        assert_eq!(limits.title_graphemes, 100);
+        let renditions = ["push", "ticker", "headline", "any"].map(|channel| limits.rendition_graphemes(channel));
+        assert_eq!(renditions, [120, 60, 110, RENDITION_GRAPHEMES_MAX]);
+        assert_eq!(limits.lower("title", 101), Err(Malformed::new("can only be lowered: it is 100")));
+        assert!(limits.lower("rendition.", 1).is_err() && limits.lower("titles", 1).is_err());
     }
 }

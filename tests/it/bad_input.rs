@@ -223,3 +223,18 @@ async fn nobody_calls_without_a_name() {
     let request = v1::GetStatementRequest { name: "statements/fire".into(), ..Default::default() };
     refused(nameless.get_statement(Request::new(request)).await, Code::Unauthenticated, "CALLER_MISSING");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_can_lower_limits() {
+    let service = Service::start_with(|config| config.limits.lower("title", 10).unwrap()).await;
+    let mut author = service.person("author");
+    author.create("fire", "en").await;
+    let draft = |title: &str| v1::Draft {
+        name: "statements/fire/drafts/en".into(),
+        content: Some(words(title)),
+        ..Default::default()
+    };
+    let status = refused(author.try_save(draft("12345678901")).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    assert_eq!(fields(&status), ["draft.content.title"]);
+    author.try_save(draft("1234567890")).await.unwrap();
+}

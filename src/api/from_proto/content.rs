@@ -17,7 +17,7 @@ use crate::{
         digest::{Digest, Salt},
         draft::FieldFault,
         id::{Code, EditionName, LanguageTag, Malformed, Region, StatementId},
-        limits,
+        limits::{self, Limits},
         live::Notice,
     },
 };
@@ -27,6 +27,7 @@ const NOTE: usize = limits::NOTE_GRAPHEMES_MAX;
 /// The words of a draft, and what stands against submitting them.
 pub(super) fn content(
     faults: &mut Faults,
+    limits: &Limits,
     given: &v1::Content,
     statement: &StatementId,
     language: &LanguageTag,
@@ -36,9 +37,9 @@ pub(super) fn content(
         statement: statement.clone(),
         language_code: language.clone(),
         salt: Salt::default(),
-        title: title(faults, &path("title"), &given.title),
-        summary: text(faults, path("summary"), &given.summary, NOTE),
-        body: text_of(faults, path("body"), &given.body, limits::BODY_BYTES_MAX, limits::BODY_BYTES_MAX),
+        title: title(faults, &path("title"), &given.title, limits.title_graphemes),
+        summary: text(faults, path("summary"), &given.summary, limits.summary_graphemes),
+        body: text_of(faults, path("body"), &given.body, limits.body_bytes, limits.body_bytes),
         body_media_type: text_media_type(
             faults,
             path("body_media_type"),
@@ -46,7 +47,7 @@ pub(super) fn content(
             TextMediaType::Markdown,
         ),
         renditions: renditions(faults, &path("renditions"), &given.renditions),
-        attachments: attachments(faults, &path("attachments"), &given.attachments),
+        attachments: attachments(faults, &path("attachments"), &given.attachments, limits.attachments),
         topics: codes(faults, &path("topics"), &given.topics, limits::TOPICS_MAX, Code::parse),
         region_codes: codes(faults, &path("region_codes"), &given.region_codes, limits::REGIONS_MAX, Region::parse),
         excluded_region_codes: codes(
@@ -59,7 +60,7 @@ pub(super) fn content(
         audiences: codes(faults, &path("audiences"), &given.audiences, limits::AUDIENCES_MAX, Code::parse),
         channels: codes(faults, &path("channels"), &given.channels, limits::AUDIENCES_MAX, Code::parse),
         urgency: urgency(faults, &path("urgency"), given.urgency),
-        claim_reviews: claim_reviews(faults, &path("claim_reviews"), &given.claim_reviews),
+        claim_reviews: claim_reviews(faults, &path("claim_reviews"), &given.claim_reviews, limits.claim_reviews),
         contacts: contacts(faults, &path("contacts"), &given.contacts),
         change_kind: change_kind(faults, &path("change_kind"), given.change_kind),
         change_note: text(faults, path("change_note"), &given.change_note, NOTE),
@@ -76,14 +77,14 @@ pub(super) fn content(
         let words = format!("must have at most {} bytes in all; it has {bytes}", limits::CONTENT_BYTES_MAX);
         faults.add("draft.content", words);
     }
-    let problems = long_renditions(&content);
+    let problems = long_renditions(limits, &content);
     (content, problems)
 }
 
 /// What stops a draft from being submitted, and not from being saved: it is mended while it is written.
-fn long_renditions(content: &Content) -> Vec<FieldFault> {
+fn long_renditions(limits: &Limits, content: &Content) -> Vec<FieldFault> {
     let long = content.renditions.iter().enumerate().filter_map(|(place, rendition)| {
-        let max = limits::rendition_graphemes_max(rendition.channel.as_str());
+        let max = limits.rendition_graphemes(rendition.channel.as_str());
         let count = rendition.text.graphemes(true).count();
         let words = format!("has {count} characters (grapheme clusters); {} takes at most {max}", rendition.channel);
         (count > max).then(|| FieldFault::new(format!("content.renditions[{place}].text"), words))
@@ -91,11 +92,11 @@ fn long_renditions(content: &Content) -> Vec<FieldFault> {
     long.collect()
 }
 
-fn title(faults: &mut Faults, field: &str, given: &str) -> String {
+fn title(faults: &mut Faults, field: &str, given: &str, graphemes_max: usize) -> String {
     if given.chars().any(char::is_control) {
         faults.add(field, "must be one line without control characters");
     }
-    required(faults, field, given, limits::TITLE_GRAPHEMES_MAX)
+    required(faults, field, given, graphemes_max)
 }
 
 fn urgency(faults: &mut Faults, field: &str, given: i32) -> u8 {
@@ -162,8 +163,8 @@ fn renditions(faults: &mut Faults, field: &str, given: &[v1::Rendition]) -> Vec<
     renditions
 }
 
-fn attachments(faults: &mut Faults, field: &str, given: &[v1::Attachment]) -> Vec<Attachment> {
-    bounded(faults, field, given.len(), limits::ATTACHMENTS_MAX);
+fn attachments(faults: &mut Faults, field: &str, given: &[v1::Attachment], max: usize) -> Vec<Attachment> {
+    bounded(faults, field, given.len(), max);
     given.iter().enumerate().map(|(place, item)| attachment(faults, &format!("{field}[{place}]"), item)).collect()
 }
 
@@ -183,8 +184,8 @@ fn attachment(faults: &mut Faults, field: &str, given: &v1::Attachment) -> Attac
     }
 }
 
-fn claim_reviews(faults: &mut Faults, field: &str, given: &[v1::ClaimReview]) -> Vec<ClaimReview> {
-    bounded(faults, field, given.len(), limits::CLAIM_REVIEWS_MAX);
+fn claim_reviews(faults: &mut Faults, field: &str, given: &[v1::ClaimReview], max: usize) -> Vec<ClaimReview> {
+    bounded(faults, field, given.len(), max);
     let reviews =
         given.iter().enumerate().map(|(place, item)| claim_review(faults, &format!("{field}[{place}]"), item));
     reviews.collect::<Vec<_>>().into_iter().flatten().collect()

@@ -16,7 +16,7 @@ use crate::{
         command::{Call, Command, Expunge, PublishDrafts, Reinstate, Remove, SaveDraft, Seconded, Step, When},
         digest::Digest,
         id::{Caller, Code, EditionName, LanguageTag, StatementId},
-        limits,
+        limits::{self, Limits},
         rejection::Rejection,
         state::Removal,
     },
@@ -29,6 +29,7 @@ pub(in crate::api) struct Envelope<'r> {
     pub(in crate::api) caller: Caller,
     pub(in crate::api) request_id: &'r str,
     pub(in crate::api) validate_only: bool,
+    pub(in crate::api) limits: &'r Limits,
 }
 
 impl Envelope<'_> {
@@ -104,7 +105,7 @@ pub(in crate::api) fn save(envelope: Envelope<'_>, given: &v1::SaveDraftRequest)
     let Some((statement, language)) = name.clone().or(probe.0.ok().zip(probe.1.ok())) else {
         return envelope.call(faults, None, None);
     };
-    let parsed = words.map(|words| content(&mut faults, words, &statement, &language));
+    let parsed = words.map(|words| content(&mut faults, envelope.limits, words, &statement, &language));
     let base = (!draft.base_edition.is_empty())
         .then(|| base(&mut faults, &draft.base_edition, &statement, &language))
         .flatten();
