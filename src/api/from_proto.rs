@@ -3,10 +3,12 @@
 mod content;
 mod editorial;
 mod feed;
+mod seconded;
 mod text;
 
 pub(super) use editorial::*;
 pub(super) use feed::*;
+pub(super) use seconded::*;
 
 use crate::domain::{
     draft::FieldFault,

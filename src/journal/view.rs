@@ -1,23 +1,25 @@
 //! Reading the journal: what is durable, and nothing else.
 
+mod public;
+mod sequence;
+
+pub use public::Public;
+
 use std::{collections::BTreeMap, ops::Bound};
 
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
     JournalError, key,
-    row::{EntryRecord, EntryRow, EventRecord, EventRow, decode},
+    row::decode,
     store::{Row, Store},
 };
 use crate::domain::{
     content::Content,
     digest::Digest,
-    draft::Release,
-    event::EventKind,
     id::{EditionName, LanguageTag, StatementId},
-    live::{Edition, Live},
+    live::Edition,
     state::{Owed, Slots, State, Statement},
-    time::Timestamp,
 };
 
 /// Rows as they are in the store, durable or not.
@@ -49,15 +51,6 @@ impl Reader<'_> {
     pub(super) fn numbers(self, prefix: &[u8]) -> Result<Vec<u64>, JournalError> {
         Ok(self.rows(prefix)?.iter().filter_map(|(key, _)| key::number_at_end(key)).collect())
     }
-}
-
-/// The public record of a statement at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Public {
-    /// What holds for all languages.
-    pub statement: Statement,
-    /// What was live in each language, visible or not.
-    pub lives: BTreeMap<LanguageTag, Live>,
 }
 
 /// An approval that is owed.
@@ -156,145 +149,6 @@ impl<'s> View<'s> {
         .collect()
     }
 
-    /// What readers were shown once all events below `tail` had happened; nothing if the statement does not exist. What was
-    /// erased since is shown as erased.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn public(&self, id: &StatementId, tail: u64) -> Result<Option<Public>, JournalError> {
-        let Some((state, _)) = self.reader.state(id)? else { return Ok(None) };
-        let mut lives = BTreeMap::new();
-        for (language, slots) in state.languages {
-            if let Some(live) = self.live_before(id, &language, slots.live, tail)? {
-                lives.insert(language, live);
-            }
-        }
-        Ok(Some(Public { statement: state.statement, lives }))
-    }
-
-    /// What is live in one language, visible or not, and what is under embargo.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn standing(
-        &self,
-        id: &StatementId,
-        language: &LanguageTag,
-    ) -> Result<(Option<Live>, Option<Release>), JournalError> {
-        let Some(row) = self.reader.store.get(&key::language(id, language))? else { return Ok((None, None)) };
-        let slots: Slots = decode(&row.value)?;
-        let embargo = self.embargo_before(id, language, &slots, self.tail)?;
-        Ok((self.live_before(id, language, slots.live, self.tail)?, embargo))
-    }
-
-    /// The newest state below `tail`: the row's, or that of an event before.
-    fn live_before(
-        &self,
-        id: &StatementId,
-        language: &LanguageTag,
-        newest: Option<Live>,
-        tail: u64,
-    ) -> Result<Option<Live>, JournalError> {
-        let Some(newest) = newest else { return Ok(None) };
-        if newest.sequence < tail {
-            return Ok(Some(newest));
-        }
-        for record in self.events_before(id, language, tail) {
-            let record = record?;
-            if record.event.live.is_some() {
-                return Ok(record.event.live);
-            }
-            if record.hollow && !record.event.head.kind.is_embargo() {
-                return Ok(Some(newest));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Events of a (statement, language) below `tail`, newest first.
-    fn events_before(
-        &self,
-        id: &StatementId,
-        language: &LanguageTag,
-        tail: u64,
-    ) -> impl Iterator<Item = Result<EventRecord, JournalError>> {
-        let from = Bound::Excluded(key::event_of(id, language, tail));
-        self.reader.store.scan(&key::events_of(id, language), from, true).map(|row| {
-            let (key, _) = row?;
-            let sequence = key::number_at_end(&key).unwrap_or_default();
-            self.event(sequence)?.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))
-        })
-    }
-
-    /// The same as [`View::public`] for up to `limit` statements after `after`, in the order of ids. A statement with nothing
-    /// public has no `lives`.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn publics(&self, after: Option<&StatementId>, limit: usize, tail: u64) -> Result<Vec<Public>, JournalError> {
-        let mut publics = Vec::new();
-        for id in self.ids(after, limit)? {
-            publics.extend(self.public(&id, tail)?);
-        }
-        Ok(publics)
-    }
-
-    /// The texts of a statement that were under embargo once all events below `tail` had happened.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn embargoes(&self, id: &StatementId, tail: u64) -> Result<Vec<(LanguageTag, Release)>, JournalError> {
-        let Some((state, _)) = self.reader.state(id)? else { return Ok(Vec::new()) };
-        let mut embargoes = Vec::new();
-        for (language, slots) in state.languages {
-            let release = self.embargo_before(id, &language, &slots, tail)?;
-            embargoes.extend(release.map(|release| (language, release)));
-        }
-        Ok(embargoes)
-    }
-
-    fn embargo_before(
-        &self,
-        id: &StatementId,
-        language: &LanguageTag,
-        slots: &Slots,
-        tail: u64,
-    ) -> Result<Option<Release>, JournalError> {
-        if slots.embargo_sequence < tail {
-            return Ok(slots.embargoed().cloned());
-        }
-        for record in self.events_before(id, language, tail) {
-            let event = record?.event;
-            if event.head.kind == EventKind::Embargoed {
-                return Ok(event.embargo);
-            }
-            if event.head.kind == EventKind::EmbargoCancelled || event.embargo_lifted {
-                return Ok(None);
-            }
-        }
-        Ok(None)
-    }
-
-    /// The first sequence whose event is later than `time`; the tail if none is. Event times never go back, so it is found by
-    /// halving.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn tail_at(&self, time: Timestamp) -> Result<u64, JournalError> {
-        let (mut low, mut high) = (1, self.tail);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let record =
-                self.event(middle)?.ok_or_else(|| JournalError::Damaged(format!("event {middle} is missing")))?;
-            if record.event.head.event_time <= time {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
-    }
-
     /// One edition.
     ///
     /// # Errors
@@ -350,65 +204,6 @@ impl<'s> View<'s> {
         let Some(bytes) = self.canonical(digest)? else { return Ok(None) };
         let content = Content::from_canonical(&bytes);
         content.map(Some).map_err(|fault| JournalError::Damaged(format!("the text {digest} cannot be read: {fault}")))
-    }
-
-    /// Up to `limit` entries with numbers above `after`, oldest first; those of one statement, if one is given.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn entries(
-        &self,
-        statement: Option<&StatementId>,
-        after: u64,
-        limit: usize,
-    ) -> Result<Vec<EntryRecord>, JournalError> {
-        let (prefix, from) = match statement {
-            Some(id) => (key::entries_of(id), key::entry_of(id, after)),
-            None => (key::entries(), key::entry(after)),
-        };
-        let keys = self.reader.store.scan(&prefix, Bound::Excluded(from), false).take(limit);
-        let numbers = keys.map(|row| Ok(key::number_at_end(&row?.0).unwrap_or_default()));
-        let durable = *self.durable.borrow();
-        let numbers =
-            numbers.filter(|number: &Result<u64, JournalError>| number.as_ref().map_or(true, |n| *n <= durable));
-        numbers.map(|number| self.entry(number?)).collect()
-    }
-
-    fn entry(&self, number: u64) -> Result<EntryRecord, JournalError> {
-        let row = self.reader.store.get(&key::entry(number))?;
-        let row = row.ok_or_else(|| JournalError::Damaged(format!("entry {number} is missing")))?;
-        decode::<EntryRow>(&row.value)?.into_record()
-    }
-
-    /// Up to `limit` events from `from` on, below the tail.
-    ///
-    /// # Errors
-    /// If the store cannot be read, or an event is missing.
-    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
-        let mut records = Vec::new();
-        for sequence in (from..self.tail).take(limit) {
-            let record = self.event(sequence)?;
-            records.push(record.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))?);
-        }
-        Ok(records)
-    }
-
-    fn event(&self, sequence: u64) -> Result<Option<EventRecord>, JournalError> {
-        let Some(row) = self.reader.store.get(&key::event(sequence))? else { return Ok(None) };
-        decode::<EventRow>(&row.value)?.into_record().map(Some)
-    }
-
-    /// The hash of the event before `sequence`: zero for 1, none if there is no such event below the tail.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn hash_before(&self, sequence: u64) -> Result<Option<Digest>, JournalError> {
-        match sequence.checked_sub(1) {
-            None => Ok(None),
-            Some(0) => Ok(Some(Digest::ZERO)),
-            Some(before) if before >= self.tail => Ok(None),
-            Some(before) => Ok(self.event(before)?.map(|record| record.hash)),
-        }
     }
 
     /// Up to `limit` owed approvals after the key `after`, oldest first, each with the key to go on from.

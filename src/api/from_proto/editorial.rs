@@ -8,17 +8,16 @@ use super::{
     Faults,
     content::{content, notice},
     slot_name,
-    text::{bounded, codes, required, short, text},
+    text::{bounded, codes, short, text},
 };
 use crate::{
     api::v1,
     domain::{
-        command::{Call, Command, Expunge, PublishDrafts, Reinstate, Remove, SaveDraft, Seconded, Step, When},
+        command::{Call, Command, PublishDrafts, SaveDraft, Step, When},
         digest::Digest,
         id::{Caller, Code, EditionName, LanguageTag, StatementId},
         limits::{self, Limits},
         rejection::Rejection,
-        state::Removal,
     },
 };
 
@@ -33,7 +32,12 @@ pub(in crate::api) struct Envelope<'r> {
 }
 
 impl Envelope<'_> {
-    fn call(self, mut faults: Faults, statement: Option<StatementId>, step: Option<Step>) -> Result<Call, Rejection> {
+    pub(super) fn call(
+        self,
+        mut faults: Faults,
+        statement: Option<StatementId>,
+        step: Option<Step>,
+    ) -> Result<Call, Rejection> {
         let request_id = (!self.request_id.is_empty()).then(|| Uuid::parse_str(self.request_id));
         if matches!(request_id, Some(Err(_))) {
             faults.add("request_id", "must be a UUID (AIP-155), or empty");
@@ -228,7 +232,7 @@ pub(in crate::api) fn cancel(envelope: Envelope<'_>, given: &v1::CancelReleaseRe
     envelope.call(faults, statement, language.map(|language| Step::CancelRelease { language, etag, reason }))
 }
 
-fn languages(faults: &mut Faults, given: &[String]) -> Vec<LanguageTag> {
+pub(super) fn languages(faults: &mut Faults, given: &[String]) -> Vec<LanguageTag> {
     codes(faults, "language_codes", given, limits::LANGUAGES_MAX, LanguageTag::parse)
 }
 
@@ -241,103 +245,4 @@ pub(in crate::api) fn withdraw(
     let languages = languages(&mut faults, &given.language_codes);
     let notice = notice(&mut faults, &given.notice.clone().unwrap_or_default());
     envelope.call(faults, statement, Some(Step::Withdraw { languages, notice }))
-}
-
-pub(in crate::api) fn reinstate(
-    envelope: Envelope<'_>,
-    given: &v1::ReinstateStatementRequest,
-) -> Result<Call, Rejection> {
-    let mut faults = Faults::default();
-    let statement = faults.take("name", StatementId::parse_name(&given.name));
-    let step = if given.proposal_id.is_empty() {
-        let languages = languages(&mut faults, &given.language_codes);
-        let reason = required(&mut faults, "reason", &given.reason, NOTE);
-        Seconded::Propose(Reinstate { languages, reason })
-    } else {
-        second(
-            &mut faults,
-            &given.proposal_id,
-            &[("language_codes", given.language_codes.is_empty()), ("reason", given.reason.is_empty())],
-        )
-    };
-    envelope.call(faults, statement, Some(Step::Reinstate(step)))
-}
-
-/// Whoever is second names the proposal and nothing else: it is what was proposed that happens.
-fn second<T>(faults: &mut Faults, proposal_id: &str, empty: &[(&str, bool)]) -> Seconded<T> {
-    for (field, _) in empty.iter().filter(|(_, empty)| !empty) {
-        faults.add(*field, "must be empty with proposal_id: what was proposed is what happens");
-    }
-    Seconded::Second(proposal_id.to_owned())
-}
-
-pub(in crate::api) fn remove(envelope: Envelope<'_>, given: &v1::RemoveStatementRequest) -> Result<Call, Rejection> {
-    let mut faults = Faults::default();
-    let statement = faults.take("name", StatementId::parse_name(&given.name));
-    let step = if given.proposal_id.is_empty() {
-        let languages = languages(&mut faults, &given.language_codes);
-        let removal = removal(&mut faults, given, statement.as_ref());
-        let reason = required(&mut faults, "reason", &given.reason, NOTE);
-        removal.map(|removal| Seconded::Propose(Remove { languages, removal, reason }))
-    } else {
-        let empty = [
-            ("language_codes", given.language_codes.is_empty()),
-            ("mode", given.mode == 0),
-            ("notice", given.notice.is_none()),
-            ("redirect_statement", given.redirect_statement.is_empty()),
-            ("reason", given.reason.is_empty()),
-        ];
-        Some(second(&mut faults, &given.proposal_id, &empty))
-    };
-    envelope.call(faults, statement, step.map(Step::Remove))
-}
-
-fn removal(
-    faults: &mut Faults,
-    given: &v1::RemoveStatementRequest,
-    statement: Option<&StatementId>,
-) -> Option<Removal> {
-    if given.mode() != v1::RemovalMode::Redirect && !given.redirect_statement.is_empty() {
-        faults.add("redirect_statement", "is for REDIRECT only");
-    }
-    match given.mode() {
-        v1::RemovalMode::Gone => Some(Removal::Gone(notice(faults, &given.notice.clone().unwrap_or_default()))),
-        v1::RemovalMode::Hidden => {
-            if given.notice.is_some() {
-                faults.add("notice", "is not shown with HIDDEN");
-            }
-            Some(Removal::Hidden)
-        }
-        v1::RemovalMode::Redirect => {
-            let words = given.notice.as_ref().map(|given| notice(faults, given));
-            let target = faults.take("redirect_statement", StatementId::parse_name(&given.redirect_statement))?;
-            if statement == Some(&target) {
-                faults.add("redirect_statement", "must be another statement");
-            }
-            Some(Removal::Redirect(target, words))
-        }
-        v1::RemovalMode::Unspecified => {
-            faults.add("mode", "must be GONE, REDIRECT or HIDDEN");
-            None
-        }
-    }
-}
-
-pub(in crate::api) fn expunge(envelope: Envelope<'_>, given: &v1::ExpungeStatementRequest) -> Result<Call, Rejection> {
-    let mut faults = Faults::default();
-    let statement = faults.take("name", StatementId::parse_name(&given.name));
-    let step = if given.proposal_id.is_empty() {
-        let code = faults.take("reason_code", Code::parse(&given.reason_code));
-        code.map(|reason_code| Seconded::Propose(Expunge { reason_code }))
-    } else {
-        Some(second(&mut faults, &given.proposal_id, &[("reason_code", given.reason_code.is_empty())]))
-    };
-    envelope.call(faults, statement, step.map(Step::Expunge))
-}
-
-pub(in crate::api) fn legal_hold(envelope: Envelope<'_>, given: &v1::SetLegalHoldRequest) -> Result<Call, Rejection> {
-    let mut faults = Faults::default();
-    let statement = faults.take("name", StatementId::parse_name(&given.name));
-    let reason = required(&mut faults, "reason", &given.reason, NOTE);
-    envelope.call(faults, statement, Some(Step::SetLegalHold { legal_hold: given.legal_hold, reason }))
 }

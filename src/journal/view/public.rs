@@ -1,0 +1,148 @@
+//! Reads that are pinned to a tail: what readers were shown then, and what was under embargo.
+
+use std::{collections::BTreeMap, ops::Bound};
+
+use super::View;
+use crate::{
+    domain::{
+        draft::Release,
+        event::EventKind,
+        id::{LanguageTag, StatementId},
+        live::Live,
+        state::{Slots, Statement},
+    },
+    journal::{
+        JournalError, key,
+        row::{EventRecord, decode},
+    },
+};
+
+/// The public record of a statement at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Public {
+    /// What holds for all languages.
+    pub statement: Statement,
+    /// What was live in each language, visible or not.
+    pub lives: BTreeMap<LanguageTag, Live>,
+}
+
+impl View<'_> {
+    /// What readers were shown once all events below `tail` had happened; nothing if the statement does not exist. What was
+    /// erased since is shown as erased.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn public(&self, id: &StatementId, tail: u64) -> Result<Option<Public>, JournalError> {
+        let Some((state, _)) = self.reader.state(id)? else { return Ok(None) };
+        let mut lives = BTreeMap::new();
+        for (language, slots) in state.languages {
+            if let Some(live) = self.live_before(id, &language, slots.live, tail)? {
+                lives.insert(language, live);
+            }
+        }
+        Ok(Some(Public { statement: state.statement, lives }))
+    }
+
+    /// What is live in one language, visible or not, and what is under embargo.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn standing(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+    ) -> Result<(Option<Live>, Option<Release>), JournalError> {
+        let Some(row) = self.reader.store.get(&key::language(id, language))? else { return Ok((None, None)) };
+        let slots: Slots = decode(&row.value)?;
+        let embargo = self.embargo_before(id, language, &slots, self.tail)?;
+        Ok((self.live_before(id, language, slots.live, self.tail)?, embargo))
+    }
+
+    /// The newest state below `tail`: the row's, or that of an event before.
+    fn live_before(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        newest: Option<Live>,
+        tail: u64,
+    ) -> Result<Option<Live>, JournalError> {
+        let Some(newest) = newest else { return Ok(None) };
+        if newest.sequence < tail {
+            return Ok(Some(newest));
+        }
+        for record in self.events_before(id, language, tail) {
+            let record = record?;
+            if record.event.live.is_some() {
+                return Ok(record.event.live);
+            }
+            if record.hollow && !record.event.head.kind.is_embargo() {
+                return Ok(Some(newest));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Events of a (statement, language) below `tail`, newest first.
+    fn events_before(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        tail: u64,
+    ) -> impl Iterator<Item = Result<EventRecord, JournalError>> {
+        let from = Bound::Excluded(key::event_of(id, language, tail));
+        self.reader.store.scan(&key::events_of(id, language), from, true).map(|row| {
+            let (key, _) = row?;
+            let sequence = key::number_at_end(&key).unwrap_or_default();
+            self.event(sequence)?.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))
+        })
+    }
+
+    /// The same as [`View::public`] for up to `limit` statements after `after`, in the order of ids. A statement with nothing
+    /// public has no `lives`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn publics(&self, after: Option<&StatementId>, limit: usize, tail: u64) -> Result<Vec<Public>, JournalError> {
+        let mut publics = Vec::new();
+        for id in self.ids(after, limit)? {
+            publics.extend(self.public(&id, tail)?);
+        }
+        Ok(publics)
+    }
+
+    /// The texts of a statement that were under embargo once all events below `tail` had happened.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn embargoes(&self, id: &StatementId, tail: u64) -> Result<Vec<(LanguageTag, Release)>, JournalError> {
+        let Some((state, _)) = self.reader.state(id)? else { return Ok(Vec::new()) };
+        let mut embargoes = Vec::new();
+        for (language, slots) in state.languages {
+            let release = self.embargo_before(id, &language, &slots, tail)?;
+            embargoes.extend(release.map(|release| (language, release)));
+        }
+        Ok(embargoes)
+    }
+
+    fn embargo_before(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        slots: &Slots,
+        tail: u64,
+    ) -> Result<Option<Release>, JournalError> {
+        if slots.embargo_sequence < tail {
+            return Ok(slots.embargoed().cloned());
+        }
+        for record in self.events_before(id, language, tail) {
+            let event = record?.event;
+            if event.head.kind == EventKind::Embargoed {
+                return Ok(event.embargo);
+            }
+            if event.head.kind == EventKind::EmbargoCancelled || event.embargo_lifted {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+}

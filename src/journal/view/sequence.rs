@@ -1,0 +1,93 @@
+//! Entries and events, by their numbers.
+
+use std::ops::Bound;
+
+use super::View;
+use crate::{
+    domain::{digest::Digest, id::StatementId, time::Timestamp},
+    journal::{
+        JournalError, key,
+        row::{EntryRecord, EntryRow, EventRecord, EventRow, decode},
+    },
+};
+
+impl View<'_> {
+    /// The first sequence whose event is later than `time`; the tail if none is. Event times never go back, so it is found by
+    /// halving.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn tail_at(&self, time: Timestamp) -> Result<u64, JournalError> {
+        let (mut low, mut high) = (1, self.tail);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let record =
+                self.event(middle)?.ok_or_else(|| JournalError::Damaged(format!("event {middle} is missing")))?;
+            if record.event.head.event_time <= time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// Up to `limit` entries with numbers above `after`, oldest first; those of one statement, if one is given.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn entries(
+        &self,
+        statement: Option<&StatementId>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<EntryRecord>, JournalError> {
+        let (prefix, from) = match statement {
+            Some(id) => (key::entries_of(id), key::entry_of(id, after)),
+            None => (key::entries(), key::entry(after)),
+        };
+        let keys = self.reader.store.scan(&prefix, Bound::Excluded(from), false).take(limit);
+        let numbers = keys.map(|row| Ok(key::number_at_end(&row?.0).unwrap_or_default()));
+        let durable = *self.durable.borrow();
+        let numbers =
+            numbers.filter(|number: &Result<u64, JournalError>| number.as_ref().map_or(true, |n| *n <= durable));
+        numbers.map(|number| self.entry(number?)).collect()
+    }
+
+    fn entry(&self, number: u64) -> Result<EntryRecord, JournalError> {
+        let row = self.reader.store.get(&key::entry(number))?;
+        let row = row.ok_or_else(|| JournalError::Damaged(format!("entry {number} is missing")))?;
+        decode::<EntryRow>(&row.value)?.into_record()
+    }
+
+    /// Up to `limit` events from `from` on, below the tail.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or an event is missing.
+    pub fn events(&self, from: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
+        let mut records = Vec::new();
+        for sequence in (from..self.tail).take(limit) {
+            let record = self.event(sequence)?;
+            records.push(record.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))?);
+        }
+        Ok(records)
+    }
+
+    pub(super) fn event(&self, sequence: u64) -> Result<Option<EventRecord>, JournalError> {
+        let Some(row) = self.reader.store.get(&key::event(sequence))? else { return Ok(None) };
+        decode::<EventRow>(&row.value)?.into_record().map(Some)
+    }
+
+    /// The hash of the event before `sequence`: zero for 1, none if there is no such event below the tail.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn hash_before(&self, sequence: u64) -> Result<Option<Digest>, JournalError> {
+        match sequence.checked_sub(1) {
+            None => Ok(None),
+            Some(0) => Ok(Some(Digest::ZERO)),
+            Some(before) if before >= self.tail => Ok(None),
+            Some(before) => Ok(self.event(before)?.map(|record| record.hash)),
+        }
+    }
+}
