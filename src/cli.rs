@@ -28,6 +28,7 @@ mod session;
 mod show;
 mod statement;
 mod times;
+mod verify;
 mod watch;
 mod withdraw;
 
@@ -89,6 +90,7 @@ enum Command {
     Entries(entries::Args),
     Watch(watch::Args),
     Import(import::Args),
+    Verify(verify::Args),
     Completions(completions::Args),
 }
 
@@ -115,6 +117,7 @@ impl Cli {
             Command::Entries(args) => args.run(&session()?).await,
             Command::Watch(args) => args.run(&session()?).await,
             Command::Import(args) => args.run(&session()?).await,
+            Command::Verify(args) => args.run(self.global.output).await,
             Command::Completions(args) => args.run(),
         }
     }

@@ -24,7 +24,9 @@ mod erase;
 mod key;
 mod row;
 mod store;
+mod verify;
 mod view;
+mod watermark;
 mod writer;
 
 use std::{path::PathBuf, sync::Arc};
@@ -37,6 +39,7 @@ use tokio::{
 
 pub use clock::Clock;
 pub use row::{EntryRecord, EventRecord};
+pub use verify::{Finding, Report, verify};
 pub use view::{OwedRecord, Public, View};
 
 use crate::domain::{answer::Answer, command::Call, rejection::Rejection, time::Timestamp};
@@ -71,6 +74,12 @@ impl From<StoreError> for JournalError {
             StoreError::Io(words) => Self::Store(words),
             StoreError::Damaged(words) => Self::Damaged(words),
         }
+    }
+}
+
+impl From<std::io::Error> for JournalError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Store(error.to_string())
     }
 }
 
@@ -131,7 +140,7 @@ impl Journal {
     /// If the store is in use, cannot be read, is damaged, or has a newer format.
     pub fn open(options: Options) -> Result<Self, JournalError> {
         let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
-        let writer = Writer::open(Arc::clone(&store), options.clock.clone())?;
+        let writer = Writer::open(Arc::clone(&store), &options.directory, options.clock.clone())?;
         let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);
         let (progress, identity) = (writer.progress(), writer.identity());
         let runtime = Handle::current();

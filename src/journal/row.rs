@@ -66,6 +66,13 @@ pub(super) struct RowChange {
     value: Option<Vec<u8>>,
 }
 
+impl RowChange {
+    /// The key, and the value that was put; none if the row was removed.
+    pub(super) fn parts(&self) -> (&[u8], Option<&[u8]>) {
+        (&self.key, self.value.as_deref())
+    }
+}
+
 impl From<&Change> for RowChange {
     fn from(change: &Change) -> Self {
         Self { key: change.key.clone(), value: change.value.clone() }

@@ -14,7 +14,7 @@ mod open;
 use std::{fs::File, ops::Bound, path::Path};
 
 pub(super) use envelope::Row;
-use envelope::{CHUNK_BYTES, chunk_key};
+use envelope::{CHUNK_BYTES, chunk_key, chunk_of, chunk_space};
 
 /// What can go wrong below the journal.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,35 @@ impl Store {
     pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let (db, file, lock) = open::open(directory, cache_bytes)?;
         Ok(Self { db, file, _lock: lock })
+    }
+
+    /// The same for a store that is there already.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and if there is none.
+    pub(super) fn open_existing(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        if directory.join("sled").join("db").is_file() {
+            return Self::open(directory, cache_bytes);
+        }
+        Err(StoreError::Io(format!("{} holds no store", directory.display())))
+    }
+
+    /// Every row, in the order of keys, readable or not.
+    pub(super) fn rows(&self) -> Rows<'_> {
+        Rows { store: self, stored: self.db.iter(), fault: None }
+    }
+
+    /// Takes a row away that may not be readable, with the parts that it may have had. Not durable before the next commit.
+    pub(super) fn discard(&self, key: &[u8]) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        batch.remove(key);
+        for part in self.db.scan_prefix(chunk_space(key)).keys() {
+            let part = part?;
+            if chunk_of(&part).is_some_and(|(head, _)| head == key) {
+                batch.remove(part);
+            }
+        }
+        Ok(self.db.apply_batch(batch)?)
     }
 
     /// The row under a key.
@@ -167,6 +196,50 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// Every row of a store, readable or not.
+pub(super) struct Rows<'s> {
+    store: &'s Store,
+    stored: sled::Iter,
+    fault: Option<StoreError>,
+}
+
+impl Rows<'_> {
+    /// Why it ended, if not because there are no more.
+    pub(super) fn ended_early(&self) -> Option<&StoreError> {
+        self.fault.as_ref()
+    }
+
+    /// Whether a part of a long row still belongs to one.
+    fn belongs(&self, head: &[u8], number: u32) -> Result<bool, StoreError> {
+        let Some(stored) = self.store.db.get(head)? else { return Ok(false) };
+        Ok(envelope::open(head, &stored)?.chunks >= number)
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = (Vec<u8>, Result<Row, StoreError>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (key, stored) = match self.stored.next()? {
+                Ok(item) => item,
+                Err(error) => {
+                    self.fault = Some(error.into());
+                    return None;
+                }
+            };
+            let Some((head, number)) = chunk_of(&key) else {
+                let row = self.store.unwrap(&key, &stored);
+                return Some((key.to_vec(), row));
+            };
+            // A part is read with its row; here it only has to have one.
+            if !matches!(self.belongs(head, number), Ok(true)) {
+                return Some((key.to_vec(), Err(StoreError::Damaged("a part without its row".to_owned()))));
+            }
+        }
     }
 }
 

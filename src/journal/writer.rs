@@ -5,7 +5,7 @@
 //! - What a group decides builds on what it decided before; nothing of a group is shown unless all of it is durable.
 //! - The first failed write closes the journal: the group's callers are told, and nothing is written after it.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
@@ -21,6 +21,7 @@ use super::{
     row::{FORMAT, Meta, RequestRow, decode, encode},
     store::{Change, Store},
     view::Reader,
+    watermark::{self, Watermark},
 };
 use crate::domain::{
     answer::Answer,
@@ -66,6 +67,7 @@ pub(super) struct Progress {
 /// The one writer.
 pub(super) struct Writer {
     store: Arc<Store>,
+    watermark: Watermark,
     clock: Clock,
     meta: Meta,
     /// A request that came while more was due than one group takes.
@@ -100,16 +102,23 @@ impl Group {
 
 impl Writer {
     /// Reads where the journal stands, or begins a new one.
-    pub(super) fn open(store: Arc<Store>, clock: Clock) -> Result<Self, JournalError> {
+    pub(super) fn open(store: Arc<Store>, directory: &Path, clock: Clock) -> Result<Self, JournalError> {
         let meta = match store.get(&key::meta())? {
             Some(row) => decode::<Meta>(&row.value)?,
             None => begin(&store, &clock)?,
         };
         check_end(&store, &meta)?;
+        if let Some(fault) = watermark::missing(&store, directory, &meta)? {
+            return Err(JournalError::Damaged(fault));
+        }
+        let watermark = Watermark::open(directory)?;
+        watermark.advance(&meta)?;
+        watermark.sync()?;
         erase::resume(&store, meta.next_entry)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
         Ok(Self {
             store,
+            watermark,
             clock,
             durable: watch::Sender::new(meta.next_entry - 1),
             tail: watch::Sender::new(meta.next_sequence),
@@ -334,6 +343,7 @@ impl Writer {
         let newest = self.meta.next_entry - 1;
         group.changes.push(Change::put(key::meta(), encode(&self.meta)));
         self.store.commit(&last_of_each(&group.changes), newest)?;
+        self.watermark.advance(&self.meta)?;
         for (id, entry) in &group.erasures {
             erase::erase(&self.store, id, *entry, newest)?;
         }

@@ -1,6 +1,6 @@
 //! A service on a free loopback port with its store in a temporary directory, and people who call it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use onrecord::{
     api::v1::{
@@ -88,13 +88,7 @@ impl Service {
 
     /// Somebody who calls.
     pub(crate) fn person(&self, name: &str) -> Person {
-        let caller = Caller(name.parse().unwrap());
-        let over = |channel: &Channel| InterceptedService::new(channel.clone(), caller.clone());
-        Person {
-            editorial: EditorialServiceClient::new(over(&self.channel)),
-            statements: StatementServiceClient::new(over(&self.channel)),
-            feed: FeedServiceClient::new(over(&self.channel)).max_decoding_message_size(16 << 20),
-        }
+        Person::new(&self.channel, name)
     }
 }
 
@@ -115,6 +109,16 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
+    /// Where it lies.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The store alone.
+    pub(crate) fn into_directory(self) -> TempDir {
+        Arc::into_inner(self.directory).expect("nobody else holds it")
+    }
+
     /// Starts again, `seconds` later.
     pub(crate) async fn start(self, seconds: i64) -> Service {
         self.clock.set(self.clock.now().plus_seconds(seconds));
@@ -161,6 +165,17 @@ pub(crate) fn changed(title: &str, kind: v1::ChangeKind) -> v1::Content {
 }
 
 impl Person {
+    /// Somebody who calls over this channel.
+    pub(crate) fn new(channel: &Channel, name: &str) -> Self {
+        let caller = Caller(name.parse().unwrap());
+        let over = || InterceptedService::new(channel.clone(), caller.clone());
+        Self {
+            editorial: EditorialServiceClient::new(over()),
+            statements: StatementServiceClient::new(over()),
+            feed: FeedServiceClient::new(over()).max_decoding_message_size(16 << 20),
+        }
+    }
+
     /// A statement of kind `notice`.
     pub(crate) async fn create(&mut self, id: &str, source: &str) -> v1::Statement {
         let statement =

@@ -14,6 +14,7 @@
     clippy::semicolon_if_nothing_returned,
     clippy::assigning_clones,
     clippy::large_futures,
+    clippy::print_stderr,
     unused_qualifications,
     reason = "a test that fails has to stop, and says where"
 )]
@@ -25,4 +26,6 @@ mod feed_loop;
 mod following;
 mod formats;
 mod harness;
+mod kills;
 mod model;
+mod survival;

@@ -58,9 +58,21 @@ pub(super) fn open<'b>(key: &[u8], stored: &'b [u8]) -> Result<Head<'b>, StoreEr
     Ok(Head { version: u64::from_be_bytes(*version), chunks: u32::from_be_bytes(*chunks), payload })
 }
 
+/// What the keys of all chunks of a row begin with.
+pub(super) fn chunk_space(key: &[u8]) -> Vec<u8> {
+    let mut space = vec![CHUNK_SPACE];
+    space.extend_from_slice(key);
+    space
+}
+
+/// The row that a chunk belongs to, and which one it is; none if the key is not that of a chunk.
+pub(super) fn chunk_of(key: &[u8]) -> Option<(&[u8], u32)> {
+    let (head, number) = key.strip_prefix(&[CHUNK_SPACE])?.split_last_chunk::<4>()?;
+    Some((head, u32::from_be_bytes(*number)))
+}
+
 pub(super) fn chunk_key(key: &[u8], number: u32) -> Vec<u8> {
-    let mut chunk = vec![CHUNK_SPACE];
-    chunk.extend_from_slice(key);
+    let mut chunk = chunk_space(key);
     chunk.extend_from_slice(&number.to_be_bytes());
     chunk
 }

@@ -1,0 +1,70 @@
+//! `onrecord verify`: reads a whole store, and says what is not what was written.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use owo_colors::OwoColorize as _;
+
+use super::{
+    failure::Refusal,
+    output::{Format, plain, say},
+};
+use crate::journal::{self, Options, Report};
+
+const EXAMPLES: &str = "\
+Examples:
+  onrecord verify --data-dir ./data
+  onrecord verify --data-dir ./data --output json | jq .state_digest
+  onrecord verify --data-dir ./data --repair
+
+It reads every row: checksums, the chains of entries and events, digests of texts, and each row against the entry that wrote it.
+The service that uses the store has to be stopped. Equal stores have equal state digests.";
+
+/// Check that a store is what was written to it
+///
+/// Exits with 4 if anything is broken.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The store of a service that is stopped
+    #[arg(long, value_name = "DIR", env = "ONRECORD_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Put right what the journal can rebuild: indexes, and rows that entries wrote
+    #[arg(long)]
+    repair: bool,
+}
+
+impl Args {
+    pub(super) async fn run(self, format: Format) -> Result<()> {
+        let options = Options::new(self.data_dir);
+        let verify = move || journal::verify(&options.directory, options.cache_bytes, self.repair);
+        let report = tokio::task::spawn_blocking(verify).await??;
+        match format {
+            Format::Json => say(serde_json::to_string_pretty(&report)?)?,
+            Format::Table => people(&report)?,
+        }
+        if report.is_clean() { Ok(()) } else { Err(Refusal::Refused(broken(&report)).into()) }
+    }
+}
+
+fn broken(report: &Report) -> String {
+    let count = u64::try_from(report.findings.len()).unwrap_or(u64::MAX).saturating_add(report.more_findings);
+    let repairable = report.findings.iter().filter(|finding| finding.repairable).count();
+    let advice = if repairable > 0 { "; --repair puts those right that the journal can rebuild" } else { "" };
+    format!("the store is damaged in {count} places{advice}. What is lost for good has to come from a backup")
+}
+
+fn people(report: &Report) -> Result<()> {
+    for finding in &report.findings {
+        let mark = if finding.repairable { "repairable".yellow().to_string() } else { "broken".red().to_string() };
+        say(format_args!("{mark}  {}: {}", plain(&finding.place), plain(&finding.fault)))?;
+    }
+    if report.more_findings > 0 {
+        say(format_args!("and {} more", report.more_findings))?;
+    }
+    if report.repaired_rows > 0 {
+        say(format_args!("{} rows put right", report.repaired_rows))?;
+    }
+    let Report { entries, events, rows, state_digest, .. } = report;
+    Ok(say(format_args!("{entries} entries, {events} events, {rows} rows\nstate digest {state_digest}"))?)
+}
