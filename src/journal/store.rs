@@ -11,7 +11,7 @@
 mod envelope;
 mod open;
 
-use std::{fs::File, ops::Bound, path::Path};
+use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path};
 
 pub(super) use envelope::Row;
 use envelope::{CHUNK_BYTES, chunk_key, chunk_of, chunk_space};
@@ -154,13 +154,23 @@ impl Store {
         if reverse { Box::new(rows.rev().map(read)) } else { Box::new(rows.map(read)) }
     }
 
-    /// Applies all changes in one atomic write and returns once it is on the device. `version` is written into each row.
+    /// Applies all changes of one entry, see [`Store::commit_many`].
+    pub(super) fn commit(&self, changes: &[Change], version: u64) -> Result<(), StoreError> {
+        self.commit_many(changes.iter().map(|change| (change, version)))
+    }
+
+    /// Applies all changes in one atomic write and returns once it is on the device. Into each row goes the number of the entry that
+    /// wrote it. Of a key that comes more than once the last change counts.
     ///
     /// # Errors
     /// If anything failed. What is on the device is then unknown until the store was opened again: write no more.
-    pub(super) fn commit(&self, changes: &[Change], version: u64) -> Result<(), StoreError> {
+    pub(super) fn commit_many<'c>(
+        &self,
+        changes: impl IntoIterator<Item = (&'c Change, u64)>,
+    ) -> Result<(), StoreError> {
+        let last: BTreeMap<_, _> = changes.into_iter().map(|(change, version)| (&change.key, (change, version))).collect();
         let mut batch = sled::Batch::default();
-        for change in changes {
+        for (change, version) in last.into_values() {
             self.clear_chunks(&mut batch, &change.key)?;
             match &change.value {
                 Some(value) => put(&mut batch, &change.key, value, version),

@@ -80,7 +80,8 @@ pub(super) struct Writer {
 /// Steps decided and not yet committed.
 #[derive(Default)]
 struct Group {
-    changes: Vec<Change>,
+    /// Each with the number of its entry.
+    changes: Vec<(Change, u64)>,
     bytes: usize,
     entries: usize,
     /// Statements as the group leaves them.
@@ -114,7 +115,7 @@ impl Writer {
         let watermark = Watermark::open(directory)?;
         watermark.advance(&meta)?;
         watermark.sync()?;
-        erase::resume(&store, meta.next_entry)?;
+        erase::resume(&store, meta.next_entry - 1)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
         Ok(Self {
             store,
@@ -281,10 +282,11 @@ impl Writer {
         if commit::erases(state.as_ref(), &decision) {
             group.erasures.push((call.command.statement.clone(), self.meta.next_entry));
         }
+        let entry = self.meta.next_entry;
         let changes = commit::changes(state.as_ref(), &decision, call, now, salt, &mut self.meta);
         group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
         group.entries += 1;
-        group.changes.extend(changes);
+        group.changes.extend(changes.into_iter().map(|change| (change, entry)));
         if let Some(id) = call.request_id {
             let row = RequestRow { fingerprint: commit::fingerprint(call), time: now, answer: decision.answer.clone() };
             group.answers.insert(key::request(&call.caller, id), row);
@@ -341,8 +343,8 @@ impl Writer {
             return Ok(());
         }
         let newest = self.meta.next_entry - 1;
-        group.changes.push(Change::put(key::meta(), encode(&self.meta)));
-        self.store.commit(&last_of_each(&group.changes), newest)?;
+        group.changes.push((Change::put(key::meta(), encode(&self.meta)), newest));
+        self.store.commit_many(group.changes.iter().map(|(change, entry)| (change, *entry)))?;
         self.watermark.advance(&self.meta)?;
         for (id, entry) in &group.erasures {
             erase::erase(&self.store, id, *entry, newest)?;
@@ -351,15 +353,6 @@ impl Writer {
         self.tail.send_replace(self.meta.next_sequence);
         Ok(())
     }
-}
-
-/// In one write only the last change of a key counts.
-fn last_of_each(changes: &[Change]) -> Vec<Change> {
-    let mut last: BTreeMap<&[u8], &Change> = BTreeMap::new();
-    for change in changes {
-        last.insert(&change.key, change);
-    }
-    last.into_values().cloned().collect()
 }
 
 fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {
