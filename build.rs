@@ -4,8 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 3] =
-    ["onrecord/v1/editorial_service.proto", "onrecord/v1/statement_service.proto", "onrecord/v1/feed_service.proto"];
+const FILES: [&str; 4] = [
+    "onrecord/v1/editorial_service.proto",
+    "onrecord/v1/statement_service.proto",
+    "onrecord/v1/feed_service.proto",
+    "onrecord/v1/backup_service.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

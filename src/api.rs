@@ -2,6 +2,7 @@
 //!
 //! `from_proto` and `to_proto` are the only converters, `status` the only place that builds a `Status`.
 
+mod backup_service;
 mod caller;
 mod editorial_reads;
 mod editorial_service;
@@ -13,14 +14,18 @@ mod status;
 mod to_proto;
 pub mod v1;
 
+pub use from_proto::{backup_identity, parcel};
 pub use status::panicked;
 pub use v1::{
+    backup_service_server::BackupServiceServer as BackupServer,
     editorial_service_server::EditorialServiceServer as EditorialServer,
     feed_service_server::FeedServiceServer as FeedServer,
     statement_service_server::StatementServiceServer as StatementServer,
 };
 
 use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{domain::limits::Limits, feed::Feed, journal::Journal};
 
@@ -51,6 +56,12 @@ pub fn editorial(journal: Journal, limits: Limits) -> EditorialServer<editorial_
 #[must_use]
 pub fn statements(journal: Journal) -> StatementServer<statement_service::Statements> {
     StatementServer::new(statement_service::Statements { journal })
+}
+
+/// `BackupService` on a journal, until the service stops.
+#[must_use]
+pub fn backups(journal: Journal, shutdown: CancellationToken) -> BackupServer<backup_service::Backups> {
+    BackupServer::new(backup_service::Backups { journal, shutdown })
 }
 
 /// `FeedService` on a feed.

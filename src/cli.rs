@@ -9,6 +9,7 @@
 mod approvals;
 mod args;
 mod backoff;
+mod backup;
 mod completions;
 mod correct;
 mod demo;
@@ -23,6 +24,7 @@ mod output;
 mod pages;
 mod publish;
 mod release;
+mod restore;
 mod serve;
 mod session;
 mod show;
@@ -90,6 +92,8 @@ enum Command {
     Entries(entries::Args),
     Watch(watch::Args),
     Import(import::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Verify(verify::Args),
     Completions(completions::Args),
 }
@@ -117,6 +121,8 @@ impl Cli {
             Command::Entries(args) => args.run(&session()?).await,
             Command::Watch(args) => args.run(&session()?).await,
             Command::Import(args) => args.run(&session()?).await,
+            Command::Backup(args) => args.run(&session()?).await,
+            Command::Restore(args) => args.run(self.global.output).await,
             Command::Verify(args) => args.run(self.global.output).await,
             Command::Completions(args) => args.run(),
         }

@@ -18,6 +18,7 @@
 //! means of ordering and keeping entries can take the place of the local store without the rule book, the rows, the feed or the
 //! API knowing.
 
+mod backup;
 mod clock;
 mod commit;
 mod erase;
@@ -37,8 +38,9 @@ use tokio::{
     task::spawn_blocking,
 };
 
+pub use backup::{Parcel, Restore};
 pub use clock::Clock;
-pub use row::{EntryRecord, EventRecord};
+pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
 pub use verify::{Finding, Report, verify};
 pub use view::{OwedRecord, Public, View};
 
@@ -191,6 +193,12 @@ impl Journal {
     #[must_use]
     pub fn tail(&self) -> watch::Receiver<u64> {
         self.progress.tail.clone()
+    }
+
+    /// Number of the newest entry that is durable.
+    #[must_use]
+    pub fn newest_entry(&self) -> watch::Receiver<u64> {
+        self.progress.durable.clone()
     }
 
     /// Why the journal takes no writes; none while it does.

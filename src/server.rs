@@ -93,6 +93,7 @@ pub async fn run_on(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(api::editorial(journal.clone(), config.limits).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(api::backups(journal.clone(), shutdown.clone()))
         .add_service(api::statements(journal).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(api::feed(feed).max_decoding_message_size(REQUEST_BYTES_MAX));
     info!(%address, insecure = config.insecure, "serving");

@@ -1,11 +1,14 @@
 //! From the wire to the domain: the only place where input is checked. All faults of a request are found, not the first.
 
+mod backup;
 mod content;
 mod editorial;
 mod feed;
 mod seconded;
 mod text;
 
+pub(super) use backup::backup;
+pub use backup::{backup_identity, parcel};
 pub(super) use editorial::*;
 pub(super) use feed::*;
 pub(super) use seconded::*;

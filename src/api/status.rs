@@ -23,6 +23,8 @@ pub(super) enum ApiRefusal {
     CallerMissing(String),
     /// The page token belongs to another call, or is none.
     InvalidPageToken,
+    /// The copy to go on with is of another history.
+    BackupDiverged,
 }
 
 /// A status under construction.
@@ -106,6 +108,11 @@ impl From<ApiRefusal> for Status {
     fn from(refusal: ApiRefusal) -> Self {
         match refusal {
             ApiRefusal::CallerMissing(words) => Answer::new(Code::Unauthenticated, "CALLER_MISSING", words),
+            ApiRefusal::BackupDiverged => Answer::new(
+                Code::FailedPrecondition,
+                "BACKUP_DIVERGED",
+                "the copy is of another record, or of a future that was lost: begin a new one",
+            ),
             ApiRefusal::InvalidPageToken => Answer::new(
                 Code::InvalidArgument,
                 "INVALID_PAGE_TOKEN",
@@ -276,6 +283,7 @@ mod tests {
             check(refusal.into(), code, reason);
         }
         check(ApiRefusal::CallerMissing("who?".into()).into(), Code::Unauthenticated, "CALLER_MISSING");
+        check(ApiRefusal::BackupDiverged.into(), precondition, "BACKUP_DIVERGED");
         check(ApiRefusal::InvalidPageToken.into(), Code::InvalidArgument, "INVALID_PAGE_TOKEN");
     }
 

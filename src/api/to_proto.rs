@@ -1,9 +1,11 @@
 //! From the domain to the wire.
 
+mod backup;
 mod content;
 mod editorial;
 mod feed;
 
+pub(super) use backup::{backup_end, backup_header, backup_part};
 pub(super) use content::content;
 pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
 pub(super) use feed::{delivery, message};

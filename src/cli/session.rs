@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Debug, time::Duration};
 
 use anyhow::Context as _;
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, Streaming,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
@@ -13,12 +13,15 @@ use uuid::Uuid;
 
 use super::{args::Global, backoff::Backoff, failure::Refusal, output::Format};
 use crate::api::v1::{
+    BackupRequest, BackupResponse, backup_service_client::BackupServiceClient,
     editorial_service_client::EditorialServiceClient, feed_service_client::FeedServiceClient,
     statement_service_client::StatementServiceClient,
 };
 
 /// Longer than the longest batch of events (1 MiB) and a page of a thousand long texts is likely to be.
 const RECEIVE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Longer than the longest entry.
+const BACKUP_BYTES_MAX: usize = 256 * 1024 * 1024;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -91,6 +94,13 @@ impl Session {
     /// A client of the feed.
     pub(super) fn feed(&self) -> Feed {
         Feed::new(self.wire()).max_decoding_message_size(RECEIVE_BYTES_MAX)
+    }
+
+    /// Begins a copy.
+    pub(super) async fn backup(&self, request: BackupRequest) -> anyhow::Result<Streaming<BackupResponse>> {
+        let mut client = BackupServiceClient::new(self.wire()).max_decoding_message_size(BACKUP_BYTES_MAX);
+        let answer = client.backup(request).await.map_err(|status| self.explained(status))?;
+        Ok(answer.into_inner())
     }
 
     /// Calls the service that writes. A call that was not answered is made again, which its request id makes safe.

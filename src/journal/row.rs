@@ -11,8 +11,8 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// The format of the rows, written into [`Meta`]. A store of another format is refused.
-pub(super) const FORMAT: u32 = 1;
+/// The format of stored rows. A store of another format is refused.
+pub const FORMAT: u32 = 1;
 
 /// Where the journal stands. Written with every commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

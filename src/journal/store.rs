@@ -168,7 +168,8 @@ impl Store {
         &self,
         changes: impl IntoIterator<Item = (&'c Change, u64)>,
     ) -> Result<(), StoreError> {
-        let last: BTreeMap<_, _> = changes.into_iter().map(|(change, version)| (&change.key, (change, version))).collect();
+        let last: BTreeMap<_, _> =
+            changes.into_iter().map(|(change, version)| (&change.key, (change, version))).collect();
         let mut batch = sled::Batch::default();
         for (change, version) in last.into_values() {
             self.clear_chunks(&mut batch, &change.key)?;

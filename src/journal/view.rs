@@ -87,6 +87,15 @@ impl<'s> View<'s> {
         Self { reader: Reader { store }, tail, durable, closed, runtime }
     }
 
+    /// Number of the newest entry, at this moment; 0 if there is none.
+    pub(super) fn newest_entry(&self) -> u64 {
+        *self.durable.borrow()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        self.reader.store
+    }
+
     /// The sequence that the next event took or will take, at this moment.
     #[must_use]
     pub fn tail(&self) -> u64 {

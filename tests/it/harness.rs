@@ -4,8 +4,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use onrecord::{
     api::v1::{
-        self, editorial_service_client::EditorialServiceClient, feed_service_client::FeedServiceClient,
-        statement_service_client::StatementServiceClient, subscribe_response::Message,
+        self, backup_service_client::BackupServiceClient, editorial_service_client::EditorialServiceClient,
+        feed_service_client::FeedServiceClient, statement_service_client::StatementServiceClient,
+        subscribe_response::Message,
     },
     config::Config,
     domain::time::Timestamp,
@@ -145,6 +146,7 @@ pub(crate) struct Person {
     pub editorial: EditorialServiceClient<Over>,
     pub statements: StatementServiceClient<Over>,
     pub feed: FeedServiceClient<Over>,
+    pub backups: BackupServiceClient<Over>,
 }
 
 /// Words with a title, and nothing else.
@@ -173,6 +175,7 @@ impl Person {
             editorial: EditorialServiceClient::new(over()),
             statements: StatementServiceClient::new(over()),
             feed: FeedServiceClient::new(over()).max_decoding_message_size(16 << 20),
+            backups: BackupServiceClient::new(over()).max_decoding_message_size(16 << 20),
         }
     }
 

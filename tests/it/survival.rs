@@ -1,17 +1,21 @@
 //! The record survives, or says that it did not: `verify`, damage, repair.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use onrecord::{
-    api::v1::{self, ChangeKind},
-    journal::{JournalError, Report, verify},
+    api::{
+        self,
+        v1::{self, ChangeKind, backup_response::Message},
+    },
+    journal::{JournalError, Report, Restore, verify},
 };
 use proptest::{collection::vec, prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use tempfile::TempDir;
+use tonic::Code;
 
 use crate::{
     awkward_cases::expunge,
-    harness::{Person, Service, approved, changed, publish, words},
+    harness::{Person, Service, approved, changed, publish, refused, words},
 };
 
 const CACHE_BYTES: u64 = 1 << 20;
@@ -124,4 +128,109 @@ async fn a_store_that_lost_its_newest_entries_is_refused() {
     let config = onrecord::config::Config::insecure(newer.path().to_owned());
     let refused = onrecord::journal::Journal::open(config.journal).unwrap_err();
     assert!(refused.to_string().contains("its newest 4 entries are gone"), "{refused}");
+}
+
+/// What a backup sends that goes on after an entry, and where it ends.
+async fn backup(service: &Service, after: &v1::BackupEnd) -> (v1::BackupHeader, Vec<v1::BackupEntry>, v1::BackupEnd) {
+    let request = v1::BackupRequest { after_entry: after.entry, after_hash: after.hash.clone(), follow: false };
+    let mut stream = service.person("operator").backups.backup(request).await.unwrap().into_inner();
+    let (mut header, mut entries, mut end) = (None, Vec::new(), None);
+    while let Some(message) = stream.message().await.unwrap() {
+        match message.message.unwrap() {
+            Message::Header(it) => header = Some(it),
+            Message::Part(part) => entries.extend(part.entries),
+            Message::End(it) => end = Some(it),
+        }
+    }
+    (header.unwrap(), entries, end.unwrap())
+}
+
+fn restored(header: &v1::BackupHeader, entries: &[v1::BackupEntry]) -> (TempDir, Report) {
+    let directory = tempfile::tempdir().unwrap();
+    let identity = api::backup_identity(header).unwrap();
+    let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
+    for entry in entries {
+        restore.put(&api::parcel(entry.clone()).unwrap()).unwrap();
+    }
+    let report = restore.finish().unwrap();
+    (directory, report)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_the_same_store_elsewhere_and_knows_a_lost_future() {
+    let service = Service::start().await;
+    for id in ["fire", "erased"] {
+        service.person("author").create(id, "en").await;
+        publish(&service, id, "en", words("Sesame")).await;
+    }
+    let (header, mut entries, end) = backup(&service, &v1::BackupEnd::default()).await;
+    expunge(&service, "erased").await.unwrap();
+    publish(&service, "fire", "en", changed("Second", ChangeKind::Major)).await;
+    let (_, more, end) = backup(&service, &end).await;
+    entries.extend(more);
+    let read = |start: v1::Start, cursor: &str| v1::ReadFeedRequest {
+        start: start.into(),
+        cursor: cursor.to_owned(),
+        max_events: 1_000,
+        ..Default::default()
+    };
+    let mut site = service.person("site");
+    let seen = site.feed.read_feed(read(v1::Start::Beginning, "")).await.unwrap().into_inner();
+    publish(&service, "fire", "en", changed("Lost", ChangeKind::Major)).await;
+    let lost = site.feed.read_feed(read(v1::Start::Cursor, &seen.cursor)).await.unwrap().into_inner();
+    assert_eq!(lost.deliveries.len(), 1);
+    let (directory, report) = restored(&header, &entries);
+    assert_eq!(report.entries, end.entry);
+    assert_eq!(check(directory.path()).state_digest, report.state_digest);
+
+    let elsewhere = Service::start_on(Arc::new(directory)).await;
+    let mut site = elsewhere.person("site");
+    let again = site.feed.read_feed(read(v1::Start::Beginning, "")).await.unwrap().into_inner();
+    assert_eq!(again.deliveries, seen.deliveries, "the same events, and no erased words");
+    let events = again.deliveries.into_iter().map(|delivery| delivery.event.unwrap());
+    let erased: Vec<_> = events.filter(|event| event.statement == "statements/erased").collect();
+    assert!(erased.len() == 2 && !format!("{erased:?}").contains("Sesame"), "{erased:?}");
+    let resumed = site.feed.read_feed(read(v1::Start::Cursor, &seen.cursor)).await.unwrap().into_inner();
+    assert!(resumed.deliveries.is_empty());
+    refused(
+        site.feed.read_feed(read(v1::Start::Cursor, &lost.cursor)).await,
+        Code::FailedPrecondition,
+        "CURSOR_DIVERGED",
+    );
+    publish(&elsewhere, "fire", "en", changed("Another", ChangeKind::Major)).await;
+    refused(
+        site.feed.read_feed(read(v1::Start::Cursor, &lost.cursor)).await,
+        Code::FailedPrecondition,
+        "CURSOR_DIVERGED",
+    );
+    let ahead = v1::BackupRequest { after_entry: 9_999, after_hash: vec![0; 32], follow: false };
+    let refusal = elsewhere.person("operator").backups.backup(ahead).await.map(drop);
+    refused(refusal, Code::FailedPrecondition, "BACKUP_DIVERGED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_was_tampered_with_is_not_restored() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    let (header, entries, _) = backup(&service, &v1::BackupEnd::default()).await;
+    for (place, entry) in entries.iter().enumerate() {
+        for row in 0..entry.rows.len() {
+            let directory = tempfile::tempdir().unwrap();
+            let identity = api::backup_identity(&header).unwrap();
+            let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
+            let mut entries = entries.clone();
+            let value = &mut entries[place].rows[row].value;
+            let middle = value.len() / 2;
+            value[middle] ^= 1;
+            let put = entries.into_iter().try_for_each(|entry| restore.put(&api::parcel(entry).unwrap()));
+            assert!(put.is_err() || restore.finish().is_err(), "row {row} of entry {}", place + 1);
+        }
+    }
+    let skipped = [&entries[..1], &entries[2..]].concat();
+    let directory = tempfile::tempdir().unwrap();
+    let identity = api::backup_identity(&header).unwrap();
+    let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
+    let put = skipped.into_iter().try_for_each(|entry| restore.put(&api::parcel(entry).unwrap()));
+    assert!(matches!(put, Err(JournalError::Damaged(_))), "{put:?}");
 }

@@ -1,0 +1,104 @@
+//! `BackupService`: the journal, entry by entry.
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use super::{caller::caller, from_proto, status::ApiRefusal, to_proto, v1};
+use crate::{
+    domain::digest::Digest,
+    journal::{Journal, JournalError},
+};
+
+/// Bytes of rows in one message, about.
+const PART_BYTES: usize = 1024 * 1024;
+
+/// The operators' service for copies.
+#[derive(Clone, Debug)]
+pub struct Backups {
+    pub(super) journal: Journal,
+    pub(super) shutdown: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl v1::backup_service_server::BackupService for Backups {
+    type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
+
+    async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        caller(request.metadata())?;
+        let follow = request.get_ref().follow;
+        let (after, hash) = from_proto::backup(request.get_ref())?;
+        let ours = self.journal.read(move |view| view.entry_hash(after)).await?;
+        if ours != Some(hash) {
+            return Err(ApiRefusal::BackupDiverged.into());
+        }
+        let (messages, stream) = mpsc::channel(1);
+        let copy = Copy { journal: self.journal.clone(), after, messages };
+        let shutdown = self.shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = copy.run(follow) => {}
+                () = shutdown.cancelled() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// The caller left.
+struct Gone;
+
+/// A copy under way.
+struct Copy {
+    journal: Journal,
+    /// The newest entry that was sent.
+    after: u64,
+    messages: mpsc::Sender<Result<v1::BackupResponse, Status>>,
+}
+
+impl Copy {
+    async fn run(mut self, follow: bool) {
+        // Whoever left is told nothing.
+        let _ = self.send_all(follow).await;
+    }
+
+    async fn send_all(&mut self, follow: bool) -> Result<(), Gone> {
+        let mut newest = self.journal.newest_entry();
+        self.send(Ok(to_proto::backup_header(self.journal.identity()))).await?;
+        loop {
+            let upto = *newest.borrow_and_update();
+            if let Err(failure) = self.send_up_to(upto).await? {
+                return self.send(Err(failure.into())).await;
+            }
+            if !follow || newest.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends entries until there are no more, and says so.
+    async fn send_up_to(&mut self, upto: u64) -> Result<Result<(), JournalError>, Gone> {
+        while self.after < upto {
+            let after = self.after;
+            let parcels = match self.journal.read(move |view| view.parcels(after, PART_BYTES)).await {
+                Ok(parcels) => parcels,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            let Some(last) = parcels.last().map(|parcel| parcel.number) else { break };
+            self.send(Ok(to_proto::backup_part(parcels))).await?;
+            self.after = last;
+        }
+        let entry = self.after;
+        let hash = match self.journal.read(move |view| view.entry_hash(entry)).await {
+            Ok(hash) => hash.unwrap_or(Digest::ZERO),
+            Err(failure) => return Ok(Err(failure)),
+        };
+        self.send(Ok(to_proto::backup_end(entry, hash))).await?;
+        Ok(Ok(()))
+    }
+
+    async fn send(&self, message: Result<v1::BackupResponse, Status>) -> Result<(), Gone> {
+        self.messages.send(message).await.map_err(|_| Gone)
+    }
+}

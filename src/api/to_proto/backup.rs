@@ -1,0 +1,32 @@
+//! What a copy is sent.
+
+use crate::{
+    api::v1::{self, backup_response::Message},
+    domain::digest::Digest,
+    journal::{Identity, Parcel, STORAGE_FORMAT},
+};
+
+/// What is copied.
+pub(in crate::api) fn backup_header(identity: Identity) -> v1::BackupResponse {
+    let Identity { feed_id, epoch } = identity;
+    message(Message::Header(v1::BackupHeader { feed_id: feed_id.to_vec(), epoch, storage_format: STORAGE_FORMAT }))
+}
+
+/// Entries.
+pub(in crate::api) fn backup_part(parcels: Vec<Parcel>) -> v1::BackupResponse {
+    let entries = parcels.into_iter().map(|Parcel { number, hash, rows }| v1::BackupEntry {
+        number,
+        hash: hash.as_bytes().to_vec(),
+        rows: rows.into_iter().map(|(key, value)| v1::BackupRow { key, value }).collect(),
+    });
+    message(Message::Part(v1::BackupPart { entries: entries.collect() }))
+}
+
+/// The copy is complete for now.
+pub(in crate::api) fn backup_end(entry: u64, hash: Digest) -> v1::BackupResponse {
+    message(Message::End(v1::BackupEnd { entry, hash: hash.as_bytes().to_vec() }))
+}
+
+fn message(message: Message) -> v1::BackupResponse {
+    v1::BackupResponse { message: Some(message) }
+}
