@@ -10,6 +10,7 @@ mod approvals;
 mod args;
 mod backoff;
 mod backup;
+mod compact;
 mod completions;
 mod correct;
 mod demo;
@@ -95,6 +96,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Verify(verify::Args),
+    Compact(compact::Args),
     Completions(completions::Args),
 }
 
@@ -123,6 +125,7 @@ impl Cli {
             Command::Import(args) => args.run(&session()?).await,
             Command::Backup(args) => args.run(&session()?).await,
             Command::Restore(args) => args.run(self.global.output).await,
+            Command::Compact(args) => args.run(self.global.output).await,
             Command::Verify(args) => args.run(self.global.output).await,
             Command::Completions(args) => args.run(),
         }

@@ -21,6 +21,7 @@
 mod backup;
 mod clock;
 mod commit;
+mod compact;
 mod erase;
 mod key;
 mod row;
@@ -40,6 +41,7 @@ use tokio::{
 
 pub use backup::{Parcel, Restore};
 pub use clock::Clock;
+pub use compact::{Compaction, compact};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
 pub use verify::{Finding, Report, verify};
 pub use view::{OwedRecord, Public, View};

@@ -12,7 +12,7 @@ use super::{
     row::{EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, from_seal},
     store::{Change, Store},
     verify::{Report, verify},
-    view::View,
+    view::{Reader, View},
 };
 use crate::domain::{digest::Digest, entry::EntryHead, event::EventHead, id::StatementId, time::Timestamp};
 
@@ -46,7 +46,7 @@ impl View<'_> {
     pub fn parcels(&self, after: u64, bytes_max: usize) -> Result<Vec<Parcel>, JournalError> {
         let (mut parcels, mut bytes) = (Vec::new(), 0);
         for number in after + 1..=self.newest_entry() {
-            let parcel = self.parcel(number)?;
+            let parcel = Reader { store: self.store() }.parcel(number)?;
             bytes += parcel.bytes();
             parcels.push(parcel);
             if bytes >= bytes_max {
@@ -70,8 +70,11 @@ impl View<'_> {
         let row = self.store().get(&key::entry(number))?;
         Ok(row.map(|row| decode::<EntryRow>(&row.value)).transpose()?.map(|row| row.hash))
     }
+}
 
-    fn parcel(&self, number: u64) -> Result<Parcel, JournalError> {
+impl Reader<'_> {
+    /// An entry, with the rows that it does not hold itself.
+    pub(super) fn parcel(self, number: u64) -> Result<Parcel, JournalError> {
         let entry = self.must(key::entry(number))?;
         let row: EntryRow = decode(&entry.1)?;
         let head: EntryHead = from_seal(&row.seal)?;
@@ -92,13 +95,13 @@ impl View<'_> {
         Ok(Parcel { number, hash: row.hash, rows })
     }
 
-    fn must(&self, key: Vec<u8>) -> Result<Stored, JournalError> {
+    fn must(self, key: Vec<u8>) -> Result<Stored, JournalError> {
         let words = format!("row {} is missing", hex::encode(&key));
         self.may(key)?.ok_or(JournalError::Damaged(words))
     }
 
-    fn may(&self, key: Vec<u8>) -> Result<Option<Stored>, JournalError> {
-        Ok(self.store().get(&key)?.map(|row| (key, row.value)))
+    fn may(self, key: Vec<u8>) -> Result<Option<Stored>, JournalError> {
+        Ok(self.store.get(&key)?.map(|row| (key, row.value)))
     }
 }
 
@@ -225,26 +228,35 @@ impl Restore {
         Ok(())
     }
 
-    /// Repeats erasures, reads the whole store again, and raises the epoch: whoever saw entries that the copy lacks is told that
-    /// the history differs.
+    /// Repeats erasures, and reads the whole store again.
     ///
     /// # Errors
     /// If the store is not what the copy says, or fails.
-    pub fn finish(mut self) -> Result<Report, JournalError> {
+    pub(super) fn close(mut self) -> Result<Report, JournalError> {
         self.write()?;
         let newest = self.meta.next_entry - 1;
         for (id, entry) in &self.erased {
             erase::erase(&self.store, id, *entry, newest)?;
         }
-        let Self { store, directory, cache_bytes, mut meta, .. } = self;
+        let Self { store, directory, cache_bytes, .. } = self;
         drop(store);
         let report = verify(&directory, cache_bytes, false)?;
-        if let Some(finding) = report.findings.first() {
-            return Err(JournalError::Damaged(format!("{} {}", finding.place, finding.fault)));
+        match report.findings.first() {
+            None => Ok(report),
+            Some(finding) => Err(JournalError::Damaged(format!("{} {}", finding.place, finding.fault))),
         }
-        meta.epoch += 1;
+    }
+
+    /// The same, and raises the epoch: whoever saw entries that the copy lacks is told that the history differs.
+    ///
+    /// # Errors
+    /// If the store is not what the copy says, or fails.
+    pub fn finish(self) -> Result<Report, JournalError> {
+        let (directory, cache_bytes) = (self.directory.clone(), self.cache_bytes);
+        let meta = Meta { epoch: self.meta.epoch + 1, ..self.meta.clone() };
+        let report = self.close()?;
         let store = Store::open_existing(&directory, cache_bytes)?;
-        store.commit(&[Change::put(key::meta(), encode(&meta))], newest)?;
+        store.commit(&[Change::put(key::meta(), encode(&meta))], meta.next_entry - 1)?;
         Ok(report)
     }
 }

@@ -15,6 +15,7 @@ use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path};
 
 pub(super) use envelope::Row;
 use envelope::{CHUNK_BYTES, chunk_key, chunk_of, chunk_space};
+pub(super) use open::{OLD, SLED};
 
 /// What can go wrong below the journal.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +78,7 @@ pub(super) struct Store {
     /// Our own descriptor of sled's file, for `fdatasync`.
     file: File,
     /// Held as long as the store is open.
-    _lock: File,
+    lock: File,
 }
 
 impl Store {
@@ -87,7 +88,7 @@ impl Store {
     /// If it is in use, cannot be read or written, or is not one of ours.
     pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let (db, file, lock) = open::open(directory, cache_bytes)?;
-        Ok(Self { db, file, _lock: lock })
+        Ok(Self { db, file, lock })
     }
 
     /// The same for a store that is there already.
@@ -95,10 +96,17 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and if there is none.
     pub(super) fn open_existing(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        if directory.join("sled").join("db").is_file() {
+        if [SLED, OLD].iter().any(|folder| directory.join(folder).join("db").is_file()) {
             return Self::open(directory, cache_bytes);
         }
         Err(StoreError::Io(format!("{} holds no store", directory.display())))
+    }
+
+    /// Closes it. Nobody else can open it before the lock is dropped.
+    pub(super) fn close(self) -> File {
+        let Self { db, file, lock } = self;
+        drop((db, file));
+        lock
     }
 
     /// Every row, in the order of keys, readable or not.

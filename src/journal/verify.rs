@@ -74,9 +74,14 @@ pub fn verify(directory: &Path, cache_bytes: u64, repair: bool) -> Result<Report
         check.run()?;
         repaired_rows = check.repaired_rows;
     }
-    let mut check = Check::new(&store, directory, false);
+    Ok(Report { repaired_rows, ..check(&store, directory)? })
+}
+
+/// Reads a whole store that is open, and changes nothing.
+pub(super) fn check(store: &Store, directory: &Path) -> Result<Report, JournalError> {
+    let mut check = Check::new(store, directory, false);
     check.run()?;
-    Ok(Report { repaired_rows, ..check.report() })
+    Ok(check.report())
 }
 
 struct Check<'s> {

@@ -7,7 +7,7 @@ use onrecord::{
         self,
         v1::{self, ChangeKind, backup_response::Message},
     },
-    journal::{JournalError, Report, Restore, verify},
+    journal::{JournalError, Report, Restore, compact, verify},
 };
 use proptest::{collection::vec, prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use tempfile::TempDir;
@@ -233,4 +233,41 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
     let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
     let put = skipped.into_iter().try_for_each(|entry| restore.put(&api::parcel(entry).unwrap()));
     assert!(matches!(put, Err(JournalError::Damaged(_))), "{put:?}");
+}
+
+/// Whether some file of a store has these words.
+fn holds(directory: &Path, words: &[u8]) -> bool {
+    fs::read_dir(directory).unwrap().any(|item| {
+        let path = item.unwrap().path();
+        if path.is_dir() {
+            return holds(&path, words);
+        }
+        fs::read(path).unwrap().windows(words.len()).any(|window| window == words)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erased_words_are_in_no_file_of_a_compacted_store_and_the_record_is_the_same() {
+    let service = Service::start().await;
+    for id in ["kept", "erased"] {
+        service.person("author").create(id, "en").await;
+        publish(&service, id, "en", words(&format!("Abracadabra {id}"))).await;
+    }
+    expunge(&service, "erased").await.unwrap();
+    let store = service.stop().await.into_directory();
+    let before = check(store.path());
+    assert!(holds(store.path(), b"Abracadabra erased"), "sled keeps what it does not need until it writes over it");
+    let compacted = compact(store.path(), CACHE_BYTES).unwrap();
+    assert_eq!(compacted.report, before);
+    assert_eq!(check(store.path()), before);
+    assert!(!holds(store.path(), b"Abracadabra erased"));
+    assert!(holds(store.path(), b"Abracadabra kept"));
+
+    // A crash between the renames, and one after them.
+    fs::rename(store.path().join("sled"), store.path().join("sled.old")).unwrap();
+    assert_eq!(check(store.path()), before);
+    fs::create_dir(store.path().join("sled.old")).unwrap();
+    assert_eq!(check(store.path()), before);
+    let service = Service::start_on(Arc::new(store)).await;
+    assert_eq!(service.person("reader").read("kept", "en").await.unwrap().live.unwrap().sequence, 1);
 }

@@ -14,11 +14,17 @@ const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Milliseconds between the rounds of sled's background thread, which also collects free space.
 const COLLECT_MILLIS: u64 = 100;
 
+/// The folder of sled's files.
+pub(in crate::journal) const SLED: &str = "sled";
+/// The same, while a compaction puts the new one in its place.
+pub(in crate::journal) const OLD: &str = "sled.old";
+
 /// Opens sled in `directory`, creating it if needed: the database, a descriptor of its file, and the lock.
 pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File, File), StoreError> {
     fs::create_dir_all(directory)?;
     let lock = lock(directory)?;
-    let inner = directory.join("sled");
+    finish_swap(directory)?;
+    let inner = directory.join(SLED);
     fs::create_dir_all(&inner)?;
     remove_half_snapshots(&inner)?;
     read_everything(&inner)?;
@@ -34,6 +40,15 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File
     sync_everything(directory, &inner)?;
     let file = File::options().read(true).write(true).open(inner.join("db"))?;
     Ok((db, file, lock))
+}
+
+/// A crash between the two renames of a compaction leaves the old store under its other name; one after them, what is left of it.
+fn finish_swap(directory: &Path) -> Result<(), StoreError> {
+    let (inner, old) = (directory.join(SLED), directory.join(OLD));
+    if old.exists() {
+        if inner.exists() { fs::remove_dir_all(old)? } else { fs::rename(old, inner)? }
+    }
+    Ok(())
 }
 
 fn lock(directory: &Path) -> Result<File, StoreError> {
