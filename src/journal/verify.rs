@@ -135,6 +135,10 @@ impl<'s> Check<'s> {
 
     fn run(&mut self) -> Result<(), JournalError> {
         self.check_rows();
+        if self.rows == 0 && self.findings.is_empty() && !watermark::is_there(self.directory) {
+            // Its first start did not get as far as a row: there is nothing to miss.
+            return Ok(());
+        }
         let Some(meta) = self.meta() else { return Ok(()) };
         match watermark::missing(self.store, self.directory, &meta) {
             Ok(fault) => fault.into_iter().for_each(|fault| self.find("the store", fault)),

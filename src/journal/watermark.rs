@@ -84,6 +84,11 @@ pub(super) fn missing(store: &Store, directory: &Path, meta: &Meta) -> Result<Op
     Ok((hash != mark.entry_hash).then(fault))
 }
 
+/// Whether a journal was ever begun in this directory.
+pub(super) fn is_there(directory: &Path) -> bool {
+    path(directory).exists()
+}
+
 fn path(directory: &Path) -> std::path::PathBuf {
     directory.join("watermark")
 }

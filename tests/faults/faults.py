@@ -1,0 +1,174 @@
+"""What a failing device does to the record: callers are told, reads go on, nothing that was answered is lost."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+from google.rpc import error_details_pb2
+from onrecord.v1 import editorial_service_pb2 as editorial
+from onrecord.v1 import editorial_service_pb2_grpc as editorial_grpc
+from onrecord.v1 import statement_pb2
+from onrecord.v1 import statement_service_pb2 as statements
+from onrecord.v1 import statement_service_pb2_grpc as statements_grpc
+
+ONRECORD, WORK, PORT, HOW = sys.argv[1:5]
+DATA = os.path.join(WORK, "record")
+LOG = os.path.join(WORK, "log")
+CALLER = (("onrecord-caller", "tester"),)
+# What the service calls to write, and how each may fail.
+CALLS = [("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("sync_file_range", "EIO"), ("fdatasync", "EIO"), ("fdatasync", "ENOSPC")]
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+class Server:
+    """A server, perhaps with a system call that fails."""
+
+    def __init__(self, inject=None):
+        command = [ONRECORD, "serve", "--insecure", "--listen", f"127.0.0.1:{PORT}", "--data-dir", DATA]
+        if inject:
+            call = inject.split(":")[0]
+            command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={inject}", *command]
+        self.process = subprocess.Popen(command, stderr=open(LOG, "w"), start_new_session=True)
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{PORT}")
+        self.editorial = editorial_grpc.EditorialServiceStub(self.channel)
+        self.statements = statements_grpc.StatementServiceStub(self.channel)
+
+    def is_up(self):
+        while self.process.poll() is None:
+            if reads(self):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def kill(self):
+        self.channel.close()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+def reads(server):
+    try:
+        server.statements.ListStatements(statements.ListStatementsRequest(), metadata=CALLER, timeout=10)
+        return True
+    except grpc.RpcError:
+        return False
+
+
+def create(server, name):
+    statement = statement_pb2.Statement(kind="notice", source_language_code="en", owner="o" * 100)
+    request = editorial.CreateStatementRequest(statement_id=name, statement=statement)
+    server.editorial.CreateStatement(request, metadata=CALLER, timeout=30)
+
+
+def reason(error):
+    for detail in rpc_status.from_call(error).details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return info.reason
+    return None
+
+
+def write(server, most):
+    """Names that were answered, and why it ended."""
+    answered = []
+    for number in range(most):
+        name = f"s-{time.monotonic_ns()}-{number}"
+        try:
+            create(server, name)
+        except grpc.RpcError as error:
+            return answered, (error.code(), reason(error))
+        answered.append(name)
+    return answered, None
+
+
+def health(server, service):
+    stub = health_pb2_grpc.HealthStub(server.channel)
+    return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10).status
+
+
+def closed(server, refusal):
+    """The journal is closed: callers are told, reads go on, health says so."""
+    assert refusal == (grpc.StatusCode.UNAVAILABLE, "JOURNAL_CLOSED"), refusal
+    assert reads(server), "reads go on"
+    until = time.monotonic() + 10
+    while health(server, "") != NOT_SERVING and time.monotonic() < until:
+        time.sleep(0.01)
+    assert health(server, "") == NOT_SERVING and health(server, "onrecord.v1.EditorialService") == NOT_SERVING
+    assert health(server, "onrecord.v1.StatementService") == SERVING
+    assert "journal closed for writing" in open(LOG).read(), "the log says why"
+
+
+def whole(answered):
+    """After the fault: the store is clean, starts, has all that was answered, and takes writes."""
+    while True:
+        verified = subprocess.run([ONRECORD, "verify", "--data-dir", DATA], capture_output=True, text=True)
+        # What was killed lets go of the store a moment later.
+        if "in use by another process" not in verified.stderr:
+            break
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    server = Server()
+    assert server.is_up(), open(LOG).read()
+    for name in answered:
+        server.editorial.GetDossier(editorial.GetDossierRequest(name=f"statements/{name}"), metadata=CALLER, timeout=10)
+    assert write(server, 3)[1] is None
+    server.kill()
+
+
+def fails(call, error, place, most):
+    """Whether the service got as far as this call."""
+    shutil.rmtree(DATA, ignore_errors=True)
+    server = Server(f"{call}:error={error}:when={place}")
+    if not server.is_up():
+        assert "error" in open(LOG).read(), "it says why it does not start"
+        server.kill()
+        whole([])
+        return True
+    answered, refusal = write(server, most)
+    if refusal is not None:
+        closed(server, refusal)
+    server.kill()
+    whole(answered)
+    return refusal is not None
+
+
+def every_call_fails_once():
+    most, step = (60, 1) if HOW == "all" else (12, 5)
+    for call, error in CALLS:
+        place, tried = 1, 0
+        while fails(call, error, place, most):
+            place, tried = place + step, tried + 1
+        assert tried > 1, f"{call} was hardly called"
+        print(f"{call} {error}: failed at {tried} places, nothing lost", flush=True)
+
+
+def the_disk_is_full():
+    shutil.rmtree(DATA, ignore_errors=True)
+    os.mkdir(DATA)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", DATA], capture_output=True).returncode != 0:
+        print("a full disk: NOT TRIED, nothing can be mounted here", flush=True)
+        return
+    try:
+        server = Server()
+        assert server.is_up(), open(LOG).read()
+        answered, refusal = write(server, 100_000)
+        closed(server, refusal)
+        server.kill()
+        subprocess.run(["mount", "-o", "remount,size=64m", DATA], check=True)
+        whole(answered)
+        print(f"a full disk: {len(answered)} statements were answered, and are there once there is room", flush=True)
+    finally:
+        subprocess.run(["umount", DATA], check=True)
+
+
+every_call_fails_once()
+the_disk_is_full()
