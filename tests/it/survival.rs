@@ -79,36 +79,62 @@ async fn a_store_is_what_was_written_to_it() {
     assert_eq!(check(copy(store.path()).path()), report, "equal stores have equal digests");
 }
 
-/// A byte is flipped at random places of a store's files: that is found when it is opened or verified, or nothing was there.
+/// Damages a copy of a store, and says whether that is found. If not, nothing that was written lay there: the store is the same.
+fn is_found(store: &Path, whole: &Report, file: &str, damage: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let damaged = copy(store);
+    let path = damaged.path().join(file);
+    let mut content = fs::read(&path).unwrap();
+    damage(&mut content);
+    fs::write(&path, content).unwrap();
+    match verify(damaged.path(), CACHE_BYTES, false) {
+        Err(_) => true,
+        Ok(report) if !report.is_clean() => true,
+        Ok(report) => {
+            assert_eq!(report, *whole, "{file}");
+            false
+        }
+    }
+}
+
+/// Random places in a file, as fractions of its length.
+fn places(cases: usize) -> Vec<(u32, u8)> {
+    vec((any::<u32>(), 1..=u8::MAX), cases).new_tree(&mut TestRunner::default()).unwrap().current()
+}
+
+fn place(fraction: u32, length: usize) -> usize {
+    usize::try_from((u64::from(fraction) * u64::try_from(length).unwrap()) >> 32).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_is_never_silent() {
     let store = store().await;
     let whole = check(store.path());
-    let files = ["sled/db", "sled/conf", "watermark"].map(|name| store.path().join(name));
-    let bytes: Vec<_> = files.iter().map(|file| fs::metadata(file).unwrap().len()).collect();
     let cases = std::env::var("ONRECORD_FLIPS").ok().and_then(|cases| cases.parse().ok()).unwrap_or(25);
-    let flips = vec((any::<u32>(), 1..=u8::MAX), cases).new_tree(&mut TestRunner::default()).unwrap().current();
-    let (mut found, mut unused) = (0, 0);
-    for (case, (place, flip)) in flips.into_iter().enumerate() {
-        let file = if case % 25 == 0 { 1 + case / 25 % 2 } else { 0 };
-        let damaged = copy(store.path());
-        let path = damaged.path().join(files[file].strip_prefix(store.path()).unwrap());
-        let mut content = fs::read(&path).unwrap();
-        let place = usize::try_from((u64::from(place) * bytes[file]) >> 32).unwrap();
-        content[place] ^= flip;
-        fs::write(&path, content).unwrap();
-        match verify(damaged.path(), CACHE_BYTES, false) {
-            Err(_) => found += 1,
-            Ok(report) if !report.is_clean() => found += 1,
-            // Nothing that was written lay there, or sled keeps a newer copy.
-            Ok(report) => {
-                assert_eq!(report, whole, "byte {place} of {}", path.display());
-                unused += 1;
-            }
-        }
+    let mut found = 0;
+    for (case, (fraction, flip)) in places(cases).into_iter().enumerate() {
+        let file = ["sled/db", "sled/conf", "watermark"][if case % 25 == 0 { 1 + case / 25 % 2 } else { 0 }];
+        found += usize::from(is_found(store.path(), &whole, file, |content| {
+            let at = place(fraction, content.len());
+            content[at] ^= flip;
+        }));
     }
-    eprintln!("{found} found, {unused} where nothing was");
-    assert!(found > 0 || cases < 25, "some places matter");
+    eprintln!("{found} of {cases} found; nothing was where the others were");
+    assert!(found > 0, "some places matter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_or_missing_file_is_never_silent() {
+    let store = store().await;
+    let whole = check(store.path());
+    for (fraction, _) in places(10) {
+        is_found(store.path(), &whole, "sled/db", |content| content.truncate(place(fraction, content.len())));
+    }
+    assert!(is_found(store.path(), &whole, "sled/db", Vec::clear));
+    let without = copy(store.path());
+    fs::remove_file(without.path().join("sled/db")).unwrap();
+    assert!(verify(without.path(), CACHE_BYTES, false).is_err());
+    let config = onrecord::config::Config::insecure(without.path().to_owned());
+    assert!(onrecord::journal::Journal::open(config.journal).is_err(), "a watermark without a store is no new store");
 }
 
 #[tokio::test(flavor = "multi_thread")]
