@@ -28,6 +28,7 @@ mod row;
 mod store;
 mod verify;
 mod view;
+mod watchdog;
 mod watermark;
 mod writer;
 
@@ -165,7 +166,18 @@ impl Journal {
             mpsc::error::TrySendError::Full(_) => JournalError::Busy,
             mpsc::error::TrySendError::Closed(_) => self.closed(),
         })?;
-        answer.await.map_err(|_| self.closed())?
+        // The writer may never come back from a commit.
+        tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| self.closed())?,
+            () = self.ended() => Err(self.closed().into()),
+        }
+    }
+
+    /// Returns once nothing is written any more.
+    async fn ended(&self) {
+        let mut closed = self.failure();
+        drop(closed.wait_for(Option::is_some).await);
     }
 
     fn closed(&self) -> JournalError {
@@ -186,8 +198,14 @@ impl Journal {
     /// Ends the writer after the group it is at, and returns once nothing is written any more.
     pub async fn close(&self) {
         let (reply, done) = oneshot::channel();
-        if self.requests.send(Request::Close(reply)).await.is_ok() {
-            let _ = done.await;
+        let ask = async {
+            if self.requests.send(Request::Close(reply)).await.is_ok() {
+                let _ = done.await;
+            }
+        };
+        tokio::select! {
+            () = ask => {}
+            () = self.ended() => {}
         }
     }
 

@@ -21,6 +21,7 @@ use super::{
     row::{FORMAT, Meta, RequestRow, decode, encode},
     store::{Change, Store},
     view::Reader,
+    watchdog::Watchdog,
     watermark::{self, Watermark},
 };
 use crate::domain::{
@@ -68,6 +69,7 @@ pub(super) struct Progress {
 pub(super) struct Writer {
     store: Arc<Store>,
     watermark: Watermark,
+    watchdog: Watchdog,
     clock: Clock,
     meta: Meta,
     /// A request that came while more was due than one group takes.
@@ -117,13 +119,15 @@ impl Writer {
         watermark.sync()?;
         erase::resume(&store, meta.next_entry - 1)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
+        let closed = watch::Sender::new(None);
         Ok(Self {
+            watchdog: Watchdog::start(closed.clone())?,
             store,
             watermark,
             clock,
             durable: watch::Sender::new(meta.next_entry - 1),
             tail: watch::Sender::new(meta.next_sequence),
-            closed: watch::Sender::new(None),
+            closed,
             waiting: None,
             meta,
         })
@@ -344,8 +348,11 @@ impl Writer {
         }
         let newest = self.meta.next_entry - 1;
         group.changes.push((Change::put(key::meta(), encode(&self.meta)), newest));
-        self.store.commit_many(group.changes.iter().map(|(change, entry)| (change, *entry)))?;
-        self.watermark.advance(&self.meta)?;
+        let (store, watermark, meta) = (&self.store, &self.watermark, &self.meta);
+        self.watchdog.watch(|| {
+            store.commit_many(group.changes.iter().map(|(change, entry)| (change, *entry)))?;
+            Ok(watermark.advance(meta)?)
+        })?;
         for (id, entry) in &group.erasures {
             erase::erase(&self.store, id, *entry, newest)?;
         }

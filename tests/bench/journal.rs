@@ -1,0 +1,275 @@
+//! What the journal costs: durable writes, bytes, opening, memory, reads. `cargo bench --bench journal` prints a table.
+//!
+//! Usage: `cargo bench --bench journal -- [EVENTS …]`; without numbers 10,000 and 100,000 events. A million takes an hour.
+//! An event is a text of 2 KiB that is saved, submitted, approved and published, on one of 1,000 statements.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a benchmark that fails has to stop, and its figures are approximate"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use onrecord::{
+    domain::{
+        answer::Answer,
+        command::{Call, Command, PublishDrafts, SaveDraft, Step, When},
+        content::{ChangeKind, Content, TextMediaType},
+        digest::Salt,
+        id::{Caller, Code, LanguageTag, StatementId},
+        rejection::etag,
+    },
+    journal::{Journal, Options},
+};
+use tempfile::TempDir;
+use tokio::{runtime::Runtime, task::JoinSet};
+
+const STATEMENTS: usize = 1_000;
+/// Bytes of a text.
+const TEXT_BYTES: usize = 2_048;
+const WRITERS: [usize; 4] = [1, 16, 64, 256];
+/// How long each number of writers writes.
+const WRITING: Duration = Duration::from_secs(5);
+const READS: u64 = 10_000;
+
+fn english() -> LanguageTag {
+    LanguageTag::parse("en").unwrap()
+}
+
+fn id(number: usize) -> StatementId {
+    StatementId::parse(&format!("statement-{}", number % STATEMENTS)).unwrap()
+}
+
+fn call(caller: &str, number: usize, step: Step) -> Call {
+    let command = Command { statement: id(number), step };
+    Call { caller: Caller::parse(caller).unwrap(), request_id: None, validate_only: false, command }
+}
+
+fn words(number: usize) -> Content {
+    Content {
+        statement: id(number),
+        language_code: english(),
+        salt: Salt::default(),
+        title: "A statement".to_owned(),
+        summary: String::new(),
+        body: "Words in full. ".repeat(TEXT_BYTES / 15),
+        body_media_type: TextMediaType::Plain,
+        renditions: Vec::new(),
+        attachments: Vec::new(),
+        topics: Vec::new(),
+        region_codes: Vec::new(),
+        excluded_region_codes: Vec::new(),
+        audiences: Vec::new(),
+        channels: Vec::new(),
+        urgency: 0,
+        claim_reviews: Vec::new(),
+        contacts: Vec::new(),
+        change_kind: None,
+        change_note: String::new(),
+        correction: None,
+        expire_time: None,
+        review_due_time: None,
+        source_edition: None,
+        as_of_time: None,
+        original_time: None,
+    }
+}
+
+/// Statements with nothing in them yet.
+async fn create_all(journal: &Journal, statements: usize) {
+    let mut tasks = JoinSet::new();
+    for number in 0..statements {
+        let journal = journal.clone();
+        tasks.spawn(async move {
+            let (kind, source_language) = (Code::parse("notice").unwrap(), english());
+            let (owner, annotations) = (String::new(), BTreeMap::new());
+            let create = Step::CreateStatement { kind, source_language, owner, annotations };
+            journal.submit(call("author", number, create)).await.unwrap();
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// Saves a text of 2 KiB over the draft with this etag, and gives the new one: one durable write.
+async fn save(journal: &Journal, number: usize, etag: String, first: bool) -> String {
+    let change_kind = Some(if first { ChangeKind::Initial } else { ChangeKind::Minor });
+    let content = Content { change_kind, ..words(number) };
+    let save = Step::SaveDraft(Box::new(SaveDraft { content, etag, base: None, faults: Vec::new() }));
+    next_etag(journal.submit(call("author", number, save)).await.unwrap())
+}
+
+/// A text of 2 KiB on its whole way: four durable writes, one event.
+async fn publish(journal: &Journal, number: usize, first: bool) {
+    let (language, comment) = (english(), String::new());
+    let etag = save(journal, number, String::new(), first).await;
+    let submit = Step::SubmitDraft { language: language.clone(), etag };
+    let etag = next_etag(journal.submit(call("author", number, submit)).await.unwrap());
+    let approve = Step::ApproveDraft { language: language.clone(), etag, comment };
+    let etag = next_etag(journal.submit(call("reviewer", number, approve)).await.unwrap());
+    let (drafts, when) = (vec![(language, etag)], When::Now);
+    let publish = Step::PublishDrafts(PublishDrafts { drafts, when, lateness_seconds_max: 1, force: None });
+    journal.submit(call("publisher", number, publish)).await.unwrap();
+}
+
+fn next_etag(answer: Answer) -> String {
+    let Answer::Draft(_, draft) = answer else { unreachable!("a draft was saved, submitted or approved") };
+    etag(draft.version)
+}
+
+fn open(directory: &Path) -> Journal {
+    loop {
+        match Journal::open(Options::new(directory.to_owned())) {
+            Err(error) if error.to_string().contains("in use") => std::thread::sleep(Duration::from_millis(5)),
+            journal => return journal.unwrap(),
+        }
+    }
+}
+
+/// Saves drafts with so many writers at once, each its own; how long each write took.
+async fn write(journal: &Journal, writers: usize) -> Vec<Duration> {
+    let (begun, mut tasks) = (Instant::now(), JoinSet::new());
+    for number in 0..writers {
+        let journal = journal.clone();
+        tasks.spawn(async move {
+            let (mut took, mut etag) = (Vec::new(), String::new());
+            while begun.elapsed() < WRITING {
+                let one = Instant::now();
+                etag = save(&journal, number, etag, true).await;
+                took.push(one.elapsed());
+            }
+            took
+        });
+    }
+    tasks.join_all().await.concat()
+}
+
+/// Publishes so many texts.
+async fn fill(journal: &Journal, events: usize) {
+    let mut tasks = JoinSet::new();
+    for number in 0..STATEMENTS {
+        let journal = journal.clone();
+        tasks.spawn(async move {
+            for round in 0..events / STATEMENTS {
+                publish(&journal, number, round == 0).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> f64 {
+    sorted[(sorted.len() - 1) * percent / 100].as_secs_f64() * 1_000.0
+}
+
+/// Bytes that this process had written to the device.
+fn written() -> u64 {
+    field("/proc/self/io", "write_bytes:")
+}
+
+/// Resident memory of this process, in KiB.
+fn memory() -> u64 {
+    field("/proc/self/status", "VmRSS:")
+}
+
+fn field(file: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(file).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn size(directory: &Path) -> u64 {
+    let items = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    items.map(|item| if item.path().is_dir() { size(&item.path()) } else { item.metadata().unwrap().len() }).sum()
+}
+
+fn writers(runtime: &Runtime) {
+    println!("durable writes: texts of 2 KiB saved as drafts, {} s each", WRITING.as_secs());
+    println!("{:>8} {:>10} {:>9} {:>9} {:>22}", "writers", "writes/s", "p50 ms", "p99 ms", "written per payload");
+    for writers in WRITERS {
+        let directory = TempDir::new().unwrap();
+        runtime.block_on(async {
+            let journal = open(directory.path());
+            create_all(&journal, writers).await;
+            let (before, begun) = (written(), Instant::now());
+            let mut took = write(&journal, writers).await;
+            let seconds = begun.elapsed().as_secs_f64();
+            let ratio = (written() - before) as f64 / (took.len() * TEXT_BYTES) as f64;
+            took.sort_unstable();
+            println!(
+                "{writers:>8} {:>10.0} {:>9.2} {:>9.2} {ratio:>22.1}",
+                took.len() as f64 / seconds,
+                percentile(&took, 50),
+                percentile(&took, 99),
+            );
+            journal.close().await;
+        });
+    }
+}
+
+fn growth(runtime: &Runtime, events: usize) {
+    let directory = TempDir::new().unwrap();
+    runtime.block_on(async {
+        let journal = open(directory.path());
+        create_all(&journal, STATEMENTS).await;
+        fill(&journal, events).await;
+        journal.close().await;
+    });
+    let begun = Instant::now();
+    runtime.block_on(async {
+        let journal = open(directory.path());
+        let opened = begun.elapsed();
+        let tail = *journal.tail().borrow();
+        let begun = Instant::now();
+        let scanned = journal.read(move |view| {
+            let mut next = 1;
+            while next < tail {
+                next += view.events(next, 256)?.len() as u64;
+            }
+            Ok(next - 1)
+        });
+        let scan = scanned.await.unwrap() as f64 / begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        let read = journal.read(move |view| {
+            for number in 0..READS {
+                view.state(&id(usize::try_from(number * 7_919 % STATEMENTS as u64).unwrap_or_default()))?;
+            }
+            Ok(())
+        });
+        read.await.unwrap();
+        let point = begun.elapsed().as_secs_f64() * 1e6 / READS as f64;
+        let disk = size(directory.path()) as f64;
+        println!(
+            "{events:>10} {:>9.2} {:>10.0} {:>14.1} {:>9.0} {scan:>13.0} {point:>14.0}",
+            opened.as_secs_f64(),
+            disk / 1e6,
+            disk / (events * TEXT_BYTES) as f64,
+            memory() as f64 / 1024.0,
+        );
+        journal.close().await;
+    });
+}
+
+fn main() {
+    let given: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let sizes = if given.is_empty() { vec![10_000, 100_000] } else { given };
+    let runtime = Runtime::new().unwrap();
+    writers(&runtime);
+    println!("\nafter a clean close");
+    println!(
+        "{:>10} {:>9} {:>10} {:>14} {:>9} {:>13} {:>14}",
+        "events", "open s", "disk MB", "disk/payload", "RSS MiB", "scan events/s", "statement µs"
+    );
+    for events in sizes {
+        growth(&runtime, events);
+    }
+}
