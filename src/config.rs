@@ -4,6 +4,9 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{domain::limits::Limits, feed, journal};
 
+/// A day: what rots is noticed well before a copy of it is needed.
+const SCRUB_EVERY_DEFAULT: Duration = Duration::from_hours(24);
+
 /// What a server is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -11,6 +14,8 @@ pub struct Config {
     pub journal: journal::Options,
     /// How the feed is served.
     pub feed: feed::Options,
+    /// How often the whole store is read again, slowly; never if none.
+    pub scrub_every: Option<Duration>,
     /// How large texts may be.
     pub limits: Limits,
     /// Callers say who they are and have every role. Allowed on loopback only.
@@ -26,6 +31,7 @@ impl Config {
         Self {
             journal: journal::Options::new(data_dir),
             feed: feed::Options::default(),
+            scrub_every: Some(SCRUB_EVERY_DEFAULT),
             limits: Limits::default(),
             insecure: true,
             drain: Duration::from_secs(10),

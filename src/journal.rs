@@ -25,6 +25,7 @@ mod compact;
 mod erase;
 mod key;
 mod row;
+mod scrub;
 mod store;
 mod verify;
 mod view;
@@ -44,6 +45,7 @@ pub use backup::{Parcel, Restore};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
+pub use scrub::scrub;
 pub use verify::{Finding, Report, verify};
 pub use view::{OwedRecord, Public, View};
 

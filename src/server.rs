@@ -17,7 +17,7 @@ use crate::{
     api,
     config::Config,
     feed::Feed,
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, scrub},
 };
 
 /// Streams of one connection. tonic takes away hyper's own limit of 200 unless it is given one.
@@ -79,6 +79,9 @@ pub async fn run_on(
         return Err(ServeError::NotLoopback(address));
     }
     let feed = Feed::start(journal.clone(), config.feed, shutdown.clone());
+    if let Some(every) = config.scrub_every {
+        tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
+    }
     let (health, reporter) = health::service(journal.failure(), shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);

@@ -1,6 +1,6 @@
 //! `onrecord serve`: the service itself.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// Lower a limit of texts: title, summary, rendition.CHANNEL (characters), body (bytes), attachments, claim-reviews
     #[arg(long = "limit", value_name = "NAME=N", value_parser = limit)]
     limits: Vec<(String, usize)>,
+    /// Hours between two slow reads of the whole store, which log what is damaged; 0 for none
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    scrub_hours: u64,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -63,6 +66,7 @@ impl Args {
         for (name, to) in self.limits {
             config.limits.lower(&name, to).map_err(|fault| Refusal::Usage(format!("--limit {name}: {fault}")))?;
         }
+        config.scrub_every = (self.scrub_hours > 0).then(|| Duration::from_hours(self.scrub_hours));
         telemetry::init(self.log_format.into());
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -137,9 +141,16 @@ mod tests {
 
     fn check(listen: &str, insecure: bool) -> bool {
         let listen = listen.parse().unwrap();
-        Args { data_dir: "data".into(), listen, insecure, limits: Vec::new(), log_format: LogFormat::Text }
-            .check()
-            .is_ok()
+        Args {
+            data_dir: "data".into(),
+            listen,
+            insecure,
+            limits: Vec::new(),
+            scrub_hours: 0,
+            log_format: LogFormat::Text,
+        }
+        .check()
+        .is_ok()
     }
 
     #[test]

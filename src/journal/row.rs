@@ -116,10 +116,11 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
-    /// The event without what its head does not have.
+    /// The event without what its head does not have; but whoever holds the text under embargo still learns that the embargo ended.
     #[must_use]
     pub fn hollowed(self) -> Self {
-        Self { event: Event::hollow(self.event.head), hollow: true, ..self }
+        let embargo_lifted = self.event.embargo_lifted;
+        Self { event: Event { embargo_lifted, ..Event::hollow(self.event.head) }, hollow: true, ..self }
     }
 }
 

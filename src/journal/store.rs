@@ -111,7 +111,13 @@ impl Store {
 
     /// Every row, in the order of keys, readable or not.
     pub(super) fn rows(&self) -> Rows<'_> {
-        Rows { store: self, stored: self.db.iter(), fault: None }
+        self.rows_after(&[])
+    }
+
+    /// The same, of the rows after a key.
+    pub(super) fn rows_after(&self, key: &[u8]) -> Rows<'_> {
+        let range = (Bound::Excluded(key.to_vec()), Bound::Unbounded);
+        Rows { store: self, stored: self.db.range::<Vec<u8>, _>(range), fault: None }
     }
 
     /// Takes a row away that may not be readable, with the parts that it may have had. Not durable before the next commit.

@@ -393,19 +393,15 @@ impl<'s> Check<'s> {
     }
 }
 
+/// A store for tests.
 #[cfg(test)]
-mod tests {
-    use std::fs;
+pub(super) mod fixture {
+    use std::{fs, path::Path};
 
     use tempfile::TempDir;
 
-    use super::*;
-    use crate::{domain::id::StatementId, journal::row::encode};
-
-    const CACHE_BYTES: u64 = 1 << 20;
-
     /// The store of README's tour.
-    fn store() -> TempDir {
+    pub(in crate::journal) fn store() -> TempDir {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/storage-1/sled");
         let directory = tempfile::tempdir().unwrap();
         let to = directory.path().join("sled");
@@ -415,6 +411,18 @@ mod tests {
         }
         directory
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::{fixture::store, *};
+    use crate::{domain::id::StatementId, journal::row::encode};
+
+    const CACHE_BYTES: u64 = 1 << 20;
 
     /// Makes a change that no entry made.
     fn tamper(directory: &TempDir, change: Change, version: u64) {

@@ -291,3 +291,29 @@ async fn what_waits_does_not_come_out_after_a_removal_of_every_language() {
     let held = service.person("publisher").release("fire", "de").await.unwrap();
     assert_eq!(held.blocked_reason(), v1::release::BlockedReason::Withdrawn);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_holds_a_text_under_embargo_learns_that_it_was_lifted_though_it_is_gone_since() {
+    let service = Service::start().await;
+    service.person("author").create("report", "en").await;
+    let draft = approved(&service, "report", "en", words("Secret")).await;
+    let request =
+        v1::PublishDraftsRequest { embargo_end_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
+    service.person("publisher").publish(request).await.unwrap();
+    let read = |start: v1::Start, cursor: String| v1::ReadFeedRequest {
+        start: start.into(),
+        cursor,
+        include_embargoed: true,
+        ..Default::default()
+    };
+    let mut site = service.person("site");
+    let held = site.feed.read_feed(read(v1::Start::Beginning, String::new())).await.unwrap().into_inner();
+    assert_eq!(held.deliveries.len(), 1);
+    service.advance(60).await;
+    take_down(&service, "report", RemovalMode::Gone, "").await.unwrap();
+    let rest = site.feed.read_feed(read(v1::Start::Cursor, held.cursor)).await.unwrap().into_inner();
+    let lifted: Vec<_> =
+        rest.deliveries.iter().map(|delivery| delivery.event.as_ref().unwrap().embargo_lifted).collect();
+    assert_eq!(lifted, [true, false]);
+    assert!(!format!("{rest:?}").contains("Secret"));
+}
