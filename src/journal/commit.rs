@@ -128,7 +128,8 @@ fn edition_row(id: &StatementId, language: &LanguageTag, before: Option<&State>,
     (old != Some(edition)).then(|| Change::put(key::edition(id, language, edition.number), encode(edition)))
 }
 
-fn index_keys(state: &State) -> BTreeSet<Vec<u8>> {
+/// Keys of the indexes over what is due and owed.
+pub(super) fn index_keys(state: &State) -> BTreeSet<Vec<u8>> {
     let id = &state.statement.id;
     let mut keys: BTreeSet<_> = state.due().iter().map(|due| key::due(id, due)).collect();
     for (language, slots) in &state.languages {

@@ -100,6 +100,48 @@ pub(super) struct RequestRow {
     pub(super) answer: Answer,
 }
 
+impl EntryRow {
+    /// What it says wrongly of itself; nothing if it is what was sealed.
+    pub(super) fn fault(&self) -> Result<Option<&'static str>, JournalError> {
+        if Digest::chain(self.previous_hash, &self.seal) != self.hash {
+            return Ok(Some("the entry is not what was hashed"));
+        }
+        let sealed = from_seal::<EntryHead>(&self.seal)?.rows_digest;
+        let right = self.body.as_ref().is_none_or(|body| Digest::of(&[body]) == sealed);
+        Ok((!right).then_some("the rows of the entry are not what was sealed"))
+    }
+}
+
+impl EventRow {
+    /// What it says wrongly of itself; nothing if it is what was sealed.
+    pub(super) fn fault(&self) -> Result<Option<&'static str>, JournalError> {
+        if Digest::chain(self.previous_hash, &self.seal) != self.hash {
+            return Ok(Some("the event is not what was hashed"));
+        }
+        let head: EventHead = from_seal(&self.seal)?;
+        let right = self.event.as_ref().is_none_or(|event| event.head == head);
+        Ok((!right).then_some("the event is not what was sealed"))
+    }
+}
+
+/// What a row that can be read says wrongly of itself: a text that is not its digest's, an entry or event that is not what was
+/// sealed.
+pub(super) fn fault(key: &[u8], value: &[u8]) -> Option<String> {
+    let fault = match key.first() {
+        Some(b't') => {
+            let right = key.get(1..) == Some(Digest::of(&[value]).as_bytes().as_slice());
+            Ok((!right).then_some("the text is not what was hashed"))
+        }
+        Some(b'j') => decode::<EntryRow>(value).and_then(|row| row.fault()),
+        Some(b'e') => decode::<EventRow>(value).and_then(|row| row.fault()),
+        Some(_) | None => Ok(None),
+    };
+    match fault {
+        Ok(fault) => fault.map(str::to_owned),
+        Err(failure) => Some(failure.to_string()),
+    }
+}
+
 /// An event as a reader of the journal gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRecord {

@@ -1,7 +1,10 @@
 //! Reads a store again while it is in use, slowly, so that what rots is noticed before somebody needs it.
 //!
-//! It sees less than `onrecord verify`: what a row says of itself (checksum, digest, seal), not whether it is the row that its entry
-//! wrote, since that changes under its hands.
+//! **Invariants**
+//! - It changes nothing, and holds nothing while it pauses.
+//! - What it names is damage: it reads again what it cannot read, since a row may be written between the reads of its parts.
+//! - It sees less than `onrecord verify`: what a row says of itself (checksum, digest, seal), not whether it is the row that its entry
+//!   wrote, since that changes under its hands.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,13 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{
-    Finding, Journal, JournalError,
-    row::{EntryRow, EventRow, decode, from_seal},
-    store::Row,
-    view::View,
-};
-use crate::domain::{digest::Digest, entry::EntryHead};
+use super::{Finding, Journal, JournalError, row::fault, view::View};
 
 /// Rows that are read at a time.
 const ROWS: usize = 128;
@@ -74,7 +71,7 @@ impl View<'_> {
         let last = read.last_key_value().map(|(key, _)| key.clone());
         let faults = read.into_iter().filter_map(|(key, row)| {
             let fault = match row {
-                Ok(row) => fault(&key, &row)?,
+                Ok(row) => fault(&key, &row.value)?,
                 // It may have been written between the reads of its parts.
                 Err(_) => match store.get(&key) {
                     Err(fault) => fault.to_string(),
@@ -87,40 +84,17 @@ impl View<'_> {
     }
 }
 
-/// What a row that can be read says wrongly of itself.
-fn fault(key: &[u8], row: &Row) -> Option<String> {
-    match key.first() {
-        Some(b't') if key.get(1..) != Some(Digest::of(&[&row.value]).as_bytes()) => {
-            Some("the text is not what was hashed".to_owned())
-        }
-        Some(b'j') => sealed_entry(row).unwrap_or_else(|failure| Some(failure.to_string())),
-        Some(b'e') => sealed_event(row).unwrap_or_else(|failure| Some(failure.to_string())),
-        Some(_) | None => None,
-    }
-}
-
-fn sealed_entry(row: &Row) -> Result<Option<String>, JournalError> {
-    let entry: EntryRow = decode(&row.value)?;
-    let head: EntryHead = from_seal(&entry.seal)?;
-    let body = entry.body.as_ref().is_none_or(|body| Digest::of(&[body]) == head.rows_digest);
-    let hash = Digest::chain(entry.previous_hash, &entry.seal) == entry.hash;
-    Ok((!body || !hash).then(|| "the entry is not what was sealed".to_owned()))
-}
-
-fn sealed_event(row: &Row) -> Result<Option<String>, JournalError> {
-    let event: EventRow = decode(&row.value)?;
-    let hash = Digest::chain(event.previous_hash, &event.seal) == event.hash;
-    Ok((!hash).then(|| "the event is not what was sealed".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{
-        Options,
-        row::encode,
-        store::{Change, Store},
-        verify::fixture,
+    use crate::{
+        domain::digest::Digest,
+        journal::{
+            Options,
+            row::{EventRow, decode, encode},
+            store::{Change, Store},
+            verify::fixture,
+        },
     };
 
     async fn findings(tampered: Option<Change>) -> Vec<Finding> {
@@ -144,6 +118,6 @@ mod tests {
             let row: EventRow = decode(&open.get(&key).unwrap().unwrap().value).unwrap();
             (key, encode(&EventRow { previous_hash: Digest::of(&[b"another"]), ..row }))
         };
-        assert_eq!(findings(Some(Change::put(key, value))).await[0].fault, "the event is not what was sealed");
+        assert_eq!(findings(Some(Change::put(key, value))).await[0].fault, "the event is not what was hashed");
     }
 }

@@ -14,8 +14,6 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path};
 
-use tracing::warn;
-
 use super::{
     JournalError, key,
     row::{EntryRow, Meta, decode},
@@ -33,17 +31,21 @@ pub(super) struct Watermark(File);
 
 /// How far the journal was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
+pub(super) struct Mark {
     next_entry: u64,
     next_sequence: u64,
     entry_hash: Digest,
 }
 
 impl Watermark {
-    /// Opens the file in a store's directory, or begins one.
-    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+    /// Opens the file in a store's directory, or begins one, durably.
+    pub(super) fn begin(directory: &Path, meta: &Meta) -> io::Result<Self> {
         let options = File::options().read(true).write(true).create(true).truncate(false).open(path(directory));
-        Ok(Self(options?))
+        let watermark = Self(options?);
+        watermark.advance(meta)?;
+        watermark.0.set_len(u64::try_from(BYTES).unwrap_or_default())?;
+        watermark.0.sync_all()?;
+        Ok(watermark)
     }
 
     /// Notes that everything below this is on the device.
@@ -51,42 +53,44 @@ impl Watermark {
         let Meta { next_entry, next_sequence, entry_hash, .. } = *meta;
         self.0.write_all_at(&encode(Mark { next_entry, next_sequence, entry_hash }), 0)
     }
+}
 
-    /// Puts it on the device.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+impl Mark {
+    /// Entries that were there.
+    pub(super) fn entries(self) -> u64 {
+        self.next_entry - 1
+    }
+
+    /// What a store lacks that was there once; nothing if it lacks nothing.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(super) fn missing(self, store: &Store, meta: &Meta) -> Result<Option<String>, JournalError> {
+        if self.next_entry > meta.next_entry || self.next_sequence > meta.next_sequence {
+            let lost = self.next_entry.saturating_sub(meta.next_entry);
+            return Ok(Some(format!("its newest {lost} entries are gone: it once had {}", self.entries())));
+        }
+        let row = store.get(&key::entry(self.entries()))?.map(|row| decode::<EntryRow>(&row.value)).transpose()?;
+        let hash = row.map_or(Digest::ZERO, |row| row.hash);
+        let fault = || format!("entry {} is not the one that was written", self.entries());
+        Ok((hash != self.entry_hash).then(fault))
     }
 }
 
-/// What the store in `directory` lacks that was there once; nothing if it lacks nothing.
+/// The mark of the store in `directory`; none if it has none yet.
 ///
 /// # Errors
-/// If the store or the file cannot be read.
-pub(super) fn missing(store: &Store, directory: &Path, meta: &Meta) -> Result<Option<String>, JournalError> {
-    let bytes = match std::fs::read(path(directory)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(JournalError::Store(format!("the watermark cannot be read: {error}"))),
-    };
-    let Some(mark) = parse(&bytes) else {
-        if !bytes.is_empty() {
-            warn!("the watermark is damaged: it is begun anew");
-        }
-        return Ok(None);
-    };
-    if mark.next_entry > meta.next_entry || mark.next_sequence > meta.next_sequence {
-        let lost = mark.next_entry.saturating_sub(meta.next_entry);
-        return Ok(Some(format!("its newest {lost} entries are gone: it once had {}", mark.next_entry - 1)));
+/// If it cannot be read, or is damaged.
+pub(super) fn read(directory: &Path) -> Result<Option<Mark>, JournalError> {
+    match std::fs::read(path(directory)) {
+        // A crash between the making of the file and its first writing.
+        Ok(bytes) if bytes.is_empty() => Ok(None),
+        Ok(bytes) => parse(&bytes)
+            .map(Some)
+            .ok_or_else(|| JournalError::Damaged("the watermark is not what was written".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    let row = store.get(&key::entry(mark.next_entry - 1))?.map(|row| decode::<EntryRow>(&row.value)).transpose()?;
-    let hash = row.map_or(Digest::ZERO, |row| row.hash);
-    let fault = || format!("entry {} is not the one that was written", mark.next_entry - 1);
-    Ok((hash != mark.entry_hash).then(fault))
-}
-
-/// Whether a journal was ever begun in this directory.
-pub(super) fn is_there(directory: &Path) -> bool {
-    path(directory).exists()
 }
 
 fn path(directory: &Path) -> std::path::PathBuf {

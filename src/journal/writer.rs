@@ -5,41 +5,42 @@
 //! - What a group decides builds on what it decided before; nothing of a group is shown unless all of it is durable.
 //! - The first failed write closes the journal: the group's callers are told, and nothing is written after it.
 
-use std::{collections::BTreeMap, ops::Bound, path::Path, sync::Arc, time::Duration};
+mod due;
+mod start;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
     Identity, JournalError, Refusal,
     clock::Clock,
     commit, erase, key,
-    row::{FORMAT, Meta, RequestRow, decode, encode},
+    row::{Meta, RequestRow, decode, encode},
     store::{Change, Store},
     view::Reader,
     watchdog::Watchdog,
-    watermark::{self, Watermark},
+    watermark::Watermark,
 };
 use crate::domain::{
     answer::Answer,
-    command::{Call, Command, Step},
+    command::Call,
     decide::{Context, decide, redirect_target},
-    digest::{Digest, Salt},
-    id::{Caller, StatementId},
+    digest::Salt,
+    id::StatementId,
     rejection::Rejection,
-    state::{Due, State},
+    state::State,
 };
 
 /// Entries in one durable write: more would keep readers waiting.
 const GROUP_ENTRIES_MAX: usize = 64;
 /// Bytes of rows in one durable write: less than a segment of the store has to be between two syncs.
 const GROUP_BYTES_MAX: usize = 512 * 1024;
-/// How long the writer sleeps at most before it looks at the clock, which may have been set.
-const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
@@ -106,17 +107,8 @@ impl Group {
 impl Writer {
     /// Reads where the journal stands, or begins a new one.
     pub(super) fn open(store: Arc<Store>, directory: &Path, clock: Clock) -> Result<Self, JournalError> {
-        let meta = match store.get(&key::meta())? {
-            Some(row) => decode::<Meta>(&row.value)?,
-            None => begin(&store, &clock)?,
-        };
-        check_end(&store, &meta)?;
-        if let Some(fault) = watermark::missing(&store, directory, &meta)? {
-            return Err(JournalError::Damaged(fault));
-        }
-        let watermark = Watermark::open(directory)?;
-        watermark.advance(&meta)?;
-        watermark.sync()?;
+        let meta = start::meta(&store, directory, &clock)?;
+        let watermark = Watermark::begin(directory, &meta)?;
         erase::resume(&store, meta.next_entry - 1)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
         let closed = watch::Sender::new(None);
@@ -223,46 +215,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Until the next step that time takes.
-    fn sleep(&self) -> Result<Duration, JournalError> {
-        let Some((_, due)) = self.next_due(&Group::default())? else { return Ok(SLEEP_MAX) };
-        let micros = due.time.micros_since(self.clock.now()).max(0);
-        Ok(Duration::from_micros(micros.unsigned_abs()).min(SLEEP_MAX))
-    }
-
-    /// The next step that time takes and that this group has not taken yet.
-    fn next_due(&self, group: &Group) -> Result<Option<(StatementId, Due)>, JournalError> {
-        for row in self.store.scan(&key::dues(), Bound::Unbounded, false) {
-            let (key, _) = row?;
-            let due =
-                key::due_parts(&key).ok_or_else(|| JournalError::Damaged("a due row cannot be read".to_owned()))?;
-            let stands = group.states.get(&due.0).is_none_or(|state| state.due().contains(&due.1));
-            if stands {
-                return Ok(Some(due));
-            }
-        }
-        Ok(None)
-    }
-
-    fn take_due(&mut self, group: &mut Group) -> Result<(), JournalError> {
-        while let Some((statement, due)) = self.next_due(group)?.filter(|(_, due)| due.time <= self.clock.now()) {
-            let step = Step::Due { language: due.language.clone(), step: due.step };
-            let command = Command { statement, step };
-            let call = Call { caller: Caller::service(), request_id: None, validate_only: false, command };
-            self.step(group, &call).map_err(|refusal| JournalError::Damaged(format!("a due step: {refusal}")))?;
-            let (statement, language) = (call.command.statement, due.language);
-            let release =
-                group.states.get(&statement).and_then(|state| state.languages.get(&language)?.release.as_ref());
-            if let Some(reason) = release.and_then(|release| release.blocked) {
-                warn!(%statement, %language, ?reason, "a release is held: somebody has to look");
-            }
-            if group.is_full() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn step(&mut self, group: &mut Group, call: &Call) -> Result<Answer, Refusal> {
         if let Some(answer) = self.remembered(group, call)? {
             return answer.map_err(Into::into);
@@ -283,10 +235,10 @@ impl Writer {
         if call.validate_only {
             return Ok(decision.answer);
         }
-        if commit::erases(state.as_ref(), &decision) {
-            group.erasures.push((call.command.statement.clone(), self.meta.next_entry));
-        }
         let entry = self.meta.next_entry;
+        if commit::erases(state.as_ref(), &decision) {
+            group.erasures.push((call.command.statement.clone(), entry));
+        }
         let changes = commit::changes(state.as_ref(), &decision, call, now, salt, &mut self.meta);
         group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
         group.entries += 1;
@@ -354,54 +306,12 @@ impl Writer {
             Ok(watermark.advance(meta)?)
         })?;
         for (id, entry) in &group.erasures {
-            erase::erase(&self.store, id, *entry, newest)?;
+            self.watchdog.watch(|| erase::erase(store, id, *entry, newest))?;
         }
         self.durable.send_replace(newest);
         self.tail.send_replace(self.meta.next_sequence);
         Ok(())
     }
-}
-
-fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {
-    let meta = Meta {
-        format: FORMAT,
-        feed_id: salt()?.0,
-        epoch: 1,
-        next_entry: 1,
-        entry_hash: Digest::ZERO,
-        next_sequence: 1,
-        event_hash: Digest::ZERO,
-        time: clock.now(),
-    };
-    store.commit(&[Change::put(key::meta(), encode(&meta))], 0)?;
-    Ok(meta)
-}
-
-/// The newest entry and event have to be there, with the hashes that were noted in the same write.
-fn check_end(store: &Store, meta: &Meta) -> Result<(), JournalError> {
-    if meta.format != FORMAT {
-        let words = format!(
-            "its format is {}, this onrecord reads {FORMAT}: use the onrecord that wrote it, or a newer one",
-            meta.format
-        );
-        return Err(JournalError::Damaged(words));
-    }
-    let fault = |what: &str| JournalError::Damaged(format!("the newest {what} is not the one that was noted"));
-    let entry = store
-        .get(&key::entry(meta.next_entry - 1))?
-        .map(|row| decode::<super::row::EntryRow>(&row.value))
-        .transpose()?;
-    if entry.map_or(Digest::ZERO, |row| row.hash) != meta.entry_hash {
-        return Err(fault("entry"));
-    }
-    let event = store
-        .get(&key::event(meta.next_sequence - 1))?
-        .map(|row| decode::<super::row::EventRow>(&row.value))
-        .transpose()?;
-    if event.map_or(Digest::ZERO, |row| row.hash) != meta.event_hash {
-        return Err(fault("event"));
-    }
-    Ok(())
 }
 
 fn salt() -> Result<Salt, JournalError> {

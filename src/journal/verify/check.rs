@@ -1,0 +1,327 @@
+//! The reading and comparing.
+//!
+//! **Invariants**
+//! - It answers for every byte that can be read back: each row has a checksum, each text its digest, entries and events their
+//!   chains, and what entries wrote is compared with them.
+//! - It holds one row at a time, the keys of what is due and owed, and at most [`FINDINGS_MAX`] findings.
+//! - A repair only puts what the journal and the state say. What is lost is named, and nothing is made of it.
+
+use std::{collections::BTreeSet, ops::Bound, path::Path};
+
+use super::{Finding, Report};
+use crate::{
+    domain::{digest::Digest, entry::EntryHead, event::EventHead, id::StatementId},
+    journal::{
+        JournalError, commit, key,
+        row::{EntryBody, EntryRow, EventRow, Meta, RowChange, decode, fault, from_seal},
+        store::{Change, Row, Store},
+        view::Reader,
+        watermark::{self, Watermark},
+    },
+};
+
+/// Findings that a report names; the rest are counted.
+const FINDINGS_MAX: usize = 1_000;
+/// Rows in one write of a repair: as with erasures, more cost sled memory.
+const BATCH_ROWS: usize = 64;
+
+/// A reading of a store that is under way.
+pub(super) struct Check<'s> {
+    store: &'s Store,
+    directory: &'s Path,
+    repairs: bool,
+    /// What puts it right and is not written yet, all of one entry.
+    changes: Vec<Change>,
+    version: u64,
+    /// Keys of the indexes over what is due and owed, as they are.
+    indexed: BTreeSet<Vec<u8>>,
+    report: Report,
+}
+
+impl<'s> Check<'s> {
+    pub(super) fn new(store: &'s Store, directory: &'s Path, repairs: bool) -> Self {
+        let (changes, indexed, report) = (Vec::new(), BTreeSet::new(), Report::default());
+        Self { store, directory, repairs, changes, version: 0, indexed, report }
+    }
+
+    /// Reads everything.
+    pub(super) fn run(mut self) -> Result<Report, JournalError> {
+        self.check_rows();
+        let mark = self.watermark();
+        if self.report.rows == 0 && self.report.is_clean() && mark.is_none() {
+            // Its first start did not get as far as a row: there is nothing to miss.
+            return Ok(self.report);
+        }
+        let Some(meta) = self.meta() else { return Ok(self.report) };
+        if let Some(fault) = mark.map(|mark| mark.missing(self.store, &meta)).transpose()?.flatten() {
+            self.find("the store", fault);
+        }
+        self.check_entries(&meta)?;
+        self.check_events(&meta)?;
+        self.write()?;
+        self.check_indexes()?;
+        self.write()?;
+        self.mend_watermark(&meta)?;
+        Ok(self.report)
+    }
+
+    fn find(&mut self, place: impl Into<String>, fault: impl Into<String>) {
+        self.add(place.into(), fault.into(), false);
+    }
+
+    /// Something that `change`, of entry `version`, puts right.
+    fn mend(&mut self, place: String, fault: &str, change: Change, version: u64) -> Result<(), JournalError> {
+        self.add(place, fault.to_owned(), true);
+        if !self.repairs {
+            return Ok(());
+        }
+        if self.version != version || self.changes.len() >= BATCH_ROWS {
+            self.write()?;
+        }
+        self.version = version;
+        self.changes.push(change);
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), JournalError> {
+        for change in &self.changes {
+            self.store.discard(&change.key)?;
+        }
+        if !self.changes.is_empty() {
+            self.store.commit(&self.changes, self.version)?;
+        }
+        self.report.repaired_rows += u64::try_from(self.changes.len()).unwrap_or(u64::MAX);
+        self.changes.clear();
+        Ok(())
+    }
+
+    fn add(&mut self, place: String, fault: String, repairable: bool) {
+        if self.report.findings.len() < FINDINGS_MAX {
+            self.report.findings.push(Finding { place, fault, repairable });
+        } else {
+            self.report.more_findings += 1;
+        }
+    }
+
+    /// A row, or none with what is wrong with it noted.
+    fn row<T>(&mut self, place: &str, key: &[u8], read: impl FnOnce(&Row) -> Result<T, JournalError>) -> Option<T> {
+        let row = self.store.get(key).map_err(JournalError::from);
+        match row.and_then(|row| row.as_ref().map(read).transpose()) {
+            Ok(Some(read)) => return Some(read),
+            Ok(None) => self.find(place, "is missing"),
+            Err(fault) => self.find(place, fault.to_string()),
+        }
+        None
+    }
+
+    fn meta(&mut self) -> Option<Meta> {
+        self.row("the row that says where the journal stands", &key::meta(), |row| decode::<Meta>(&row.value))
+    }
+
+    fn watermark(&mut self) -> Option<watermark::Mark> {
+        match watermark::read(self.directory) {
+            Ok(mark) => mark,
+            Err(fault) => {
+                self.add("the watermark".to_owned(), fault.to_string(), true);
+                None
+            }
+        }
+    }
+
+    fn mend_watermark(&self, meta: &Meta) -> Result<(), JournalError> {
+        if self.repairs && watermark::read(self.directory).is_err() {
+            Watermark::begin(self.directory, meta)?;
+        }
+        Ok(())
+    }
+
+    /// Every row can be read, belongs to a known space, and says nothing wrong of itself.
+    fn check_rows(&mut self) {
+        let mut rows = self.store.rows();
+        for (key, read) in rows.by_ref() {
+            let place = format!("row {}", hex::encode(&key));
+            match read {
+                Ok(row) => self.check_row(place, &key, &row),
+                Err(fault) => self.find(place, fault.to_string()),
+            }
+        }
+        if let Some(fault) = rows.ended_early() {
+            self.find("the store", format!("the rows after this cannot be reached: {fault}"));
+        }
+    }
+
+    fn check_row(&mut self, place: String, key: &[u8], row: &Row) {
+        self.report.rows += 1;
+        if *key != key::meta() {
+            let digest = self.report.state_digest;
+            self.report.state_digest = Digest::of(&[digest.as_bytes(), Digest::of(&[key]).as_bytes(), &row.value]);
+        }
+        match key.first() {
+            Some(b'd' | b'o') => drop(self.indexed.insert(key.to_vec())),
+            Some(b'm' | b'j' | b'a' | b'e' | b'v' | b's' | b'l' | b'n' | b't' | b'r' | b'x') => {}
+            Some(_) | None => self.find(place.clone(), "is of no known space"),
+        }
+        if let Some(fault) = fault(key, &row.value) {
+            self.find(place, fault);
+        }
+    }
+
+    /// Entries are dense and chained, and what they wrote is there.
+    fn check_entries(&mut self, meta: &Meta) -> Result<(), JournalError> {
+        let mut chain = Chain::default();
+        for number in 1..meta.next_entry {
+            let place = format!("entry {number}");
+            let row = self.row(&place, &key::entry(number), |row| decode::<EntryRow>(&row.value));
+            if !chain.goes_on(row.as_ref().map(|row| (row.previous_hash, row.hash))) {
+                self.find(&place, "does not follow the entry before");
+            }
+            let Some(row) = row else { continue };
+            self.report.entries += 1;
+            // What is wrong with it was found with its row: nothing is made of it.
+            if matches!(row.fault(), Ok(None)) {
+                self.check_entry(&place, number, &row)?;
+            }
+        }
+        if !chain.ends_in(meta.entry_hash) {
+            self.find("the newest entry", "is not the one that was noted");
+        }
+        Ok(())
+    }
+
+    fn check_entry(&mut self, place: &str, number: u64, row: &EntryRow) -> Result<(), JournalError> {
+        let head: EntryHead = from_seal(&row.seal)?;
+        if head.number != number {
+            self.find(place, format!("says that it is entry {}", head.number));
+        }
+        self.check_index(place, key::entry_of(&head.statement, number), number)?;
+        let Some(body) = &row.body else { return Ok(()) };
+        for change in decode::<EntryBody>(body)?.rows {
+            self.check_change(number, &change)?;
+        }
+        for digest in &head.content_digests {
+            if !matches!(self.store.get(&key::text(digest)), Ok(Some(_))) {
+                self.find(place, format!("its text {digest} is missing or cannot be read"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A row that an entry wrote is there as it wrote it, or as a later one did.
+    fn check_change(&mut self, number: u64, change: &RowChange) -> Result<(), JournalError> {
+        let (key, Some(value)) = change.parts() else { return Ok(()) };
+        if matches!(key.first(), Some(b'd' | b'o')) {
+            // Of these only what is due and owed now is there.
+            return Ok(());
+        }
+        let fault = match self.store.get(key) {
+            Ok(Some(row)) if row.version > number => return Ok(()),
+            Ok(Some(row)) if row.version == number && row.value == value => return Ok(()),
+            Ok(Some(row)) if row.version == number => "is not what its entry wrote".to_owned(),
+            Ok(Some(_)) => "is older than the journal".to_owned(),
+            Ok(None) => "is missing".to_owned(),
+            Err(fault) => fault.to_string(),
+        };
+        let place = format!("row {} of entry {number}", hex::encode(key));
+        self.mend(place, &fault, Change::put(key.to_vec(), value.to_vec()), number)
+    }
+
+    fn check_index(&mut self, place: &str, key: Vec<u8>, version: u64) -> Result<(), JournalError> {
+        if matches!(self.store.get(&key), Ok(Some(_))) {
+            return Ok(());
+        }
+        let place = format!("{place}, row {}", hex::encode(&key));
+        self.mend(place, "is not indexed", Change::put(key, Vec::new()), version)
+    }
+
+    /// Events are dense and chained, and indexed.
+    fn check_events(&mut self, meta: &Meta) -> Result<(), JournalError> {
+        let mut chain = Chain::default();
+        for sequence in 1..meta.next_sequence {
+            let place = format!("event {sequence}");
+            let read = |row: &Row| Ok((decode::<EventRow>(&row.value)?, row.version));
+            let row = self.row(&place, &key::event(sequence), read);
+            if !chain.goes_on(row.as_ref().map(|(row, _)| (row.previous_hash, row.hash))) {
+                self.find(&place, "does not follow the event before");
+            }
+            let Some((row, version)) = row else { continue };
+            self.report.events += 1;
+            if matches!(row.fault(), Ok(None)) {
+                let head: EventHead = from_seal(&row.seal)?;
+                if head.sequence != sequence {
+                    self.find(&place, format!("says that it is event {}", head.sequence));
+                }
+                self.check_index(&place, key::event_of(&head.statement, &head.language_code, sequence), version)?;
+            }
+        }
+        if !chain.ends_in(meta.event_hash) {
+            self.find("the newest event", "is not the one that was noted");
+        }
+        Ok(())
+    }
+
+    /// What is due and owed is indexed, and nothing else.
+    fn check_indexes(&mut self) -> Result<(), JournalError> {
+        let (mut wanted, mut complete) = (BTreeSet::new(), true);
+        let store = self.store;
+        for row in store.scan(&key::statements(), Bound::Unbounded, false) {
+            let id = row.ok().and_then(|(key, _)| StatementId::parse(key::text_after(&key::statements(), &key)?).ok());
+            match id.map(|id| (Reader { store }).state(&id)) {
+                Some(Ok(Some((state, _)))) => wanted.extend(commit::index_keys(&state)),
+                _ => complete = false,
+            }
+        }
+        let indexed = std::mem::take(&mut self.indexed);
+        for key in wanted.difference(&indexed) {
+            let place = format!("row {}", hex::encode(key));
+            self.mend(place, "what is due or owed is not indexed", Change::put(key.clone(), Vec::new()), 0)?;
+        }
+        for key in indexed.difference(&wanted) {
+            let place = format!("row {}", hex::encode(key));
+            if complete {
+                self.mend(place, "is indexed as due or owed and is not", Change::remove(key.clone()), 0)?;
+            } else {
+                // Its statement may be the one that cannot be read.
+                self.find(place, "is indexed as due or owed, by a statement that cannot be read or is not there");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A chain of hashes that is followed. After something that could not be read it is taken up again.
+#[derive(Default)]
+struct Chain(Link);
+
+#[derive(Default)]
+enum Link {
+    #[default]
+    Start,
+    After(Digest),
+    Lost,
+}
+
+impl Chain {
+    /// Whether this comes next; none if it could not be read, which was noted.
+    fn goes_on(&mut self, read: Option<(Digest, Digest)>) -> bool {
+        let Some((previous, hash)) = read else {
+            self.0 = Link::Lost;
+            return true;
+        };
+        let follows = match &self.0 {
+            Link::Start => previous == Digest::ZERO,
+            Link::After(last) => previous == *last,
+            Link::Lost => true,
+        };
+        self.0 = Link::After(hash);
+        follows
+    }
+
+    /// Whether the newest is this.
+    fn ends_in(&self, hash: Digest) -> bool {
+        match &self.0 {
+            Link::Start => hash == Digest::ZERO,
+            Link::After(last) => *last == hash,
+            Link::Lost => true,
+        }
+    }
+}

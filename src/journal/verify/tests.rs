@@ -1,0 +1,163 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::{fixture::store, *};
+use crate::{
+    domain::{
+        answer::Answer,
+        command::{Call, Command, PublishDrafts, SaveDraft, Step, When},
+        content::Content,
+        id::{Caller, Code, LanguageTag, StatementId},
+        rejection::etag,
+    },
+    journal::{
+        Journal, Options, key,
+        row::{EntryRow, decode, encode},
+        store::Change,
+    },
+};
+
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// Makes a change that no entry made.
+fn tamper(directory: &TempDir, change: Change, version: u64) {
+    let store = Store::open_existing(directory.path(), CACHE_BYTES).unwrap();
+    store.commit(&[change], version).unwrap();
+}
+
+fn rows(directory: &TempDir) -> Vec<(Vec<u8>, u64)> {
+    let store = Store::open_existing(directory.path(), CACHE_BYTES).unwrap();
+    store.rows().map(|(key, row)| (key, row.unwrap().version)).collect()
+}
+
+#[test]
+fn whatever_row_is_taken_away_is_missed_and_put_back_if_the_journal_has_it() {
+    let whole = store();
+    let expected = verify(whole.path(), CACHE_BYTES, false).unwrap();
+    assert!(expected.is_clean(), "{:?}", expected.findings);
+    for (key, version) in rows(&whole) {
+        let damaged = store();
+        tamper(&damaged, Change::remove(key.clone()), version);
+        let report = verify(damaged.path(), CACHE_BYTES, false).unwrap();
+        assert!(!report.is_clean(), "{}", hex::encode(&key));
+        let repaired = verify(damaged.path(), CACHE_BYTES, true).unwrap();
+        if matches!(key.first(), Some(b'm' | b'j' | b't')) {
+            assert!(!repaired.is_clean(), "{}: only a backup has it", hex::encode(&key));
+        } else {
+            assert!(repaired.is_clean() && repaired.repaired_rows > 0, "{}", hex::encode(&key));
+            assert_eq!(repaired.state_digest, expected.state_digest);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_no_entry_wrote_so_is_found_and_put_right() {
+    let expected = verify(store().path(), CACHE_BYTES, false).unwrap();
+    let whole = store();
+    for (key, version) in rows(&whole).into_iter().filter(|(key, _)| matches!(key.first(), Some(b's' | b'l' | b'n'))) {
+        let damaged = store();
+        tamper(&damaged, Change::put(key, encode(&"another")), version);
+        assert!(!verify(damaged.path(), CACHE_BYTES, false).unwrap().is_clean());
+        let repaired = verify(damaged.path(), CACHE_BYTES, true).unwrap();
+        assert_eq!((repaired.is_clean(), repaired.state_digest), (true, expected.state_digest));
+    }
+    let damaged = store();
+    let id = StatementId::parse("nobody").unwrap();
+    tamper(&damaged, Change::put([b"d", id.as_str().as_bytes()].concat(), Vec::new()), 3);
+    let report = verify(damaged.path(), CACHE_BYTES, false).unwrap();
+    assert_eq!(report.findings[0].fault, "is indexed as due or owed and is not");
+    assert!(verify(damaged.path(), CACHE_BYTES, true).unwrap().is_clean());
+}
+
+#[test]
+fn there_has_to_be_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(matches!(verify(directory.path(), CACHE_BYTES, false), Err(JournalError::Store(_))));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "and none is made");
+}
+
+/// A store with a text that waits for its time.
+async fn scheduled() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Journal::open(Options::new(directory.path().to_owned())).unwrap();
+    let english = || LanguageTag::parse("en").unwrap();
+    let take = async |step| {
+        let command = Command { statement: StatementId::parse("fire").unwrap(), step };
+        let caller = Caller::parse("anna").unwrap();
+        journal.submit(Call { caller, request_id: None, validate_only: false, command }).await.unwrap()
+    };
+    let (kind, owner, annotations) = (Code::parse("notice").unwrap(), String::new(), std::collections::BTreeMap::new());
+    take(Step::CreateStatement { kind, source_language: english(), owner, annotations }).await;
+    let content = Content::from_canonical(
+        br#"{"bodyMediaType":"text/plain","languageCode":"en","salt":"AAAAAAAAAAAAAAAAAAAAAA==","statement":"statements/fire","title":"Later"}"#,
+    );
+    let save = SaveDraft { content: content.unwrap(), etag: String::new(), base: None, faults: Vec::new() };
+    let Answer::Draft(_, draft) = take(Step::SaveDraft(Box::new(save))).await else { panic!("a draft was saved") };
+    take(Step::PublishDrafts(PublishDrafts {
+        drafts: vec![(english(), etag(draft.version))],
+        when: When::Later(journal.now().plus_seconds(3_600)),
+        lateness_seconds_max: 60,
+        force: Some("A test.".to_owned()),
+    }))
+    .await;
+    journal.close().await;
+    drop(journal);
+    free(&directory).await;
+    directory
+}
+
+/// Waits until the threads of a journal that was closed have let go of its store.
+async fn free(directory: &TempDir) {
+    while Store::open_existing(directory.path(), CACHE_BYTES).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_repair_forgets_a_release_because_an_entry_or_its_statement_is_lost() {
+    for lost in [key::entry(1), key::entry(2), key::entry(3), key::statement(&StatementId::parse("fire").unwrap())] {
+        let store = scheduled().await;
+        let due = |directory: &TempDir| rows(directory).into_iter().filter(|(key, _)| key.starts_with(b"d")).count();
+        assert_eq!(due(&store), 1);
+        tamper(&store, Change::remove(lost.clone()), 3);
+        verify(store.path(), CACHE_BYTES, true).unwrap();
+        assert_eq!(due(&store), 1, "{}", hex::encode(lost));
+    }
+}
+
+#[test]
+fn a_chain_is_taken_up_again_after_what_is_lost() {
+    let store = store();
+    let (key, row) = {
+        let open = Store::open_existing(store.path(), CACHE_BYTES).unwrap();
+        let key = key::entry(5);
+        let row: EntryRow = decode(&open.get(&key).unwrap().unwrap().value).unwrap();
+        (key, row)
+    };
+    let previous_hash = Digest::of(&[b"another"]);
+    let forged = EntryRow { hash: Digest::chain(previous_hash, &row.seal), previous_hash, ..row };
+    tamper(&store, Change::put(key, encode(&forged)), 5);
+    tamper(&store, Change::remove(key::entry(2)), 5);
+    let report = verify(store.path(), CACHE_BYTES, false).unwrap();
+    let found = |place: &str, fault: &str| report.findings.iter().any(|it| it.place == place && it.fault == fault);
+    assert!(found("entry 2", "is missing"), "{:?}", report.findings);
+    assert!(found("entry 5", "does not follow the entry before"), "{:?}", report.findings);
+    assert!(!found("entry 3", "does not follow the entry before"), "it follows what is lost");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_watermark_is_found_and_written_anew() {
+    let store = store();
+    let journal = Journal::open(Options::new(store.path().to_owned())).unwrap();
+    journal.close().await;
+    drop(journal);
+    free(&store).await;
+    let mark = store.path().join("watermark");
+    let mut bytes = fs::read(&mark).unwrap();
+    bytes[9] ^= 1;
+    fs::write(&mark, bytes).unwrap();
+    let report = verify(store.path(), CACHE_BYTES, false).unwrap();
+    assert_eq!((report.findings[0].place.as_str(), report.findings[0].repairable), ("the watermark", true));
+    assert!(verify(store.path(), CACHE_BYTES, true).unwrap().is_clean());
+}
