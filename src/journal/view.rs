@@ -107,19 +107,14 @@ impl<'s> View<'s> {
     /// # Errors
     /// If the store cannot be read, or closed before the newest state was durable.
     pub fn state(&self, id: &StatementId) -> Result<Option<State>, JournalError> {
-        let mut settled = None;
         loop {
-            let read = self.reader.state(id)?;
-            // Its rows are read one by one, and may have been written in between.
-            if self.reader.state(id)? != read {
-                continue;
-            }
-            let Some((state, version)) = read else { return Ok(None) };
-            if settled == Some(version) || version <= *self.durable.borrow() {
+            // Rows are read one by one. Whatever is written meanwhile is newer than this.
+            let durable = *self.durable.borrow();
+            let Some((state, version)) = self.reader.state(id)? else { return Ok(None) };
+            if version <= durable {
                 return Ok(Some(state));
             }
             self.wait_for(version)?;
-            settled = Some(version);
         }
     }
 
