@@ -14,7 +14,7 @@ mod status;
 mod to_proto;
 pub mod v1;
 
-pub use from_proto::{backup_identity, parcel};
+pub use from_proto::{backup_entry, backup_identity};
 pub use status::panicked;
 pub use v1::{
     backup_service_server::BackupServiceServer as BackupServer,
@@ -34,12 +34,14 @@ pub mod names {
     use tonic::server::NamedService;
 
     use super::{
-        EditorialServer, FeedServer, StatementServer, editorial_service::Editorial, feed_service::Follow,
-        statement_service::Statements,
+        BackupServer, EditorialServer, FeedServer, StatementServer, backup_service::Backups,
+        editorial_service::Editorial, feed_service::Follow, statement_service::Statements,
     };
 
     /// `onrecord.v1.EditorialService`
     pub const EDITORIAL: &str = EditorialServer::<Editorial>::NAME;
+    /// `onrecord.v1.BackupService`
+    pub const BACKUPS: &str = BackupServer::<Backups>::NAME;
     /// `onrecord.v1.StatementService`
     pub const STATEMENTS: &str = StatementServer::<Statements>::NAME;
     /// `onrecord.v1.FeedService`

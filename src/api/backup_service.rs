@@ -81,12 +81,12 @@ impl Copy {
     async fn send_up_to(&mut self, upto: u64) -> Result<Result<(), JournalError>, Gone> {
         while self.after < upto {
             let after = self.after;
-            let parcels = match self.journal.read(move |view| view.parcels(after, PART_BYTES)).await {
-                Ok(parcels) => parcels,
+            let entries = match self.journal.read(move |view| view.backup_entries(after, PART_BYTES)).await {
+                Ok(entries) => entries,
                 Err(failure) => return Ok(Err(failure)),
             };
-            let Some(last) = parcels.last().map(|parcel| parcel.number) else { break };
-            self.send(Ok(to_proto::backup_part(parcels))).await?;
+            let Some(last) = entries.last().map(|entry| entry.number) else { break };
+            self.send(Ok(to_proto::backup_part(entries))).await?;
             self.after = last;
         }
         let entry = self.after;

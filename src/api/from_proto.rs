@@ -8,7 +8,7 @@ mod seconded;
 mod text;
 
 pub(super) use backup::backup;
-pub use backup::{backup_identity, parcel};
+pub use backup::{backup_entry, backup_identity};
 pub(super) use editorial::*;
 pub(super) use feed::*;
 pub(super) use seconded::*;

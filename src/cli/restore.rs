@@ -72,7 +72,7 @@ fn fill(mut restore: Restore, reader: &mut Reader) -> Result<Report> {
         whole = matches!(message, Message::End(_));
         let Message::Part(part) = message else { continue };
         for entry in part.entries {
-            restore.put(&api::parcel(entry).map_err(|fault| anyhow!("an entry of the copy {fault}"))?)?;
+            restore.put(&api::backup_entry(entry))?;
         }
     }
     if !whole {

@@ -1,7 +1,7 @@
 //! Copies of a journal: entry by entry, with the rows that an entry does not hold itself.
 //!
 //! **Invariants**
-//! - A copy is a prefix of the journal: entries come in order and without gaps, each with its hash.
+//! - A copy is a prefix of the journal: entries come in order and without gaps.
 //! - What is restored is checked as it comes: chains, seals, digests of texts. What does not fit is refused, and nothing is served.
 //! - An erasure is repeated on what was copied before it: no restore brings a text back that was erased by an entry of the copy.
 
@@ -9,28 +9,28 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Identity, JournalError, erase, key,
-    row::{EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, from_seal},
+    row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, from_seal},
     store::{Change, Store},
     verify::{Report, verify},
     view::{Reader, View},
 };
-use crate::domain::{digest::Digest, entry::EntryHead, event::EventHead, id::StatementId, time::Timestamp};
+use crate::domain::{
+    digest::Digest, entry::EntryHead, event::EventHead, id::StatementId, state::Statement, time::Timestamp,
+};
 
 /// A key and a value.
 type Stored = (Vec<u8>, Vec<u8>);
 
 /// One entry, with all that is needed to put it into a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
+pub struct BackupEntry {
     /// Its number.
     pub number: u64,
-    /// Its hash.
-    pub hash: Digest,
     /// Keys and values of the rows that it does not hold itself.
-    pub rows: Vec<(Vec<u8>, Vec<u8>)>,
+    pub rows: Vec<Stored>,
 }
 
-impl Parcel {
+impl BackupEntry {
     /// About how much it weighs.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -43,17 +43,17 @@ impl View<'_> {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn parcels(&self, after: u64, bytes_max: usize) -> Result<Vec<Parcel>, JournalError> {
-        let (mut parcels, mut bytes) = (Vec::new(), 0);
+    pub fn backup_entries(&self, after: u64, bytes_max: usize) -> Result<Vec<BackupEntry>, JournalError> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
         for number in after + 1..=self.newest_entry() {
-            let parcel = Reader { store: self.store() }.parcel(number)?;
-            bytes += parcel.bytes();
-            parcels.push(parcel);
+            let entry = Reader { store: self.store() }.backup_entry(number)?;
+            bytes += entry.bytes();
+            entries.push(entry);
             if bytes >= bytes_max {
                 break;
             }
         }
-        Ok(parcels)
+        Ok(entries)
     }
 
     /// The hash of an entry; zero for 0, none if there is no such entry.
@@ -74,7 +74,7 @@ impl View<'_> {
 
 impl Reader<'_> {
     /// An entry, with the rows that it does not hold itself.
-    pub(super) fn parcel(self, number: u64) -> Result<Parcel, JournalError> {
+    pub(super) fn backup_entry(self, number: u64) -> Result<BackupEntry, JournalError> {
         let entry = self.must(key::entry(number))?;
         let row: EntryRow = decode(&entry.1)?;
         let head: EntryHead = from_seal(&row.seal)?;
@@ -92,7 +92,7 @@ impl Reader<'_> {
         for digest in &head.content_digests {
             rows.extend(self.may(key::text(digest))?);
         }
-        Ok(Parcel { number, hash: row.hash, rows })
+        Ok(BackupEntry { number, rows })
     }
 
     fn must(self, key: Vec<u8>) -> Result<Stored, JournalError> {
@@ -160,20 +160,24 @@ impl Restore {
     ///
     /// # Errors
     /// If it is not the next, or not what was written; or the store fails.
-    pub fn put(&mut self, parcel: &Parcel) -> Result<(), JournalError> {
+    pub fn put(&mut self, entry: &BackupEntry) -> Result<(), JournalError> {
         let number = self.meta.next_entry;
         let fault = |words: &str| JournalError::Damaged(format!("entry {number} of the backup {words}"));
-        let (_, entry) =
-            parcel.rows.first().filter(|(key, _)| *key == key::entry(number)).ok_or_else(|| fault("is missing"))?;
-        let row: EntryRow = decode(entry)?;
+        let first = entry.rows.first().filter(|(key, _)| *key == key::entry(number));
+        let (_, value) = first.ok_or_else(|| fault("is not the next"))?;
+        let row: EntryRow = decode(value)?;
         let head: EntryHead = from_seal(&row.seal)?;
-        if row.previous_hash != self.meta.entry_hash || Digest::chain(row.previous_hash, &row.seal) != row.hash {
+        if row.previous_hash != self.meta.entry_hash {
             return Err(fault("does not follow the one before"));
         }
-        let mut rows = held(&row, &head, fault)?;
-        for (key, value) in &parcel.rows {
-            if key.first() == Some(&b't') && key.get(1..) != Some(Digest::of(&[value]).as_bytes()) {
-                return Err(fault("has a text that is not what was hashed"));
+        let mut rows = held(&row)?;
+        for (key, value) in &entry.rows {
+            let allowed: &[u8] = if row.body.is_some() { b"jt" } else { b"jten" };
+            if !key.first().is_some_and(|space| allowed.contains(space)) {
+                return Err(fault("has a row that is not its own"));
+            }
+            if let Some(words) = row::fault(key, value) {
+                return Err(fault(&format!("is damaged: {words}")));
             }
             rows.push(Change::put(key.clone(), value.clone()));
         }
@@ -197,7 +201,7 @@ impl Restore {
             let sequence = self.meta.next_sequence;
             let found = rows.iter().find(|row| row.key == key::event(sequence)).and_then(|row| row.value.as_ref());
             let row: EventRow = decode(found.ok_or_else(|| fault("lacks an event"))?)?;
-            if row.previous_hash != self.meta.event_hash || Digest::chain(row.previous_hash, &row.seal) != row.hash {
+            if row.previous_hash != self.meta.event_hash || row.fault()?.is_some() {
                 return Err(fault("has an event that does not follow the one before"));
             }
             let event: EventHead = from_seal(&row.seal)?;
@@ -211,7 +215,7 @@ impl Restore {
     fn note_erasure(&mut self, head: &EntryHead, rows: &[Change]) -> Result<(), JournalError> {
         let row = rows.iter().find(|row| row.key == key::statement(&head.statement));
         let Some(value) = row.and_then(|row| row.value.as_ref()) else { return Ok(()) };
-        let statement: crate::domain::state::Statement = decode(value)?;
+        let statement: Statement = decode(value)?;
         let known = self.erased.iter().any(|(id, _)| *id == statement.id);
         if statement.expunge_time.is_some() && !known {
             self.erased.push((statement.id, head.number));
@@ -262,12 +266,8 @@ impl Restore {
 }
 
 /// The rows that an entry holds itself.
-fn held(row: &EntryRow, head: &EntryHead, fault: impl Fn(&str) -> JournalError) -> Result<Vec<Change>, JournalError> {
+fn held(row: &EntryRow) -> Result<Vec<Change>, JournalError> {
     let Some(body) = &row.body else { return Ok(Vec::new()) };
-    if Digest::of(&[body]) != head.rows_digest {
-        return Err(fault("has rows that are not what was sealed"));
-    }
-    let rows = decode::<EntryBody>(body)?.rows;
     let change = |(key, value): (&[u8], Option<&[u8]>)| Change { key: key.to_vec(), value: value.map(<[u8]>::to_vec) };
-    Ok(rows.iter().map(|row| change(row.parts())).collect())
+    Ok(decode::<EntryBody>(body)?.rows.iter().map(|row| change(row.parts())).collect())
 }

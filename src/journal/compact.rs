@@ -67,7 +67,7 @@ fn write(store: &Store, fresh: &Path, cache_bytes: u64) -> Result<Report, Journa
     let Meta { feed_id, epoch, format, next_entry, .. } = decode(&meta.value)?;
     let mut restore = Restore::begin(fresh, cache_bytes, Identity { feed_id, epoch }, format)?;
     for number in 1..next_entry {
-        restore.put(&reader.parcel(number)?)?;
+        restore.put(&reader.backup_entry(number)?)?;
     }
     restore.close()
 }

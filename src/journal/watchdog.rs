@@ -1,7 +1,11 @@
 //! Notices a commit that does not end.
 //!
 //! A device that hangs, or a failure that leaves sled waiting for itself (one `sync_file_range` that fails can), would leave every caller
-//! waiting too. After a while the journal is closed instead: callers are told, and reads go on.
+//! waiting too. After a while the journal is closed instead, and callers are told.
+//!
+//! **Invariants**
+//! - A commit that took too long counts as failed, whatever comes of it: the tail never moves past it.
+//! - The lock is never held while a commit runs.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},

@@ -8,7 +8,10 @@ use tonic_health::{
     server::{HealthReporter, health_reporter},
 };
 
-use crate::api::names::{EDITORIAL, FEED, STATEMENTS};
+use crate::api::names::{BACKUPS, EDITORIAL, FEED, STATEMENTS};
+
+/// What can be asked about; the empty name is the whole service.
+const NAMES: [&str; 5] = ["", EDITORIAL, STATEMENTS, FEED, BACKUPS];
 
 /// The health service, and the task that keeps it true: a journal that takes no writes is no place for editors, a service that
 /// stops is no place for anybody.
@@ -17,7 +20,7 @@ pub(super) async fn service(
     shutdown: CancellationToken,
 ) -> (HealthServer<impl Health>, JoinHandle<()>) {
     let (reporter, service) = health_reporter();
-    for name in ["", EDITORIAL, STATEMENTS, FEED] {
+    for name in NAMES {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
     (service, tokio::spawn(keep_true(reporter, failure, shutdown)))
@@ -37,7 +40,7 @@ async fn keep_true(
         () = shutdown.cancelled() => {}
     }
     shutdown.cancelled().await;
-    for name in ["", EDITORIAL, STATEMENTS, FEED] {
+    for name in NAMES {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
     }
 }

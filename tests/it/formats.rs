@@ -57,3 +57,13 @@ async fn cursor_version_1_resumes() {
     let rest = site.feed.read_feed(request(v1::Start::Cursor, CURSOR_1)).await.unwrap().into_inner();
     assert_eq!((rest.deliveries.len(), rest.tail), (0, 4));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watermark_format_1_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/storage-1/watermark");
+    fs::copy(from, directory.path().join("watermark")).unwrap();
+    let config = onrecord::config::Config::insecure(directory.path().to_owned());
+    let refusal = onrecord::journal::Journal::open(config.journal).unwrap_err();
+    assert_eq!(refusal.to_string(), "the store is damaged: it is empty: it once had 10 entries");
+}

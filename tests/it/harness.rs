@@ -1,6 +1,6 @@
 //! A service on a free loopback port with its store in a temporary directory, and people who call it.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use onrecord::{
     api::v1::{
@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running service. Its clock stands still until [`Service::advance`].
 pub(crate) struct Service {
     pub channel: Channel,
+    pub address: SocketAddr,
     pub journal: Journal,
     clock: Clock,
     directory: Arc<TempDir>,
@@ -63,7 +64,7 @@ impl Service {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(server::run_on(listener, journal.clone(), config, shutdown.clone()));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
-        Self { channel, journal, clock, directory, shutdown, serving }
+        Self { channel, address, journal, clock, directory, shutdown, serving }
     }
 
     /// Stops the service and hands back its store, for [`Stopped::start`].

@@ -21,6 +21,7 @@
 
 mod architecture;
 mod awkward_cases;
+mod backup_file;
 mod bad_input;
 mod feed_loop;
 mod following;

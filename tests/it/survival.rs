@@ -176,7 +176,7 @@ fn restored(header: &v1::BackupHeader, entries: &[v1::BackupEntry]) -> (TempDir,
     let identity = api::backup_identity(header).unwrap();
     let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
     for entry in entries {
-        restore.put(&api::parcel(entry.clone()).unwrap()).unwrap();
+        restore.put(&api::backup_entry(entry.clone())).unwrap();
     }
     let report = restore.finish().unwrap();
     (directory, report)
@@ -249,7 +249,7 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
             let value = &mut entries[place].rows[row].value;
             let middle = value.len() / 2;
             value[middle] ^= 1;
-            let put = entries.into_iter().try_for_each(|entry| restore.put(&api::parcel(entry).unwrap()));
+            let put = entries.into_iter().try_for_each(|entry| restore.put(&api::backup_entry(entry)));
             assert!(put.is_err() || restore.finish().is_err(), "row {row} of entry {}", place + 1);
         }
     }
@@ -257,7 +257,7 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
     let directory = tempfile::tempdir().unwrap();
     let identity = api::backup_identity(&header).unwrap();
     let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
-    let put = skipped.into_iter().try_for_each(|entry| restore.put(&api::parcel(entry).unwrap()));
+    let put = skipped.into_iter().try_for_each(|entry| restore.put(&api::backup_entry(entry)));
     assert!(matches!(put, Err(JournalError::Damaged(_))), "{put:?}");
 }
 

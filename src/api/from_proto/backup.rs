@@ -4,7 +4,7 @@ use super::Faults;
 use crate::{
     api::v1,
     domain::{digest::Digest, id::Malformed, rejection::Rejection},
-    journal::{Identity, Parcel},
+    journal::{BackupEntry, Identity},
 };
 
 /// The newest entry that a copy has, and its hash.
@@ -27,12 +27,10 @@ pub fn backup_identity(given: &v1::BackupHeader) -> Result<Identity, Malformed> 
 }
 
 /// An entry of a copy.
-///
-/// # Errors
-/// If its hash is none.
-pub fn parcel(given: v1::BackupEntry) -> Result<Parcel, Malformed> {
+#[must_use]
+pub fn backup_entry(given: v1::BackupEntry) -> BackupEntry {
     let rows = given.rows.into_iter().map(|row| (row.key, row.value)).collect();
-    Ok(Parcel { number: given.number, hash: digest(&given.hash)?, rows })
+    BackupEntry { number: given.number, rows }
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, Malformed> {

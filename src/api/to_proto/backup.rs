@@ -3,7 +3,7 @@
 use crate::{
     api::v1::{self, backup_response::Message},
     domain::digest::Digest,
-    journal::{Identity, Parcel, STORAGE_FORMAT},
+    journal::{BackupEntry, Identity, STORAGE_FORMAT},
 };
 
 /// What is copied.
@@ -13,10 +13,9 @@ pub(in crate::api) fn backup_header(identity: Identity) -> v1::BackupResponse {
 }
 
 /// Entries.
-pub(in crate::api) fn backup_part(parcels: Vec<Parcel>) -> v1::BackupResponse {
-    let entries = parcels.into_iter().map(|Parcel { number, hash, rows }| v1::BackupEntry {
+pub(in crate::api) fn backup_part(entries: Vec<BackupEntry>) -> v1::BackupResponse {
+    let entries = entries.into_iter().map(|BackupEntry { number, rows }| v1::BackupEntry {
         number,
-        hash: hash.as_bytes().to_vec(),
         rows: rows.into_iter().map(|(key, value)| v1::BackupRow { key, value }).collect(),
     });
     message(Message::Part(v1::BackupPart { entries: entries.collect() }))

@@ -1,0 +1,125 @@
+//! A backup as a file, by the binary: it goes on where it was cut off, and what was damaged is not restored.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use onrecord::{api::v1::ChangeKind, journal::verify};
+
+use crate::{
+    awkward_cases::expunge,
+    harness::{Service, changed, publish, words},
+};
+
+const CACHE_BYTES: u64 = 1 << 20;
+/// The record of README's tour, as `onrecord backup` of format 1 wrote it.
+const FIXTURE_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/record.backup");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_onrecord")).args(arguments).output().unwrap()
+}
+
+/// Brings a backup up to date; needs a runtime that goes on meanwhile.
+async fn backup(service: &Service, file: &Path) -> Output {
+    let (server, file) = (format!("http://{}", service.address), file.to_str().unwrap().to_owned());
+    let call = move || run(&["backup", &file, "--server", &server, "--caller", "operator", "--output", "json"]);
+    tokio::task::spawn_blocking(call).await.unwrap()
+}
+
+fn restore(file: &Path, directory: &Path) -> Output {
+    run(&["restore", file.to_str().unwrap(), "--data-dir", directory.to_str().unwrap(), "--output", "json"])
+}
+
+/// The digest of the whole state of what a backup has.
+fn restored(file: &Path) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let output = restore(file, directory.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    verify(directory.path(), CACHE_BYTES, false).unwrap().state_digest.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_was_cut_off_anywhere_goes_on_and_is_equal_to_its_origin() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("record.backup");
+    for id in ["fire", "erased"] {
+        service.person("author").create(id, "en").await;
+        publish(&service, id, "en", words("First")).await;
+    }
+    assert!(backup(&service, &file).await.status.success());
+    expunge(&service, "erased").await.unwrap();
+    publish(&service, "fire", "en", changed("Second", ChangeKind::Major)).await;
+    let first = fs::read(&file).unwrap();
+    let mut digests = Vec::new();
+    for length in [first.len(), first.len() - 1, first.len() - 60, first.len() / 2, 200, 18] {
+        fs::write(&file, &first[..length]).unwrap();
+        let output = backup(&service, &file).await;
+        assert!(output.status.success(), "{length}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(r#""newest_entry":16"#), "{output:?}");
+        digests.push(restored(&file));
+        assert!(backup(&service, &file).await.status.success(), "nothing new is no failure");
+    }
+    let origin = service.stop().await.into_directory();
+    let digest = loop {
+        // The tasks of a service that was stopped let go of it a moment later.
+        if let Ok(report) = verify(origin.path(), CACHE_BYTES, false) {
+            break report.state_digest.to_string();
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(digests, vec![digest; 6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_another_record_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("record.backup");
+    let (one, other) = (Service::start().await, Service::start().await);
+    for service in [&one, &other] {
+        service.person("author").create("fire", "en").await;
+    }
+    assert!(backup(&one, &file).await.status.success());
+    let before = fs::read(&file).unwrap();
+    let output = backup(&other, &file).await;
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("BACKUP_DIVERGED"), "{output:?}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn a_backup_of_format_1_is_restored() {
+    assert_eq!(restored(Path::new(FIXTURE_1)), "69a67ab3d51c887cafcc6616bc8b448257d93110e1f1cb8efd661caed992490e");
+}
+
+#[test]
+fn a_damaged_backup_is_not_restored_and_leaves_nothing() {
+    let whole = fs::read(FIXTURE_1).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("record.backup");
+    let flipped = (0..whole.len()).step_by(whole.len() / 20).map(|place| {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 1;
+        damaged
+    });
+    let cut = [whole[..whole.len() - 1].to_vec(), whole[..whole.len() / 2].to_vec(), Vec::new()];
+    for damaged in flipped.chain(cut) {
+        fs::write(&file, damaged).unwrap();
+        let directory = folder.path().join("restored");
+        let output = restore(&file, &directory);
+        assert!(!output.status.success(), "{output:?}");
+        assert!(!directory.exists() || fs::read_dir(&directory).unwrap().next().is_none(), "{output:?}");
+    }
+}
+
+#[test]
+fn a_restore_overwrites_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("mine"), "precious").unwrap();
+    let output = restore(Path::new(FIXTURE_1), directory.path());
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not empty"), "{output:?}");
+    assert_eq!(fs::read(directory.path().join("mine")).unwrap(), b"precious");
+}
