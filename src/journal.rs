@@ -41,7 +41,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-pub use backup::{Parcel, Restore};
+pub use backup::{BackupEntry, Restore};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};

@@ -57,6 +57,13 @@ impl Drop for Server {
     }
 }
 
+/// A port that stays free between two starts: below those that systems take for outgoing connections.
+fn port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (first..32_000).find(is_free).expect("a free port")
+}
+
 async fn answers(channel: &Channel) {
     let mut reader = Person::new(channel, "reader");
     while reader.statements.list_statements(v1::ListStatementsRequest::default()).await.is_err() {
@@ -183,7 +190,7 @@ impl Site {
 async fn what_was_answered_survives_every_kill_and_comes_once() {
     let kills = std::env::var("ONRECORD_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(8_usize);
     let directory = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = port();
     let channel = Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect_lazy();
     let mut writers: Vec<_> = (0..WRITERS).map(|number| Writer::new(&channel, number)).collect();
     let mut site =

@@ -3,6 +3,7 @@
 //! The model is written from the design alone and shares no code with the crate. After a run the readers' lists, and the folded
 //! streams of subscribers with filters who came, went and resumed while it ran, have to equal the model.
 
+mod check;
 mod rules;
 mod run;
 mod site;

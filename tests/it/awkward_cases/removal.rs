@@ -2,6 +2,7 @@
 
 use onrecord::api::v1::{self, ChangeKind, RemovalMode, event, live};
 use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use super::{REQUEST, events, expunge, hold, shown, take_down, title};
@@ -260,7 +261,8 @@ async fn an_erasure_keeps_its_reason_and_its_answer_whatever_is_done_at_the_same
         let mut author = service.person("author");
         async move { author.create(&format!("other-{number}"), "en").await }
     });
-    let (answer, ()) = tokio::join!(judge.editorial.expunge_statement(second.clone()), futures_all(others));
+    let others: JoinSet<_> = others.collect();
+    let (answer, _) = tokio::join!(judge.editorial.expunge_statement(second.clone()), others.join_all());
     let answer = answer.unwrap().into_inner();
     hold(&service, "fire", true).await;
     assert_eq!(judge.editorial.expunge_statement(second).await.unwrap().into_inner(), answer);
@@ -268,13 +270,6 @@ async fn an_erasure_keeps_its_reason_and_its_answer_whatever_is_done_at_the_same
     let entries = service.person("auditor").editorial.list_entries(request).await.unwrap().into_inner().entries;
     let reasons: Vec<_> = entries.iter().rev().take(2).map(|entry| entry.reason.as_str()).collect();
     assert_eq!(reasons, ["A trial.", "court-order"]);
-}
-
-/// Awaits all of them at once.
-async fn futures_all<F: Future<Output: Send> + Send + 'static>(futures: impl Iterator<Item = F>) {
-    let mut set = tokio::task::JoinSet::new();
-    futures.for_each(|future| drop(set.spawn(future)));
-    set.join_all().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
