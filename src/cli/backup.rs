@@ -83,7 +83,7 @@ impl Args {
 fn begin(known: &Known, header: &crate::api::v1::BackupHeader) -> Result<bool> {
     match &known.header {
         None => Ok(false),
-        Some(ours) if ours.feed_id == header.feed_id && ours.storage_format == header.storage_format => Ok(true),
+        Some(ours) if ours.feed_id == header.feed_id && ours.storage_format <= header.storage_format => Ok(true),
         Some(_) => Err(Refusal::Refused("the file is a copy of another record: begin a new one".to_owned()).into()),
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     Identity, JournalError, erase, key,
-    row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, from_seal},
+    row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, format_fault, from_seal},
     store::{Change, Store},
     verify::{Report, verify},
     view::{Reader, View},
@@ -127,16 +127,14 @@ impl Restore {
     /// # Errors
     /// If there is something already, the copy has another format, or nothing can be written there.
     pub fn begin(directory: &Path, cache_bytes: u64, identity: Identity, format: u32) -> Result<Self, JournalError> {
-        if format != FORMAT {
-            return Err(JournalError::Damaged(format!(
-                "the backup has format {format}, this onrecord reads {FORMAT}: use the onrecord that wrote it, or a newer one"
-            )));
+        if let Some(words) = format_fault(format) {
+            return Err(JournalError::Damaged(words));
         }
         if directory.exists() && std::fs::read_dir(directory)?.next().is_some() {
             return Err(JournalError::Store(format!("{} is not empty: restore elsewhere", directory.display())));
         }
         let meta = Meta {
-            format,
+            format: FORMAT,
             feed_id: identity.feed_id,
             epoch: identity.epoch,
             next_entry: 1,
@@ -144,6 +142,7 @@ impl Restore {
             next_sequence: 1,
             event_hash: Digest::ZERO,
             time: Timestamp::from_micros(0),
+            restored: false,
         };
         Ok(Self {
             store: Store::open(directory, cache_bytes)?,

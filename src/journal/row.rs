@@ -11,8 +11,19 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// The format of stored rows. A store of another format is refused.
-pub const FORMAT: u32 = 1;
+/// The format of a store. An older one is read, and becomes this with the first commit; a newer one is refused.
+///
+/// 1: rows as they are. 2: rows compressed (`store/envelope.rs`), and an epoch is raised by an entry.
+pub const FORMAT: u32 = 2;
+
+/// Why a store or a copy of this format is not read; nothing if it is.
+pub(super) fn format_fault(format: u32) -> Option<String> {
+    let known = (1..=FORMAT).contains(&format);
+    let words = || {
+        format!("its format is {format}, this onrecord reads 1 to {FORMAT}: use the onrecord that wrote it, or a newer one")
+    };
+    (!known).then(words)
+}
 
 /// Where the journal stands. Written with every commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +44,9 @@ pub(super) struct Meta {
     pub(super) event_hash: Digest,
     /// Time of the newest entry.
     pub(super) time: Timestamp,
+    /// Set in a store that was built from a copy, until its first start raises the epoch.
+    #[serde(default)]
+    pub(super) restored: bool,
 }
 
 /// An entry as it is stored.

@@ -8,13 +8,14 @@
 //!
 //! The figures and the reasons are in `src/ARCHITECTURE.md`, "What sled is asked to do".
 
+mod compression;
 mod envelope;
 mod open;
 
 use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path};
 
 pub(super) use envelope::Row;
-use envelope::{CHUNK_BYTES, chunk_key, chunk_of, chunk_space};
+use envelope::{chunk_key, chunk_of, chunk_space};
 pub(super) use open::{OLD, SLED};
 
 /// What can go wrong below the journal.
@@ -188,7 +189,9 @@ impl Store {
         for (change, version) in last.into_values() {
             self.clear_chunks(&mut batch, &change.key)?;
             match &change.value {
-                Some(value) => put(&mut batch, &change.key, value, version),
+                Some(value) => {
+                    envelope::seal(&change.key, value, version).into_iter().for_each(|(key, row)| batch.insert(key, row));
+                }
                 None => batch.remove(change.key.as_slice()),
             }
         }
@@ -200,17 +203,14 @@ impl Store {
 
     fn unwrap(&self, key: &[u8], stored: &[u8]) -> Result<Row, StoreError> {
         let head = envelope::open(key, stored)?;
-        if head.chunks == 0 {
-            return Ok(Row { version: head.version, value: head.payload.to_vec() });
-        }
-        let mut value = head.payload.to_vec();
+        let mut payload = head.payload.to_vec();
         for number in 1..=head.chunks {
             let key = chunk_key(key, number);
             let stored =
                 self.db.get(&key)?.ok_or_else(|| StoreError::Damaged("a part of a row is missing".to_owned()))?;
-            value.extend_from_slice(envelope::open(&key, &stored)?.payload);
+            payload.extend_from_slice(envelope::open(&key, &stored)?.payload);
         }
-        Ok(Row { version: head.version, value })
+        Ok(Row { version: head.version, value: head.value(payload)? })
     }
 
     /// A row that is put or removed must not leave chunks of the one before.
@@ -268,18 +268,6 @@ impl Iterator for Rows<'_> {
     }
 }
 
-fn put(batch: &mut sled::Batch, key: &[u8], value: &[u8], version: u64) {
-    let mut chunks = value.chunks(CHUNK_BYTES);
-    let first = chunks.next().unwrap_or_default();
-    let more = chunks.len();
-    batch.insert(key, envelope::seal(key, first, version, u32::try_from(more).unwrap_or(u32::MAX)));
-    for (chunk, number) in chunks.zip(1..) {
-        let key = chunk_key(key, number);
-        let sealed = envelope::seal(&key, chunk, version, 0);
-        batch.insert(key, sealed);
-    }
-}
-
 /// The first key after all that begin with a prefix.
 fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
@@ -294,7 +282,7 @@ fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{envelope::CHUNK_BYTES, *};
 
     fn store(directory: &Path) -> Store {
         Store::open(directory, 1 << 20).unwrap()
@@ -303,7 +291,8 @@ mod tests {
     #[test]
     fn a_long_row_is_chunked_and_comes_back_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let long = vec![7; 3 * CHUNK_BYTES + 1];
+        let mut long = vec![7; 3 * CHUNK_BYTES + 1];
+        getrandom::fill(&mut long).unwrap();
         let open = store(directory.path());
         open.commit(&[Change::put(b"t1".to_vec(), long.clone())], 1).unwrap();
         assert_eq!(open.get(b"t1").unwrap().unwrap().value, long);

@@ -15,15 +15,16 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    env, fs,
     path::Path,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use onrecord::{
     domain::{
         answer::Answer,
-        command::{Call, Command, PublishDrafts, SaveDraft, Step, When},
+        command::{self, Call, PublishDrafts, SaveDraft, Step, When},
         content::{ChangeKind, Content, TextMediaType},
         digest::Salt,
         id::{Caller, Code, LanguageTag, StatementId},
@@ -41,6 +42,8 @@ const WRITERS: [usize; 4] = [1, 16, 64, 256];
 /// How long each number of writers writes.
 const WRITING: Duration = Duration::from_secs(5);
 const READS: u64 = 10_000;
+/// Durable writes on the way of a text: saved, submitted, approved, published.
+const STEPS: usize = 4;
 
 fn english() -> LanguageTag {
     LanguageTag::parse("en").unwrap()
@@ -51,7 +54,7 @@ fn id(number: usize) -> StatementId {
 }
 
 fn call(caller: &str, number: usize, step: Step) -> Call {
-    let command = Command { statement: id(number), step };
+    let command = command::Command { statement: id(number), step };
     Call { caller: Caller::parse(caller).unwrap(), request_id: None, validate_only: false, command }
 }
 
@@ -176,9 +179,9 @@ fn written() -> u64 {
     field("/proc/self/io", "write_bytes:")
 }
 
-/// Resident memory of this process, in KiB.
-fn memory() -> u64 {
-    field("/proc/self/status", "VmRSS:")
+/// Memory of this process in MiB: resident now (`VmRSS:`), or at most (`VmHWM:`).
+fn memory(name: &str) -> u64 {
+    field("/proc/self/status", name) / 1024
 }
 
 fn field(file: &str, name: &str) -> u64 {
@@ -216,18 +219,32 @@ fn writers(runtime: &Runtime) {
     }
 }
 
-fn growth(runtime: &Runtime, events: usize) {
-    let directory = TempDir::new().unwrap();
+/// What a process of its own does with a store, so that its memory is its own: filled and killed, or opened and read.
+fn alone(part: &str, directory: &Path, events: usize) -> String {
+    let mut process = Command::new(env::current_exe().unwrap());
+    let done = process.arg(part).arg(directory).arg(events.to_string()).stderr(Stdio::inherit()).output().unwrap();
+    String::from_utf8(done.stdout).unwrap().trim_end().to_owned()
+}
+
+/// Publishes so many texts, says how much memory that took at most, and dies without closing the store.
+fn fill_and_die(runtime: &Runtime, directory: &Path, events: usize) {
     runtime.block_on(async {
-        let journal = open(directory.path());
+        let journal = open(directory);
         create_all(&journal, STATEMENTS).await;
+        let begun = Instant::now();
         fill(&journal, events).await;
-        journal.close().await;
+        let rate = (events * STEPS) as f64 / begun.elapsed().as_secs_f64();
+        println!("{rate:>9.0} {:>9}", memory("VmHWM:"));
+        std::process::abort();
     });
-    let begun = Instant::now();
+}
+
+/// Opens a store, reads it, and says how long that took.
+fn open_and_read(runtime: &Runtime, directory: &Path) {
     runtime.block_on(async {
-        let journal = open(directory.path());
-        let opened = begun.elapsed();
+        let begun = Instant::now();
+        let journal = open(directory);
+        let (opened, resident) = (begun.elapsed(), memory("VmRSS:"));
         let tail = *journal.tail().borrow();
         let begun = Instant::now();
         let scanned = journal.read(move |view| {
@@ -247,29 +264,46 @@ fn growth(runtime: &Runtime, events: usize) {
         });
         read.await.unwrap();
         let point = begun.elapsed().as_secs_f64() * 1e6 / READS as f64;
-        let disk = size(directory.path()) as f64;
-        println!(
-            "{events:>10} {:>9.2} {:>10.0} {:>14.1} {:>9.0} {scan:>13.0} {point:>14.0}",
-            opened.as_secs_f64(),
-            disk / 1e6,
-            disk / (events * TEXT_BYTES) as f64,
-            memory() as f64 / 1024.0,
-        );
+        let most = memory("VmHWM:");
+        println!("{:>8.2} {resident:>9} {scan:>13.0} {point:>13.0} {most:>9}", opened.as_secs_f64());
         journal.close().await;
     });
 }
 
-fn main() {
-    let given: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    let sizes = if given.is_empty() { vec![10_000, 100_000] } else { given };
-    let runtime = Runtime::new().unwrap();
-    writers(&runtime);
-    println!("\nafter a clean close");
+fn growth(events: usize) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path();
+    let filled = alone("fill", path, events);
+    let after_kill = alone("read", path, events);
+    let opened_after_kill = after_kill.split_whitespace().next().unwrap();
+    let read = alone("read", path, events);
+    let disk = size(path) as f64;
     println!(
-        "{:>10} {:>9} {:>10} {:>14} {:>9} {:>13} {:>14}",
-        "events", "open s", "disk MB", "disk/payload", "RSS MiB", "scan events/s", "statement µs"
+        "{events:>9} {filled} {:>8.0} {:>13.1} {opened_after_kill:>8} {read}",
+        disk / 1e6,
+        disk / (events * TEXT_BYTES) as f64,
+    );
+}
+
+fn main() {
+    let runtime = Runtime::new().unwrap();
+    let given: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [part, directory, events] = given.as_slice() {
+        match part.as_str() {
+            "fill" => fill_and_die(&runtime, Path::new(directory), events.parse().unwrap()),
+            _ => open_and_read(&runtime, Path::new(directory)),
+        }
+        return;
+    }
+    let given: Vec<usize> = given.iter().map(|number| number.parse().unwrap()).collect();
+    let sizes = if given.is_empty() { vec![10_000, 100_000] } else { given };
+    writers(&runtime);
+    println!("\nevents of 2 KiB, each {STEPS} durable writes; the process that wrote them is killed; memory in MiB");
+    println!(
+        "{:>9} {:>9} {:>9} {:>8} {:>13} {:>8} {:>8} {:>9} {:>13} {:>13} {:>9}",
+        "events", "writes/s", "most", "disk MB", "disk/payload", "open s", "again s", "memory", "scan events/s", "statement us", "most"
     );
     for events in sizes {
-        growth(&runtime, events);
+        growth(events);
     }
 }

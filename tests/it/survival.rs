@@ -1,6 +1,6 @@
 //! The record survives, or says that it did not: `verify`, damage, repair.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, io::Read as _, path::Path, sync::Arc};
 
 use onrecord::{
     api::{
@@ -261,15 +261,34 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
     assert!(matches!(put, Err(JournalError::Damaged(_))), "{put:?}");
 }
 
-/// Whether some file of a store has these words.
+/// What stored values are compressed with.
+const DICTIONARY: &[u8] = include_bytes!("../../src/journal/store/dictionary.zstd");
+/// What a Zstandard frame begins with (RFC 8878, 3.1.1).
+const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Whether some file of a store has these words, as they are or in a compressed value, whole or cut off.
 fn holds(directory: &Path, words: &[u8]) -> bool {
     fs::read_dir(directory).unwrap().any(|item| {
         let path = item.unwrap().path();
         if path.is_dir() {
             return holds(&path, words);
         }
-        fs::read(path).unwrap().windows(words.len()).any(|window| window == words)
+        let content = fs::read(path).unwrap();
+        let frames = (0..content.len()).filter(|at| content[*at..].starts_with(&FRAME));
+        has(&content, words) || frames.into_iter().any(|at| has(&expanded(&content[at..]), words))
     })
+}
+
+fn has(content: &[u8], words: &[u8]) -> bool {
+    content.windows(words.len()).any(|window| window == words)
+}
+
+/// What a frame holds, as far as it can be read.
+fn expanded(frame: &[u8]) -> Vec<u8> {
+    let mut value = Vec::new();
+    let decoder = zstd::stream::read::Decoder::with_dictionary(frame, DICTIONARY).unwrap();
+    let _ = decoder.single_frame().read_to_end(&mut value);
+    value
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,17 +1,21 @@
-//! What is around every stored value: format, checksum, the entry that wrote it.
+//! What is around every stored value: format, checksum, the entry that wrote it; and the value itself, compressed.
 //!
 //! ```text
-//! 0       1         5                13             17
-//! | format | crc32c  | version (BE)   | chunks (BE)  | payload …
+//! 0       1         5                13             17            21
+//! | format | crc32c  | version (BE)   | chunks (BE)  | size (BE)   | payload …
 //! ```
 //!
-//! The checksum (CRC32C, RFC 3720) covers the key and everything after itself. A value longer than [`CHUNK_BYTES`] goes on in
-//! `chunks` further rows.
+//! The checksum (CRC32C, RFC 3720) covers the key and everything after itself. The payload is a Zstandard frame (RFC 8878) of a
+//! value of `size` bytes, or, where `size` is 0, the value as it is. A payload longer than [`CHUNK_BYTES`] goes on in `chunks`
+//! further rows.
+//!
+//! Format 1, which is still read, has no `size` and is never compressed.
 
-use super::StoreError;
+use super::{StoreError, compression};
 
-/// The format of stored values. A value of another format is refused.
-const FORMAT: u8 = 1;
+/// The format of stored values. A value of a newer format is refused.
+const FORMAT: u8 = 2;
+const FORMAT_PLAIN: u8 = 1;
 /// Payload bytes of one row: with the envelope it stays under 64 KiB, above which sled may make blob files.
 pub(super) const CHUNK_BYTES: usize = 60 * 1024;
 /// Keys of chunks begin with this.
@@ -26,36 +30,69 @@ pub(in crate::journal) struct Row {
     pub(in crate::journal) value: Vec<u8>,
 }
 
+/// One stored row of a value, opened.
 pub(super) struct Head<'b> {
     pub(super) version: u64,
     pub(super) chunks: u32,
+    /// Bytes of the value, if it is compressed.
+    size: Option<usize>,
     pub(super) payload: &'b [u8],
 }
 
-pub(super) fn seal(key: &[u8], payload: &[u8], version: u64, chunks: u32) -> Vec<u8> {
-    let mut covered = Vec::with_capacity(payload.len() + 12);
-    covered.extend_from_slice(&version.to_be_bytes());
-    covered.extend_from_slice(&chunks.to_be_bytes());
-    covered.extend_from_slice(payload);
-    let mut sealed = vec![FORMAT];
-    sealed.extend_from_slice(&checksum(key, &covered).to_be_bytes());
-    sealed.append(&mut covered);
-    sealed
+impl Head<'_> {
+    /// The value, whose payload is `payload` once its chunks were added.
+    pub(super) fn value(&self, payload: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        match self.size {
+            None => Ok(payload),
+            Some(size) => compression::expand(&payload, size).map_err(StoreError::Damaged),
+        }
+    }
+}
+
+/// The rows that hold a value: the first under its key, then its chunks.
+pub(super) fn seal(key: &[u8], value: &[u8], version: u64) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let compressed = compression::compress(value);
+    let (payload, size) = match &compressed {
+        Some(payload) => (payload.as_slice(), u32::try_from(value.len()).unwrap_or(u32::MAX)),
+        None => (value, 0),
+    };
+    let mut parts = payload.chunks(CHUNK_BYTES);
+    let first = parts.next().unwrap_or_default();
+    let chunks = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let mut rows = vec![(key.to_vec(), seal_row(key, first, version, chunks, size))];
+    for (part, number) in parts.zip(1..) {
+        let key = chunk_key(key, number);
+        let sealed = seal_row(&key, part, version, 0, 0);
+        rows.push((key, sealed));
+    }
+    rows
+}
+
+fn seal_row(key: &[u8], payload: &[u8], version: u64, chunks: u32, size: u32) -> Vec<u8> {
+    let covered = [&version.to_be_bytes(), chunks.to_be_bytes().as_slice(), &size.to_be_bytes(), payload].concat();
+    [&[FORMAT], checksum(key, &covered).to_be_bytes().as_slice(), &covered].concat()
 }
 
 pub(super) fn open<'b>(key: &[u8], stored: &'b [u8]) -> Result<Head<'b>, StoreError> {
     let fault = |words: &str| StoreError::Damaged(format!("row {}: {words}", hex::encode(key)));
+    let short = || fault("too short");
     let (format, rest) = stored.split_first().ok_or_else(|| fault("empty"))?;
-    if *format != FORMAT {
+    if ![FORMAT, FORMAT_PLAIN].contains(format) {
         return Err(fault(&format!("format {format} is not known: a newer onrecord may have written it")));
     }
-    let (crc, covered) = rest.split_first_chunk::<4>().ok_or_else(|| fault("too short"))?;
+    let (crc, covered) = rest.split_first_chunk::<4>().ok_or_else(short)?;
     if u32::from_be_bytes(*crc) != checksum(key, covered) {
         return Err(fault("the checksum does not match"));
     }
-    let (version, rest) = covered.split_first_chunk::<8>().ok_or_else(|| fault("too short"))?;
-    let (chunks, payload) = rest.split_first_chunk::<4>().ok_or_else(|| fault("too short"))?;
-    Ok(Head { version: u64::from_be_bytes(*version), chunks: u32::from_be_bytes(*chunks), payload })
+    let (version, rest) = covered.split_first_chunk().ok_or_else(short)?;
+    let (chunks, mut payload) = rest.split_first_chunk().ok_or_else(short)?;
+    let mut size = None;
+    if *format == FORMAT {
+        let (stated, rest) = payload.split_first_chunk().ok_or_else(short)?;
+        let stated = usize::try_from(u32::from_be_bytes(*stated)).map_err(|_| fault("too long"))?;
+        (size, payload) = ((stated > 0).then_some(stated), rest);
+    }
+    Ok(Head { version: u64::from_be_bytes(*version), chunks: u32::from_be_bytes(*chunks), size, payload })
 }
 
 /// What the keys of all chunks of a row begin with.

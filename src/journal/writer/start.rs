@@ -11,7 +11,7 @@ use crate::{
         JournalError,
         clock::Clock,
         key,
-        row::{EntryRow, EventRow, FORMAT, Meta, decode, encode},
+        row::{EntryRow, EventRow, FORMAT, Meta, decode, encode, format_fault},
         store::{Change, Store},
         watermark,
     },
@@ -36,7 +36,7 @@ pub(super) fn meta(store: &Store, directory: &Path, clock: &Clock) -> Result<Met
     check_end(store, &meta)?;
     match mark.map(|mark| mark.missing(store, &meta)).transpose()?.flatten() {
         Some(fault) => Err(JournalError::Damaged(fault)),
-        None => Ok(meta),
+        None => Ok(Meta { format: FORMAT, ..meta }),
     }
 }
 
@@ -50,6 +50,7 @@ fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {
         next_sequence: 1,
         event_hash: Digest::ZERO,
         time: clock.now(),
+        restored: false,
     };
     store.commit(&[Change::put(key::meta(), encode(&meta))], 0)?;
     Ok(meta)
@@ -57,11 +58,7 @@ fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {
 
 /// The newest entry and event have to be there, with the hashes that were noted in the same write.
 fn check_end(store: &Store, meta: &Meta) -> Result<(), JournalError> {
-    if meta.format != FORMAT {
-        let words = format!(
-            "its format is {}, this onrecord reads {FORMAT}: use the onrecord that wrote it, or a newer one",
-            meta.format
-        );
+    if let Some(words) = format_fault(meta.format) {
         return Err(JournalError::Damaged(words));
     }
     let fault = |what: &str| JournalError::Damaged(format!("the newest {what} is not the one that was noted"));
