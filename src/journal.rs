@@ -41,7 +41,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-pub use backup::{BackupEntry, Restore};
+pub use backup::{BackupEntry, Erasure, Restore};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
@@ -197,7 +197,8 @@ impl Journal {
         done.await.map_err(|_| self.closed())
     }
 
-    /// Ends the writer after the group it is at, and returns once nothing is written any more.
+    /// Ends the writer after the group it is at, and returns once nothing is written any more. The store is closed once all handles are
+    /// dropped and no read is under way.
     pub async fn close(&self) {
         let (reply, done) = oneshot::channel();
         let ask = async {

@@ -1,10 +1,11 @@
 //! `onrecord backup`: a copy of the record, while it is in use.
 
 mod file;
+pub(super) mod register;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde::Serialize;
 
 pub(super) use self::file::Reader;
@@ -14,14 +15,21 @@ use super::{
     output::{Format, say},
     session::Session,
 };
-use crate::api::v1::{BackupRequest, BackupResponse, backup_response::Message};
+use crate::{
+    api::{
+        self,
+        v1::{BackupHeader, BackupPart, BackupRequest, BackupResponse, backup_response::Message},
+    },
+    journal::Erasure,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   onrecord backup record.backup              begins a copy, or brings it up to date
   onrecord backup record.backup --follow     and goes on with what follows, as a second site does
 
-It may be cut off at any time: run it again, and it goes on after what is whole. `onrecord restore` builds a store from it.";
+It may be cut off at any time: run it again, and it goes on after what is whole. `onrecord restore` builds a store from it.
+Erasures are also noted in FILE.erasures: keep the newest of these where older copies are, and `restore` repeats them.";
 
 /// Copy the record to a file
 ///
@@ -52,10 +60,11 @@ impl Args {
         let request =
             BackupRequest { after_entry: known.end.entry, after_hash: known.end.hash.clone(), follow: self.follow };
         let mut stream = session.backup(request).await?;
-        let mut entries = 0;
+        let (mut entries, mut feed_id) = (0, Vec::new());
         while let Some(response) = stream.message().await.map_err(|status| session.explained(status))? {
             match response.message.clone().context("the service sent an empty message")? {
                 Message::Header(header) => {
+                    feed_id.clone_from(&header.feed_id);
                     if begin(&known, &header)? {
                         continue;
                     }
@@ -63,6 +72,7 @@ impl Args {
                 }
                 Message::Part(part) => {
                     entries += u64::try_from(part.entries.len())?;
+                    register::append(&register::beside(&self.file), &feed_id, &erasures(part)?)?;
                     writer.put(&response)?;
                 }
                 Message::End(end) => {
@@ -80,12 +90,18 @@ impl Args {
 }
 
 /// Whether the file has a header already, which has to be of this record.
-fn begin(known: &Known, header: &crate::api::v1::BackupHeader) -> Result<bool> {
+fn begin(known: &Known, header: &BackupHeader) -> Result<bool> {
     match &known.header {
         None => Ok(false),
         Some(ours) if ours.feed_id == header.feed_id && ours.storage_format <= header.storage_format => Ok(true),
         Some(_) => Err(Refusal::Refused("the file is a copy of another record: begin a new one".to_owned()).into()),
     }
+}
+
+fn erasures(part: BackupPart) -> Result<Vec<Erasure>> {
+    let entries = part.entries.into_iter().map(api::backup_entry).collect::<Result<Vec<_>, _>>();
+    let entries = entries.map_err(|fault| anyhow!("the service sent an entry that is none: {fault}"))?;
+    Ok(entries.into_iter().filter_map(|entry| entry.erasure).collect())
 }
 
 fn tell(format: Format, summary: &Summary) -> Result<()> {

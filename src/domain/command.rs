@@ -44,6 +44,7 @@ pub enum Step {
     Expunge(Seconded<Expunge>),
     SetLegalHold { legal_hold: bool, reason: String },
     Due { language: LanguageTag, step: DueStep },
+    RepeatErasure { expunge_time: Timestamp },
 }
 
 impl Step {
@@ -68,6 +69,7 @@ impl Step {
             Self::SetLegalHold { .. } => Action::SetLegalHold,
             Self::Due { step: DueStep::Release, .. } => Action::ReleaseDue,
             Self::Due { step: DueStep::Expiry, .. } => Action::ExpireDue,
+            Self::RepeatErasure { .. } => Action::RepeatErasure,
         }
     }
 }

@@ -101,6 +101,7 @@ fn take(work: &mut Work<'_>, step: &Step) -> Result<Answer, Rejection> {
         Step::Expunge(expunge) => removal::expunge(work, expunge),
         Step::Due { language, step: DueStep::Release } => releases::release_due(work, language),
         Step::Due { language, step: DueStep::Expiry } => Ok(releases::expire_due(work, language)),
+        Step::RepeatErasure { expunge_time } => removal::repeat_erasure(work, *expunge_time),
     }
 }
 

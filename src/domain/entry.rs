@@ -22,8 +22,9 @@ pub struct EntryHead {
     pub caller: Caller,
     /// What was done.
     pub action: Action,
-    /// To which statement.
-    pub statement: StatementId,
+    /// To which statement; none where the journal itself is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<StatementId>,
     /// Which languages it changed.
     pub language_codes: Vec<LanguageTag>,
     /// The caller's request id; empty if none was given.
@@ -38,6 +39,9 @@ pub struct EntryHead {
     pub event_count: u32,
     /// SHA-256 of the rows it wrote, as stored.
     pub rows_digest: Digest,
+    /// The epoch that it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u32>,
 }
 
 impl EntryHead {
@@ -48,9 +52,9 @@ impl EntryHead {
     }
 }
 
-/// What a step did: the name of its RPC, or of the step that time took.
+/// What a step did: the name of its RPC, or of the step that the service took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each is the name of an RPC, or of a step that time takes")]
+#[expect(missing_docs, reason = "each is the name of an RPC, or described in proto/onrecord/v1/entry.proto")]
 pub enum Action {
     CreateStatement,
     UpdateStatement,
@@ -69,6 +73,8 @@ pub enum Action {
     SetLegalHold,
     ReleaseDue,
     ExpireDue,
+    RepeatErasure,
+    BeginEpoch,
 }
 
 impl Action {
@@ -93,6 +99,8 @@ impl Action {
             Self::SetLegalHold => "SetLegalHold",
             Self::ReleaseDue => "ReleaseDue",
             Self::ExpireDue => "ExpireDue",
+            Self::RepeatErasure => "RepeatErasure",
+            Self::BeginEpoch => "BeginEpoch",
         }
     }
 }

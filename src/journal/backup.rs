@@ -3,19 +3,28 @@
 //! **Invariants**
 //! - A copy is a prefix of the journal: entries come in order and without gaps.
 //! - What is restored is checked as it comes: chains, seals, digests of texts. What does not fit is refused, and nothing is served.
-//! - An erasure is repeated on what was copied before it: no restore brings a text back that was erased by an entry of the copy.
+//! - An erasure is repeated on what was copied before it: no restore brings a text back that was erased by an entry of the copy, or
+//!   that is in the register of erasures, which a copy keeps beside itself.
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    Identity, JournalError, erase, key,
+    Identity, Journal, JournalError, Refusal, commit, erase, key,
     row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, format_fault, from_seal},
     store::{Change, Store},
     verify::{Report, verify},
     view::{Reader, View},
 };
 use crate::domain::{
-    digest::Digest, entry::EntryHead, event::EventHead, id::StatementId, state::Statement, time::Timestamp,
+    command::{Call, Command, Step},
+    digest::Digest,
+    entry::{Action, EntryHead},
+    event::EventHead,
+    id::{Caller, StatementId},
+    state::{State, Statement},
+    time::Timestamp,
 };
 
 /// A key and a value.
@@ -28,6 +37,32 @@ pub struct BackupEntry {
     pub number: u64,
     /// Keys and values of the rows that it does not hold itself.
     pub rows: Vec<Stored>,
+    /// The erasure that it is, if it is one.
+    pub erasure: Option<Erasure>,
+}
+
+/// A statement whose texts were erased: enough to erase them again where an older copy brings them back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Erasure {
+    /// Which.
+    pub statement: StatementId,
+    /// When it was created: a later one of the same name is another.
+    pub create_time: Timestamp,
+    /// When it was erased.
+    pub expunge_time: Timestamp,
+}
+
+impl Erasure {
+    fn of(statement: Statement) -> Option<Self> {
+        let Statement { id, create_time, expunge_time, .. } = statement;
+        Some(Self { statement: id, create_time, expunge_time: expunge_time? })
+    }
+
+    /// Whether a statement has texts that were erased once.
+    fn is_missing(&self, state: Option<&State>) -> bool {
+        state.is_some_and(|state| state.statement.create_time == self.create_time && !state.is_expunged())
+    }
 }
 
 impl BackupEntry {
@@ -92,7 +127,8 @@ impl Reader<'_> {
         for digest in &head.content_digests {
             rows.extend(self.may(key::text(digest))?);
         }
-        Ok(BackupEntry { number, rows })
+        let erasure = erased(&head, &held(&row)?)?.and_then(Erasure::of);
+        Ok(BackupEntry { number, rows, erasure })
     }
 
     fn must(self, key: Vec<u8>) -> Result<Stored, JournalError> {
@@ -103,6 +139,15 @@ impl Reader<'_> {
     fn may(self, key: Vec<u8>) -> Result<Option<Stored>, JournalError> {
         Ok(self.store.get(&key)?.map(|row| (key, row.value)))
     }
+}
+
+/// The statement, if this is the entry that erased it.
+fn erased(head: &EntryHead, rows: &[Change]) -> Result<Option<Statement>, JournalError> {
+    let erases = matches!(head.action, Action::ExpungeStatement | Action::RepeatErasure);
+    let Some(id) = head.statement.as_ref().filter(|_| erases) else { return Ok(None) };
+    let row = rows.iter().find(|row| row.key == key::statement(id)).and_then(|row| row.value.as_ref());
+    let statement: Option<Statement> = row.map(|value| decode(value)).transpose()?;
+    Ok(statement.filter(|statement| statement.expunge_time.is_some()))
 }
 
 /// Bytes of rows in one write.
@@ -180,10 +225,12 @@ impl Restore {
             }
             rows.push(Change::put(key.clone(), value.clone()));
         }
-        rows.push(Change::put(key::entry_of(&head.statement, number), Vec::new()));
+        rows.extend(commit::entry_index(&head));
         self.follow_events(&head, &mut rows, &fault)?;
-        self.note_erasure(&head, &rows)?;
-        self.meta = Meta { next_entry: number + 1, entry_hash: row.hash, time: head.commit_time, ..self.meta.clone() };
+        self.erased.extend(erased(&head, &rows)?.map(|statement| (statement.id, number)));
+        let epoch = self.meta.epoch.max(head.epoch.unwrap_or_default());
+        let (next_entry, entry_hash, time) = (number + 1, row.hash, head.commit_time);
+        self.meta = Meta { next_entry, entry_hash, time, epoch, ..self.meta.clone() };
         self.bytes += rows.iter().map(Change::bytes).sum::<usize>();
         self.group.extend(rows.into_iter().map(|row| (row, number)));
         if self.bytes >= GROUP_BYTES_MAX { self.write() } else { Ok(()) }
@@ -211,17 +258,6 @@ impl Restore {
         Ok(())
     }
 
-    fn note_erasure(&mut self, head: &EntryHead, rows: &[Change]) -> Result<(), JournalError> {
-        let row = rows.iter().find(|row| row.key == key::statement(&head.statement));
-        let Some(value) = row.and_then(|row| row.value.as_ref()) else { return Ok(()) };
-        let statement: Statement = decode(value)?;
-        let known = self.erased.iter().any(|(id, _)| *id == statement.id);
-        if statement.expunge_time.is_some() && !known {
-            self.erased.push((statement.id, head.number));
-        }
-        Ok(())
-    }
-
     fn write(&mut self) -> Result<(), JournalError> {
         let newest = self.meta.next_entry - 1;
         self.group.push((Change::put(key::meta(), encode(&self.meta)), newest));
@@ -229,6 +265,22 @@ impl Restore {
         self.group.clear();
         self.bytes = 0;
         Ok(())
+    }
+
+    /// Of the erasures those that the copy does not have.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn missing(&mut self, erasures: Vec<Erasure>) -> Result<Vec<Erasure>, JournalError> {
+        self.write()?;
+        let mut missing = Vec::new();
+        for erasure in erasures {
+            let state = Reader { store: &self.store }.state(&erasure.statement)?;
+            if erasure.is_missing(state.as_ref().map(|(state, _)| state)) {
+                missing.push(erasure);
+            }
+        }
+        Ok(missing)
     }
 
     /// Repeats erasures, and reads the whole store again.
@@ -250,17 +302,38 @@ impl Restore {
         }
     }
 
-    /// The same, and raises the epoch: whoever saw entries that the copy lacks is told that the history differs.
+    /// The same. The first start of the store raises the epoch: whoever saw entries that the copy lacks is told that the history
+    /// differs.
     ///
     /// # Errors
     /// If the store is not what the copy says, or fails.
-    pub fn finish(self) -> Result<Report, JournalError> {
-        let (directory, cache_bytes) = (self.directory.clone(), self.cache_bytes);
-        let meta = Meta { epoch: self.meta.epoch + 1, ..self.meta.clone() };
-        let report = self.close()?;
-        let store = Store::open_existing(&directory, cache_bytes)?;
-        store.commit(&[Change::put(key::meta(), encode(&meta))], meta.next_entry - 1)?;
-        Ok(report)
+    pub fn finish(mut self) -> Result<Report, JournalError> {
+        self.meta.restored = true;
+        self.close()
+    }
+}
+
+impl Journal {
+    /// Erases again what is not erased.
+    ///
+    /// # Errors
+    /// If the journal is closed, or its store fails.
+    pub async fn repeat_erasures(&self, erasures: Vec<Erasure>) -> Result<(), JournalError> {
+        for erasure in erasures {
+            let id = erasure.statement.clone();
+            let state = self.read(move |view| view.state(&id)).await?;
+            if !erasure.is_missing(state.as_ref()) {
+                continue;
+            }
+            let step = Step::RepeatErasure { expunge_time: erasure.expunge_time };
+            let command = Command { statement: erasure.statement, step };
+            let call = Call { caller: Caller::service(), request_id: None, validate_only: false, command };
+            self.submit(call).await.map_err(|refusal| match refusal {
+                Refusal::Journal(failure) => failure,
+                Refusal::Rejected(rejection) => JournalError::Damaged(rejection.to_string()),
+            })?;
+        }
+        Ok(())
     }
 }
 

@@ -11,9 +11,9 @@ use crate::domain::{
     command::Call,
     decide::Decision,
     digest::{Digest, Salt},
-    entry::EntryHead,
+    entry::{Action, EntryHead},
     event::Event,
-    id::{LanguageTag, StatementId},
+    id::{Caller, LanguageTag, StatementId},
     state::{Slots, State},
     time::Timestamp,
 };
@@ -40,13 +40,14 @@ pub(super) fn changes(
         commit_time: now,
         caller: call.caller.clone(),
         action: call.command.step.action(),
-        statement: call.command.statement.clone(),
+        statement: Some(call.command.statement.clone()),
         language_codes: changed_languages(before, &decision.state),
         request_id: call.request_id.map(|id| id.to_string()).unwrap_or_default(),
         content_digests: decision.digests.clone(),
         first_sequence,
         event_count: u32::try_from(decision.events.len()).unwrap_or(u32::MAX),
         rows_digest: Digest::of(&[&body]),
+        epoch: None,
     };
     if erases(before, decision) {
         rows.push(Change::put(key::erasing(&call.command.statement), encode(&meta.next_entry)));
@@ -56,6 +57,33 @@ pub(super) fn changes(
     }
     entry_rows(&head, body, meta, &mut rows);
     meta.time = now;
+    rows
+}
+
+/// The changes that commit the beginning of the next epoch, and where the journal stands after it.
+pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Change> {
+    meta.epoch += 1;
+    meta.time = now;
+    meta.restored = false;
+    let reason = format!("restored from a copy that ends with entry {}", meta.next_entry - 1);
+    let body = encode(&EntryBody { salt, reason, rows: Vec::new() });
+    let head = EntryHead {
+        number: meta.next_entry,
+        commit_time: now,
+        caller: Caller::service(),
+        action: Action::BeginEpoch,
+        statement: None,
+        language_codes: Vec::new(),
+        request_id: String::new(),
+        content_digests: Vec::new(),
+        first_sequence: 0,
+        event_count: 0,
+        rows_digest: Digest::of(&[&body]),
+        epoch: Some(meta.epoch),
+    };
+    let mut rows = Vec::new();
+    entry_rows(&head, body, meta, &mut rows);
+    rows.push(Change::put(key::meta(), encode(meta)));
     rows
 }
 
@@ -69,9 +97,14 @@ fn entry_rows(head: &EntryHead, body: Vec<u8>, meta: &mut Meta, rows: &mut Vec<C
     let hash = Digest::chain(meta.entry_hash, &seal);
     let row = EntryRow { seal, hash, previous_hash: meta.entry_hash, body: Some(body) };
     rows.push(Change::put(key::entry(head.number), encode(&row)));
-    rows.push(Change::put(key::entry_of(&head.statement, head.number), Vec::new()));
+    rows.extend(entry_index(head));
     meta.entry_hash = hash;
     meta.next_entry += 1;
+}
+
+/// What lists the entry under its statement.
+pub(super) fn entry_index(head: &EntryHead) -> Option<Change> {
+    Some(Change::put(key::entry_of(head.statement.as_ref()?, head.number), Vec::new()))
 }
 
 fn event_rows(event: &Event, meta: &mut Meta, rows: &mut Vec<Change>) {

@@ -64,12 +64,12 @@ pub fn compact(directory: &Path, cache_bytes: u64) -> Result<Compaction, Journal
 fn write(store: &Store, fresh: &Path, cache_bytes: u64) -> Result<Report, JournalError> {
     let reader = Reader { store };
     let meta = store.get(&key::meta())?.ok_or_else(|| JournalError::Damaged("it says nothing of itself".to_owned()))?;
-    let Meta { feed_id, epoch, format, next_entry, .. } = decode(&meta.value)?;
+    let Meta { feed_id, epoch, format, next_entry, restored, .. } = decode(&meta.value)?;
     let mut restore = Restore::begin(fresh, cache_bytes, Identity { feed_id, epoch }, format)?;
     for number in 1..next_entry {
         restore.put(&reader.backup_entry(number)?)?;
     }
-    restore.close()
+    if restored { restore.finish() } else { restore.close() }
 }
 
 fn swap(directory: &Path, fresh: &Path) -> Result<(), JournalError> {

@@ -20,7 +20,9 @@ pub const FORMAT: u32 = 2;
 pub(super) fn format_fault(format: u32) -> Option<String> {
     let known = (1..=FORMAT).contains(&format);
     let words = || {
-        format!("its format is {format}, this onrecord reads 1 to {FORMAT}: use the onrecord that wrote it, or a newer one")
+        format!(
+            "its format is {format}, this onrecord reads 1 to {FORMAT}: use the onrecord that wrote it, or a newer one"
+        )
     };
     (!known).then(words)
 }

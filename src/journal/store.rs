@@ -190,7 +190,9 @@ impl Store {
             self.clear_chunks(&mut batch, &change.key)?;
             match &change.value {
                 Some(value) => {
-                    envelope::seal(&change.key, value, version).into_iter().for_each(|(key, row)| batch.insert(key, row));
+                    envelope::seal(&change.key, value, version)
+                        .into_iter()
+                        .for_each(|(key, row)| batch.insert(key, row));
                 }
                 None => batch.remove(change.key.as_slice()),
             }

@@ -8,7 +8,7 @@
 mod due;
 mod start;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path, sync::Arc};
 
 use tokio::{
     runtime::Handle,
@@ -107,7 +107,8 @@ impl Group {
 impl Writer {
     /// Reads where the journal stands, or begins a new one.
     pub(super) fn open(store: Arc<Store>, directory: &Path, clock: Clock) -> Result<Self, JournalError> {
-        let meta = start::meta(&store, directory, &clock)?;
+        let mut meta = start::meta(&store, directory, &clock)?;
+        start::begin_epoch(&store, &mut meta, &clock)?;
         let watermark = Watermark::begin(directory, &meta)?;
         erase::resume(&store, meta.next_entry - 1)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
@@ -135,26 +136,36 @@ impl Writer {
 
     /// Serves until it is closed, a write fails, or no handle is left.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>, runtime: &Handle) {
-        let why = loop {
+        let (why, close) = loop {
             match self.round(&mut requests, runtime) {
-                Ok(true) => {}
-                Ok(false) => break "the service stops".to_owned(),
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(close)) => break ("the service stops".to_owned(), close),
                 Err(failure) => {
                     error!(%failure, "journal closed for writing");
-                    break failure.to_string();
+                    break (failure.to_string(), None);
                 }
             }
         };
-        self.closed.send_replace(Some(why));
+        let closed = self.closed.clone();
+        // Whoever waits for the end may open the store again.
+        drop(self);
+        closed.send_replace(Some(why));
+        if let Some(close) = close {
+            let _ = close.send(());
+        }
     }
 
-    /// One group: waits, decides, commits, replies. False if it was the last.
-    fn round(&mut self, requests: &mut mpsc::Receiver<Request>, runtime: &Handle) -> Result<bool, JournalError> {
+    /// One group: waits, decides, commits, replies. Breaks if it was the last, with whom to tell.
+    fn round(
+        &mut self,
+        requests: &mut mpsc::Receiver<Request>,
+        runtime: &Handle,
+    ) -> Result<ControlFlow<Option<oneshot::Sender<()>>>, JournalError> {
         let mut first = self.waiting.take();
         if first.is_none() {
             let sleep = self.sleep()?;
             first = match runtime.block_on(async { timeout(sleep, requests.recv()).await }) {
-                Ok(None) => return Ok(false),
+                Ok(None) => return Ok(ControlFlow::Break(None)),
                 Ok(Some(request)) => Some(request),
                 Err(_) => None,
             };
@@ -171,12 +182,7 @@ impl Writer {
         for poke in group.pokes {
             let _ = poke.send(());
         }
-        if let Some(close) = group.close {
-            self.closed.send_replace(Some("the service stops".to_owned()));
-            let _ = close.send(());
-            return Ok(false);
-        }
-        Ok(true)
+        Ok(group.close.map_or(ControlFlow::Continue(()), |close| ControlFlow::Break(Some(close))))
     }
 
     fn gather(

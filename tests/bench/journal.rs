@@ -301,7 +301,17 @@ fn main() {
     println!("\nevents of 2 KiB, each {STEPS} durable writes; the process that wrote them is killed; memory in MiB");
     println!(
         "{:>9} {:>9} {:>9} {:>8} {:>13} {:>8} {:>8} {:>9} {:>13} {:>13} {:>9}",
-        "events", "writes/s", "most", "disk MB", "disk/payload", "open s", "again s", "memory", "scan events/s", "statement us", "most"
+        "events",
+        "writes/s",
+        "most",
+        "disk MB",
+        "disk/payload",
+        "open s",
+        "again s",
+        "memory",
+        "scan events/s",
+        "statement us",
+        "most"
     );
     for events in sizes {
         growth(events);

@@ -64,7 +64,7 @@ pub(crate) async fn expunge(service: &Service, id: &str) -> Result<(), Status> {
     Ok(())
 }
 
-async fn hold(service: &Service, id: &str, legal_hold: bool) {
+pub(crate) async fn hold(service: &Service, id: &str, legal_hold: bool) {
     let (name, reason) = (format!("statements/{id}"), "A trial.".to_owned());
     let request = v1::SetLegalHoldRequest { name, legal_hold, reason, ..Default::default() };
     service.person("lawyer").editorial.set_legal_hold(request).await.unwrap();

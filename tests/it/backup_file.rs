@@ -4,18 +4,25 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    sync::Arc,
 };
 
-use onrecord::{api::v1::ChangeKind, journal::verify};
+use onrecord::{
+    api::v1::{ChangeKind, ListEntriesRequest, live},
+    journal::verify,
+};
 
 use crate::{
-    awkward_cases::expunge,
+    awkward_cases::{expunge, hold},
     harness::{Service, changed, publish, words},
+    survival::holds,
 };
 
 const CACHE_BYTES: u64 = 1 << 20;
 /// The record of README's tour, as `onrecord backup` of format 1 wrote it.
 const FIXTURE_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/record.backup");
+
+const FIXTURE_1_STATE: &str = "69a67ab3d51c887cafcc6616bc8b448257d93110e1f1cb8efd661caed992490e";
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_onrecord")).args(arguments).output().unwrap()
@@ -89,9 +96,70 @@ async fn a_backup_of_another_record_is_not_gone_on_with() {
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_is_restored_without_what_was_erased_since() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (older, newer) = (folder.path().join("older.backup"), folder.path().join("newer.backup"));
+    for id in ["kept", "erased", "held"] {
+        service.person("author").create(id, "en").await;
+        publish(&service, id, "en", words(&format!("Abracadabra {id}"))).await;
+    }
+    hold(&service, "held", true).await;
+    assert!(backup(&service, &older).await.status.success());
+    hold(&service, "held", false).await;
+    expunge(&service, "held").await.unwrap();
+    expunge(&service, "erased").await.unwrap();
+    service.person("author").create("later", "en").await;
+    expunge(&service, "later").await.unwrap();
+    assert!(backup(&service, &newer).await.status.success());
+    assert!(!folder.path().join("older.backup.erasures").exists());
+    let register = folder.path().join("newer.backup.erasures");
+    assert_eq!(fs::read_to_string(&register).unwrap().lines().count(), 3);
+
+    let directory = tempfile::tempdir().unwrap();
+    let (copy, store) = (older.to_str().unwrap(), directory.path().to_str().unwrap());
+    let output = run(&["restore", copy, "--data-dir", store, "--erasures", register.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for erased in ["erased", "held"] {
+        assert!(!holds(directory.path(), format!("Abracadabra {erased}").as_bytes()));
+    }
+    assert!(holds(directory.path(), b"Abracadabra kept"));
+    assert_eq!(verify(directory.path(), CACHE_BYTES, false).unwrap().findings, []);
+    let elsewhere = Service::start_on(Arc::new(directory)).await;
+    let mut reader = elsewhere.person("reader");
+    assert_eq!(reader.read("kept", "en").await.unwrap().live.unwrap().state(), live::State::Published);
+    assert_eq!(reader.read("erased", "en").await.unwrap().live.unwrap().state(), live::State::Expunged);
+    let entries = reader.editorial.list_entries(ListEntriesRequest::default()).await.unwrap().into_inner().entries;
+    let newest: Vec<_> = entries.iter().rev().take(3).map(|entry| (&*entry.action, &*entry.statement)).collect();
+    let erased = |id| ("RepeatErasure", id);
+    assert_eq!(newest, [erased("statements/erased"), erased("statements/held"), ("BeginEpoch", "")]);
+    assert!(entries.last().unwrap().reason.contains("restored from an older copy"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_register_of_another_record_erases_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = folder.path().join("register");
+    let line = r#"{"feedId":"00000000000000000000000000000000","statement":"statements/data-centre-fire","createTime":"2026-11-24T00:00:00Z","expungeTime":"2026-11-25T00:00:00Z"}"#;
+    fs::write(&register, format!("{line}\n")).unwrap();
+    let store = folder.path().join("store");
+    let arguments =
+        ["restore", FIXTURE_1, "--data-dir", store.to_str().unwrap(), "--erasures", register.to_str().unwrap()];
+    assert!(run(&arguments).status.success());
+    assert_eq!(verify(&store, CACHE_BYTES, false).unwrap().state_digest.to_string(), FIXTURE_1_STATE);
+    fs::write(&register, "nonsense\n").unwrap();
+    let other = folder.path().join("other");
+    let arguments =
+        ["restore", FIXTURE_1, "--data-dir", other.to_str().unwrap(), "--erasures", register.to_str().unwrap()];
+    let output = run(&arguments);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("line 1: no erasure"), "{output:?}");
+    assert!(!other.exists());
+}
+
 #[test]
 fn a_backup_of_format_1_is_restored() {
-    assert_eq!(restored(Path::new(FIXTURE_1)), "69a67ab3d51c887cafcc6616bc8b448257d93110e1f1cb8efd661caed992490e");
+    assert_eq!(restored(Path::new(FIXTURE_1)), FIXTURE_1_STATE);
 }
 
 #[test]

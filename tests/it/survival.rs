@@ -176,7 +176,7 @@ fn restored(header: &v1::BackupHeader, entries: &[v1::BackupEntry]) -> (TempDir,
     let identity = api::backup_identity(header).unwrap();
     let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
     for entry in entries {
-        restore.put(&api::backup_entry(entry.clone())).unwrap();
+        restore.put(&api::backup_entry(entry.clone()).unwrap()).unwrap();
     }
     let report = restore.finish().unwrap();
     (directory, report)
@@ -235,6 +235,37 @@ async fn a_copy_is_the_same_store_elsewhere_and_knows_a_lost_future() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_start_after_a_restore_begins_an_epoch_by_an_entry() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    let (header, entries, _) = backup(&service, &v1::BackupEnd::default()).await;
+    let (directory, report) = restored(&header, &entries);
+    assert_eq!(check(service.stop().await.directory()).state_digest, report.state_digest, "equal until it is started");
+
+    let elsewhere = Service::start_on(Arc::new(directory)).await;
+    let newest = |entries: Vec<v1::Entry>| entries.into_iter().next_back().unwrap();
+    let mut auditor = elsewhere.person("auditor");
+    let listed = auditor.editorial.list_entries(v1::ListEntriesRequest::default()).await.unwrap().into_inner().entries;
+    let entry = newest(listed);
+    assert_eq!((entry.action.as_str(), entry.epoch, entry.caller.as_str()), ("BeginEpoch", 2, "service"));
+    assert_eq!((entry.name.as_str(), entry.statement.as_str()), ("entries/2", ""));
+    assert_eq!(entry.reason, "restored from a copy that ends with entry 1");
+    let (again, entries, _) = backup(&elsewhere, &v1::BackupEnd::default()).await;
+    assert_eq!((&again.feed_id, again.epoch), (&header.feed_id, 2));
+    let stopped = elsewhere.stop().await;
+    assert_eq!(check(stopped.directory()).findings, []);
+    let elsewhere = stopped.start(0).await;
+    let listed = elsewhere.person("auditor").editorial.list_entries(v1::ListEntriesRequest::default()).await;
+    assert_eq!(listed.unwrap().into_inner().entries.len(), 2, "the second start begins none");
+
+    // An old header says less than the entries do.
+    let (directory, _) = restored(&header, &entries);
+    let third = Service::start_on(Arc::new(directory)).await;
+    let (last, ..) = backup(&third, &v1::BackupEnd::default()).await;
+    assert_eq!(last.epoch, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_was_tampered_with_is_not_restored() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
@@ -249,7 +280,7 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
             let value = &mut entries[place].rows[row].value;
             let middle = value.len() / 2;
             value[middle] ^= 1;
-            let put = entries.into_iter().try_for_each(|entry| restore.put(&api::backup_entry(entry)));
+            let put = entries.into_iter().try_for_each(|entry| restore.put(&api::backup_entry(entry).unwrap()));
             assert!(put.is_err() || restore.finish().is_err(), "row {row} of entry {}", place + 1);
         }
     }
@@ -257,7 +288,7 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
     let directory = tempfile::tempdir().unwrap();
     let identity = api::backup_identity(&header).unwrap();
     let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
-    let put = skipped.into_iter().try_for_each(|entry| restore.put(&api::backup_entry(entry)));
+    let put = skipped.into_iter().try_for_each(|entry| restore.put(&api::backup_entry(entry).unwrap()));
     assert!(matches!(put, Err(JournalError::Damaged(_))), "{put:?}");
 }
 
@@ -267,7 +298,7 @@ const DICTIONARY: &[u8] = include_bytes!("../../src/journal/store/dictionary.zst
 const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Whether some file of a store has these words, as they are or in a compressed value, whole or cut off.
-fn holds(directory: &Path, words: &[u8]) -> bool {
+pub(crate) fn holds(directory: &Path, words: &[u8]) -> bool {
     fs::read_dir(directory).unwrap().any(|item| {
         let path = item.unwrap().path();
         if path.is_dir() {

@@ -3,8 +3,13 @@
 use super::Faults;
 use crate::{
     api::v1,
-    domain::{digest::Digest, id::Malformed, rejection::Rejection},
-    journal::{BackupEntry, Identity},
+    domain::{
+        digest::Digest,
+        id::{Malformed, StatementId},
+        rejection::Rejection,
+        time::Timestamp,
+    },
+    journal::{BackupEntry, Erasure, Identity},
 };
 
 /// The newest entry that a copy has, and its hash.
@@ -27,10 +32,22 @@ pub fn backup_identity(given: &v1::BackupHeader) -> Result<Identity, Malformed> 
 }
 
 /// An entry of a copy.
-#[must_use]
-pub fn backup_entry(given: v1::BackupEntry) -> BackupEntry {
+///
+/// # Errors
+/// If it is not one.
+pub fn backup_entry(given: v1::BackupEntry) -> Result<BackupEntry, Malformed> {
     let rows = given.rows.into_iter().map(|row| (row.key, row.value)).collect();
-    BackupEntry { number: given.number, rows }
+    let erasure = given.erasure.as_ref().map(erasure).transpose()?;
+    Ok(BackupEntry { number: given.number, rows, erasure })
+}
+
+fn erasure(given: &v1::Erasure) -> Result<Erasure, Malformed> {
+    let time = |given: Option<prost_types::Timestamp>| {
+        let given = given.ok_or_else(|| Malformed::new("an erasure must have its times"))?;
+        Timestamp::from_parts(given.seconds, given.nanos)
+    };
+    let (create_time, expunge_time) = (time(given.create_time)?, time(given.expunge_time)?);
+    Ok(Erasure { statement: StatementId::parse_name(&given.statement)?, create_time, expunge_time })
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, Malformed> {

@@ -1,5 +1,6 @@
 //! What a copy is sent.
 
+use super::time;
 use crate::{
     api::v1::{self, backup_response::Message},
     domain::digest::Digest,
@@ -14,8 +15,13 @@ pub(in crate::api) fn backup_header(identity: Identity) -> v1::BackupResponse {
 
 /// Entries.
 pub(in crate::api) fn backup_part(entries: Vec<BackupEntry>) -> v1::BackupResponse {
-    let entries = entries.into_iter().map(|BackupEntry { number, rows }| v1::BackupEntry {
+    let entries = entries.into_iter().map(|BackupEntry { number, rows, erasure }| v1::BackupEntry {
         number,
+        erasure: erasure.map(|it| v1::Erasure {
+            statement: it.statement.name(),
+            create_time: time(it.create_time),
+            expunge_time: time(it.expunge_time),
+        }),
         rows: rows.into_iter().map(|(key, value)| v1::BackupRow { key, value }).collect(),
     });
     message(Message::Part(v1::BackupPart { entries: entries.collect() }))

@@ -15,6 +15,7 @@ use crate::domain::{
     live::{Live, LiveState},
     rejection::Rejection,
     state::{Proposal, ProposedStep, Removal, Slots},
+    time::Timestamp,
 };
 
 /// What is proposed.
@@ -155,15 +156,28 @@ pub(super) fn expunge(work: &mut Work<'_>, step: &Seconded<Expunge>) -> Result<A
     if let Err(answer) = settle(work, offer, |step| *step == ProposedStep::Expunge)?.map(|_| ()) {
         return Ok(answer);
     }
+    let now = work.context.now;
+    Ok(erase_all(work, now))
+}
+
+/// What was erased once is erased again where a copy brought it back. It was decided then, whatever the copy says of it.
+pub(super) fn repeat_erasure(work: &mut Work<'_>, expunge_time: Timestamp) -> Result<Answer, Rejection> {
+    work.refuse_if_expunged()?;
+    work.reason = format!("erased at {expunge_time}, and restored from an older copy");
+    work.state.statement.proposal = None;
+    Ok(erase_all(work, expunge_time))
+}
+
+fn erase_all(work: &mut Work<'_>, expunge_time: Timestamp) -> Answer {
     let languages: Vec<_> = work.state.languages.keys().cloned().collect();
     for language in &languages {
         erase(work, language);
     }
     let statement = &mut work.state.statement;
-    statement.expunge_time = Some(work.context.now);
+    statement.expunge_time = Some(expunge_time);
     statement.owner.clear();
     statement.annotations.clear();
-    Ok(Answer::Seconded(now_live(work, &languages)))
+    Answer::Seconded(now_live(work, &languages))
 }
 
 /// Takes every text out of a language's slots. Whoever had the text is told, hidden or not: there may be copies.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::salt;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     journal::{
         JournalError,
         clock::Clock,
-        key,
+        commit, key,
         row::{EntryRow, EventRow, FORMAT, Meta, decode, encode, format_fault},
         store::{Change, Store},
         watermark,
@@ -38,6 +38,16 @@ pub(super) fn meta(store: &Store, directory: &Path, clock: &Clock) -> Result<Met
         Some(fault) => Err(JournalError::Damaged(fault)),
         None => Ok(Meta { format: FORMAT, ..meta }),
     }
+}
+
+/// The first start of a store that was built from a copy: whoever saw entries that the copy lacks is told that the history differs.
+pub(super) fn begin_epoch(store: &Store, meta: &mut Meta, clock: &Clock) -> Result<(), JournalError> {
+    if meta.restored {
+        let changes = commit::begin_epoch(clock.now().max(meta.time), salt()?, meta);
+        store.commit(&changes, meta.next_entry - 1)?;
+        info!(epoch = meta.epoch, "the record was restored from a copy: a new epoch begins");
+    }
+    Ok(())
 }
 
 fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {

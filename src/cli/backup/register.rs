@@ -1,0 +1,99 @@
+//! The register of erasures: a small file that a copy keeps beside itself, one erasure a line (JSON).
+//!
+//! A copy that is older than an erasure has the words. Restored with the register of a newer one, it does not.
+//!
+//! **Invariants**
+//! - An erasure is in the register, on the device, before its entry is in the copy.
+//! - A line may come twice; of another record it is left aside.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::{cli::failure::Refusal, journal::Erasure};
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    /// Of the record, 32 hexadecimal digits.
+    feed_id: String,
+    #[serde(flatten)]
+    erasure: Erasure,
+}
+
+/// The register beside a copy.
+pub(in crate::cli) fn beside(copy: &Path) -> PathBuf {
+    let mut name = copy.as_os_str().to_owned();
+    name.push(".erasures");
+    name.into()
+}
+
+/// Adds erasures, durably.
+pub(super) fn append(path: &Path, feed_id: &[u8], erasures: &[Erasure]) -> Result<()> {
+    if erasures.is_empty() {
+        return Ok(());
+    }
+    let line = |erasure: &Erasure| {
+        let line = serde_json::to_string(&Line { feed_id: hex::encode(feed_id), erasure: erasure.clone() })?;
+        anyhow::Ok(line + "\n")
+    };
+    let lines: String = erasures.iter().map(line).collect::<Result<_>>()?;
+    let name = path.display();
+    let mut file =
+        File::options().create(true).append(true).open(path).with_context(|| format!("cannot write {name}"))?;
+    file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {name}"))
+}
+
+/// The erasures of a record that a register has.
+pub(in crate::cli) fn read(path: &Path, feed_id: &[u8]) -> Result<Vec<Erasure>> {
+    let name = path.display();
+    let text = fs::read_to_string(path).with_context(|| Refusal::Usage(format!("cannot read {name}")))?;
+    let feed_id = hex::encode(feed_id);
+    let mut erasures = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        let fault = || Refusal::Usage(format!("{name}, line {number}: no erasure as `onrecord backup` writes it"));
+        let line: Line = serde_json::from_str(line).with_context(fault)?;
+        if line.feed_id == feed_id {
+            erasures.push(line.erasure);
+        }
+    }
+    Ok(erasures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{id::StatementId, time::Timestamp};
+
+    fn erasure(id: &str) -> Erasure {
+        let time = Timestamp::from_micros;
+        Erasure { statement: StatementId::parse(id).unwrap(), create_time: time(1), expunge_time: time(2_000_000) }
+    }
+
+    #[test]
+    fn what_was_noted_is_read_again_by_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = beside(&folder.path().join("record.backup"));
+        append(&path, &[1; 16], &[]).unwrap();
+        assert!(!path.exists());
+        append(&path, &[1; 16], &[erasure("fire"), erasure("flood")]).unwrap();
+        append(&path, &[2; 16], &[erasure("fire")]).unwrap();
+        assert_eq!(read(&path, &[1; 16]).unwrap(), [erasure("fire"), erasure("flood")]);
+        let line = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+        let right = r#"{"feedId":"01010101010101010101010101010101","statement":"statements/fire","createTime":"1970-01-01T00:00:00.000001Z","expungeTime":"1970-01-01T00:00:02Z"}"#;
+        assert_eq!(line, right);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("register");
+        fs::write(&path, "{}\n").unwrap();
+        assert!(format!("{:#}", read(&path, &[1; 16]).unwrap_err()).contains("line 1: no erasure"));
+    }
+}
