@@ -16,6 +16,8 @@ pub struct Config {
     pub feed: feed::Options,
     /// How often the whole store is read again, slowly; never if none.
     pub scrub_every: Option<Duration>,
+    /// What is kept for how long.
+    pub retention: journal::Retention,
     /// How large texts may be.
     pub limits: Limits,
     /// Callers say who they are and have every role. Allowed on loopback only.
@@ -32,6 +34,7 @@ impl Config {
             journal: journal::Options::new(data_dir),
             feed: feed::Options::default(),
             scrub_every: Some(SCRUB_EVERY_DEFAULT),
+            retention: journal::Retention::default(),
             limits: Limits::default(),
             insecure: true,
             drain: Duration::from_secs(10),

@@ -24,6 +24,7 @@ mod commit;
 mod compact;
 mod erase;
 mod key;
+mod retention;
 mod row;
 mod scrub;
 mod store;
@@ -44,6 +45,7 @@ use tokio::{
 pub use backup::{BackupEntry, Erasure, Restore};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
+pub use retention::{Pruned, Retention, prune};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
 pub use scrub::scrub;
 pub use verify::{Finding, Report, verify};

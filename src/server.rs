@@ -17,7 +17,7 @@ use crate::{
     api,
     config::Config,
     feed::Feed,
-    journal::{Journal, JournalError, scrub},
+    journal::{Journal, JournalError, prune, scrub},
 };
 
 /// Streams of one connection. tonic takes away hyper's own limit of 200 unless it is given one.
@@ -82,6 +82,7 @@ pub async fn run_on(
     if let Some(every) = config.scrub_every {
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
     }
+    tokio::spawn(prune(journal.clone(), config.retention, shutdown.clone()));
     let (health, reporter) = health::service(journal.failure(), shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);

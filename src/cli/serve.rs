@@ -12,7 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::failure::Refusal;
-use crate::{config::Config, server, telemetry};
+use crate::{
+    config::Config,
+    journal::{self, CACHE_BYTES_DEFAULT},
+    server, telemetry,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,9 +49,39 @@ pub(super) struct Args {
     /// Hours between two slow reads of the whole store, which log what is damaged; 0 for none
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     scrub_hours: u64,
+    #[command(flatten)]
+    retention: Retention,
+    /// Mebibytes of the store's cache; expect two to three times as much memory in use
+    #[arg(long, value_name = "MIB", default_value_t = CACHE_BYTES_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    cache_mib: u64,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+}
+
+/// What is kept for how long. Editions, events and entries are kept for ever.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Retention {
+    /// Days for which the text of a draft is kept after others took its place, if it was never published; for ever if not given
+    #[arg(long, value_name = "DAYS")]
+    keep_drafts_days: Option<u64>,
+    /// How many such texts are kept of each statement and language; any number if not given
+    #[arg(long, value_name = "N")]
+    keep_drafts_max: Option<usize>,
+    /// Days for which a call with the same request id gets the first answer again
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    keep_requests_days: u64,
+}
+
+impl From<Retention> for journal::Retention {
+    fn from(given: Retention) -> Self {
+        let days = |days: u64| Duration::from_hours(days.saturating_mul(24));
+        Self {
+            drafts_for: given.keep_drafts_days.map(days),
+            drafts_max: given.keep_drafts_max,
+            requests_for: Some(days(given.keep_requests_days)),
+        }
+    }
 }
 
 /// How to write the log.
@@ -67,6 +101,8 @@ impl Args {
             config.limits.lower(&name, to).map_err(|fault| Refusal::Usage(format!("--limit {name}: {fault}")))?;
         }
         config.scrub_every = (self.scrub_hours > 0).then(|| Duration::from_hours(self.scrub_hours));
+        config.retention = self.retention.into();
+        config.journal.cache_bytes = self.cache_mib << 20;
         telemetry::init(self.log_format.into());
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -137,7 +173,7 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, LogFormat};
+    use super::{Args, LogFormat, Retention};
 
     fn check(listen: &str, insecure: bool) -> bool {
         let listen = listen.parse().unwrap();
@@ -147,6 +183,8 @@ mod tests {
             insecure,
             limits: Vec::new(),
             scrub_hours: 0,
+            retention: Retention { keep_drafts_days: None, keep_drafts_max: None, keep_requests_days: 30 },
+            cache_mib: 64,
             log_format: LogFormat::Text,
         }
         .check()

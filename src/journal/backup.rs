@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Identity, Journal, JournalError, Refusal, commit, erase, key,
+    retention::Kept,
     row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, format_fault, from_seal},
     store::{Change, Store},
     verify::{Report, verify},
@@ -162,6 +163,8 @@ pub struct Restore {
     meta: Meta,
     group: Vec<(Change, u64)>,
     bytes: usize,
+    /// Answers of entries before this are not put; of a copy of a store that has forgotten them.
+    kept: Option<Kept>,
     /// Statements that were erased, and the entries that did it.
     erased: Vec<(StatementId, u64)>,
 }
@@ -196,8 +199,15 @@ impl Restore {
             meta,
             group: Vec::new(),
             bytes: 0,
+            kept: None,
             erased: Vec::new(),
         })
+    }
+
+    /// What the store that is copied has forgotten is not put.
+    pub(super) fn forget(&mut self, kept: Option<Kept>) {
+        self.group.extend(kept.map(|kept| (Change::put(key::kept(), encode(&kept)), 0)));
+        self.kept = kept;
     }
 
     /// Puts the next entry.
@@ -215,6 +225,9 @@ impl Restore {
             return Err(fault("does not follow the one before"));
         }
         let mut rows = held(&row)?;
+        if self.kept.is_some_and(|kept| head.commit_time < kept.answers_since) {
+            rows.retain(|row| !row.key.starts_with(&key::requests()));
+        }
         for (key, value) in &entry.rows {
             let allowed: &[u8] = if row.body.is_some() { b"jt" } else { b"jten" };
             if !key.first().is_some_and(|space| allowed.contains(space)) {

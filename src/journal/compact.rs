@@ -66,6 +66,7 @@ fn write(store: &Store, fresh: &Path, cache_bytes: u64) -> Result<Report, Journa
     let meta = store.get(&key::meta())?.ok_or_else(|| JournalError::Damaged("it says nothing of itself".to_owned()))?;
     let Meta { feed_id, epoch, format, next_entry, restored, .. } = decode(&meta.value)?;
     let mut restore = Restore::begin(fresh, cache_bytes, Identity { feed_id, epoch }, format)?;
+    restore.forget(store.get(&key::kept())?.map(|row| decode(&row.value)).transpose()?);
     for number in 1..next_entry {
         restore.put(&reader.backup_entry(number)?)?;
     }

@@ -14,6 +14,7 @@
 //! o time id 0 language 0 number  an approval that is owed
 //! r caller 0 request-id        the answer to a call
 //! x id                         a statement whose texts are being erased
+//! k                            from when on answers are kept
 //! ```
 //!
 //! The store itself keeps the chunks of long rows under `~`.
@@ -143,6 +144,14 @@ pub(super) fn owed_all() -> Vec<u8> {
 
 pub(super) fn request(caller: &Caller, id: uuid::Uuid) -> Vec<u8> {
     Key::new(b'r').text(caller.as_str()).end().bytes(id.as_bytes()).0
+}
+
+pub(super) fn requests() -> Vec<u8> {
+    Key::new(b'r').0
+}
+
+pub(super) fn kept() -> Vec<u8> {
+    Key::new(b'k').0
 }
 
 pub(super) fn erasing(id: &StatementId) -> Vec<u8> {

@@ -69,7 +69,7 @@ pub struct OwedRecord {
 /// The store as it was at one moment. All calls block.
 #[derive(Debug)]
 pub struct View<'s> {
-    reader: Reader<'s>,
+    pub(super) reader: Reader<'s>,
     tail: u64,
     durable: watch::Receiver<u64>,
     closed: watch::Receiver<Option<String>>,
@@ -194,6 +194,10 @@ impl<'s> View<'s> {
     /// If the store cannot be read, or the words are not those that were hashed.
     pub fn canonical(&self, digest: &Digest) -> Result<Option<Vec<u8>>, JournalError> {
         let Some(row) = self.reader.store.get(&key::text(digest))? else { return Ok(None) };
+        if row.value.is_empty() {
+            // Taken away, as the retention says.
+            return Ok(None);
+        }
         if Digest::of(&[&row.value]) != *digest {
             return Err(JournalError::Damaged(format!("the text {digest} is not what was hashed")));
         }

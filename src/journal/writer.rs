@@ -49,6 +49,8 @@ type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 pub(super) enum Request {
     /// Take a step.
     Call(Box<Call>, Reply),
+    /// Take rows away that need not be kept.
+    TakeAway(Vec<Change>, oneshot::Sender<()>),
     /// Look at the clock.
     Poke(oneshot::Sender<()>),
     /// End.
@@ -215,6 +217,12 @@ impl Writer {
                     return Err(failure);
                 }
             },
+            Request::TakeAway(changes, reply) => {
+                let newest = self.meta.next_entry - 1;
+                group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
+                group.changes.extend(changes.into_iter().map(|change| (change, newest)));
+                group.pokes.push(reply);
+            }
             Request::Poke(reply) => group.pokes.push(reply),
             Request::Close(reply) => group.close = Some(reply),
         }

@@ -29,4 +29,5 @@ mod formats;
 mod harness;
 mod kills;
 mod model;
+mod retention;
 mod survival;

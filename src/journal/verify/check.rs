@@ -10,9 +10,10 @@ use std::{collections::BTreeSet, ops::Bound, path::Path};
 
 use super::{Finding, Report};
 use crate::{
-    domain::{digest::Digest, entry::EntryHead, event::EventHead, id::StatementId},
+    domain::{digest::Digest, entry::EntryHead, event::EventHead, id::StatementId, live::Edition, time::Timestamp},
     journal::{
         JournalError, commit, key,
+        retention::{Kept, slots_texts},
         row::{EntryBody, EntryRow, EventRow, Meta, RowChange, decode, fault, from_seal},
         store::{Change, Row, Store},
         view::Reader,
@@ -35,13 +36,21 @@ pub(super) struct Check<'s> {
     version: u64,
     /// Keys of the indexes over what is due and owed, as they are.
     indexed: BTreeSet<Vec<u8>>,
+    /// Rows of the indexes over entries and events, and how many there should be.
+    listed: u64,
+    to_list: u64,
+    /// Rows that the entry they name did not write.
+    foreign: BTreeSet<Vec<u8>>,
+    /// Answers of entries from this time on have to be there.
+    answers_since: Option<Timestamp>,
     report: Report,
 }
 
 impl<'s> Check<'s> {
     pub(super) fn new(store: &'s Store, directory: &'s Path, repairs: bool) -> Self {
-        let (changes, indexed, report) = (Vec::new(), BTreeSet::new(), Report::default());
-        Self { store, directory, repairs, changes, version: 0, indexed, report }
+        let (changes, indexed, foreign) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let (version, listed, to_list, answers_since, report) = (0, 0, 0, None, Report::default());
+        Self { store, directory, repairs, changes, version, indexed, listed, to_list, foreign, answers_since, report }
     }
 
     /// Reads everything.
@@ -56,8 +65,14 @@ impl<'s> Check<'s> {
         if let Some(fault) = mark.map(|mark| mark.missing(self.store, &meta)).transpose()?.flatten() {
             self.find("the store", fault);
         }
+        let kept = self.store.get(&key::kept()).ok().flatten().map(|row| decode::<Kept>(&row.value)).transpose()?;
+        self.answers_since = kept.map(|kept| kept.answers_since);
         self.check_entries(&meta)?;
         self.check_events(&meta)?;
+        if self.listed > self.to_list {
+            let more = self.listed - self.to_list;
+            self.find("the indexes over entries and events", format!("have {more} rows of nothing that is there"));
+        }
         self.write()?;
         self.check_indexes()?;
         self.write()?;
@@ -152,18 +167,75 @@ impl<'s> Check<'s> {
 
     fn check_row(&mut self, place: String, key: &[u8], row: &Row) {
         self.report.rows += 1;
-        if *key != key::meta() {
+        let value = match key.first() {
+            Some(b'm' | b'r' | b'k') => None,
+            Some(b't') => Some([].as_slice()),
+            Some(_) | None => Some(row.value.as_slice()),
+        };
+        if let Some(value) = value {
             let digest = self.report.state_digest;
-            self.report.state_digest = Digest::of(&[digest.as_bytes(), Digest::of(&[key]).as_bytes(), &row.value]);
+            self.report.state_digest = Digest::of(&[digest.as_bytes(), Digest::of(&[key]).as_bytes(), value]);
         }
         match key.first() {
             Some(b'd' | b'o') => drop(self.indexed.insert(key.to_vec())),
-            Some(b'm' | b'j' | b'a' | b'e' | b'v' | b's' | b'l' | b'n' | b't' | b'r' | b'x') => {}
+            Some(b'a' | b'v') => self.listed += 1,
+            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'x' | b'k') => {}
             Some(_) | None => self.find(place.clone(), "is of no known space"),
         }
-        if let Some(fault) = fault(key, &row.value) {
+        let fault = match fault(key, &row.value) {
+            Some(fault) => Some(fault),
+            None => self.content_fault(key, row).unwrap_or_else(|failure| Some(failure.to_string())),
+        };
+        if let Some(fault) = fault {
             self.find(place, fault);
         }
+    }
+
+    /// What is wrong with a row, seen from those it goes with: its entry did not write it, or its text is not there.
+    fn content_fault(&mut self, key: &[u8], row: &Row) -> Result<Option<String>, JournalError> {
+        let (mut texts, mut rewritten) = (Vec::new(), false);
+        match key.first() {
+            Some(b's' | b'r') => {}
+            Some(b'l') => texts.extend(slots_texts(&decode(&row.value)?)),
+            Some(b'n') => {
+                let edition: Edition = decode(&row.value)?;
+                rewritten = edition.expunged;
+                texts.extend((!rewritten).then_some(edition.outline.digest));
+            }
+            Some(b'e') => {
+                let row: EventRow = decode(&row.value)?;
+                rewritten = row.event.is_none();
+                texts.extend(row.event.and_then(|event| event.head.content_digest));
+            }
+            Some(b't') => rewritten = row.value.is_empty(),
+            Some(_) | None => return Ok(None),
+        }
+        if !rewritten && !self.wrote(row.version, key)? {
+            if self.foreign.len() < FINDINGS_MAX {
+                self.foreign.insert(key.to_vec());
+            }
+            return Ok(Some(format!("was not written by entry {}, as it says", row.version)));
+        }
+        for digest in texts {
+            if !matches!(self.store.get(&key::text(&digest)), Ok(Some(text)) if !text.value.is_empty()) {
+                return Ok(Some(format!("its text {digest} is missing or cannot be read")));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an entry wrote a row, as far as the entry can say.
+    fn wrote(&self, number: u64, key: &[u8]) -> Result<bool, JournalError> {
+        // What cannot be read is found elsewhere.
+        let Ok(Some(row)) = self.store.get(&key::entry(number)) else { return Ok(number > 0) };
+        let row: EntryRow = decode(&row.value)?;
+        if let (Some(b't'), Some(digest)) = (key.first(), key.get(1..)) {
+            let head: EntryHead = from_seal(&row.seal)?;
+            return Ok(head.content_digests.iter().any(|it| it.as_bytes() == digest));
+        }
+        // Of one that was erased, what is left of its editions and events.
+        let Some(body) = row.body else { return Ok(matches!(key.first(), Some(b'n' | b'e'))) };
+        Ok(decode::<EntryBody>(&body)?.rows.iter().any(|change| change.parts().0 == key))
     }
 
     /// Entries are dense and chained, and what they wrote is there.
@@ -194,11 +266,13 @@ impl<'s> Check<'s> {
             self.find(place, format!("says that it is entry {}", head.number));
         }
         if let Some(index) = commit::entry_index(&head) {
+            self.to_list += 1;
             self.check_index(place, index.key, number)?;
         }
         let Some(body) = &row.body else { return Ok(()) };
+        let forgotten = self.answers_since.is_some_and(|since| head.commit_time < since);
         for change in decode::<EntryBody>(body)?.rows {
-            self.check_change(number, &change)?;
+            self.check_change(number, &change, forgotten)?;
         }
         for digest in &head.content_digests {
             if !matches!(self.store.get(&key::text(digest)), Ok(Some(_))) {
@@ -209,13 +283,16 @@ impl<'s> Check<'s> {
     }
 
     /// A row that an entry wrote is there as it wrote it, or as a later one did.
-    fn check_change(&mut self, number: u64, change: &RowChange) -> Result<(), JournalError> {
+    /// Of one that is `forgotten`, answers need not be there.
+    fn check_change(&mut self, number: u64, change: &RowChange, forgotten: bool) -> Result<(), JournalError> {
         let (key, Some(value)) = change.parts() else { return Ok(()) };
         if matches!(key.first(), Some(b'd' | b'o')) {
             // Of these only what is due and owed now is there.
             return Ok(());
         }
         let fault = match self.store.get(key) {
+            Ok(Some(_)) if self.foreign.contains(key) => "was not written by the entry that it names".to_owned(),
+            Ok(None) if forgotten && key.starts_with(&key::requests()) => return Ok(()),
             Ok(Some(row)) if row.version > number => return Ok(()),
             Ok(Some(row)) if row.version == number && row.value == value => return Ok(()),
             Ok(Some(row)) if row.version == number => "is not what its entry wrote".to_owned(),
@@ -249,6 +326,7 @@ impl<'s> Check<'s> {
             self.report.events += 1;
             if matches!(row.fault(), Ok(None)) {
                 let head: EventHead = from_seal(&row.seal)?;
+                self.to_list += 1;
                 if head.sequence != sequence {
                     self.find(&place, format!("says that it is event {}", head.sequence));
                 }

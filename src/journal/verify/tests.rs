@@ -71,6 +71,57 @@ fn a_row_that_no_entry_wrote_so_is_found_and_put_right() {
 }
 
 #[test]
+fn a_row_that_claims_an_entry_which_did_not_write_it_is_found() {
+    let expected = verify(store().path(), CACHE_BYTES, false).unwrap();
+    let newest = expected.entries;
+    let whole = store();
+    let written = |key: &[u8]| matches!(key.first(), Some(b's' | b'l' | b'n' | b'e' | b't'));
+    for (key, _) in rows(&whole).into_iter().filter(|(key, version)| written(key) && *version < newest - 1) {
+        let damaged = store();
+        tamper(&damaged, Change::put(key.clone(), b"another".to_vec()), newest - 1);
+        assert!(!verify(damaged.path(), CACHE_BYTES, false).unwrap().is_clean(), "{}", hex::encode(&key));
+    }
+    for key in [key::statement(&StatementId::parse("made-up").unwrap()), key::text(&Digest::ZERO)] {
+        let damaged = store();
+        tamper(&damaged, Change::put(key.clone(), Vec::new()), newest);
+        let found = verify(damaged.path(), CACHE_BYTES, false).unwrap().findings;
+        assert_eq!(found.is_empty(), key.starts_with(b"t"), "an empty text is one that was taken away: {found:?}");
+    }
+    let damaged = store();
+    let owned = |(key, _): &(Vec<u8>, u64)| key.starts_with(b"s");
+    let (key, _) = rows(&whole).into_iter().find(owned).unwrap();
+    let value = Store::open_existing(whole.path(), CACHE_BYTES).unwrap().get(&key).unwrap().unwrap().value;
+    tamper(&damaged, Change::put(key, value), newest - 1);
+    let found = verify(damaged.path(), CACHE_BYTES, false).unwrap().findings;
+    assert_eq!(found[0].fault, format!("was not written by entry {}, as it says", newest - 1));
+    let repaired = verify(damaged.path(), CACHE_BYTES, true).unwrap();
+    assert_eq!((repaired.is_clean(), repaired.state_digest), (true, expected.state_digest));
+}
+
+#[test]
+fn indexes_have_no_rows_of_what_is_not_there() {
+    let damaged = store();
+    let id = StatementId::parse("made-up").unwrap();
+    tamper(&damaged, Change::put(key::entry_of(&id, 3), Vec::new()), 3);
+    let found = verify(damaged.path(), CACHE_BYTES, false).unwrap().findings;
+    assert_eq!(found[0].fault, "have 1 rows of nothing that is there");
+}
+
+#[test]
+fn a_text_that_is_needed_may_not_be_empty() {
+    let whole = store();
+    for (key, version) in rows(&whole).into_iter().filter(|(key, _)| key.starts_with(b"t")) {
+        let damaged = store();
+        tamper(&damaged, Change::put(key, Vec::new()), version);
+        let found = verify(damaged.path(), CACHE_BYTES, false).unwrap().findings;
+        assert!(
+            found.iter().all(|it| it.fault.ends_with("is missing or cannot be read")) && !found.is_empty(),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn there_has_to_be_a_store() {
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(verify(directory.path(), CACHE_BYTES, false), Err(JournalError::Store(_))));

@@ -1,0 +1,263 @@
+//! What is kept for how long, and the taking away of the rest while the store is in use.
+//!
+//! | what | kept |
+//! |---|---|
+//! | entries, events, statements, editions and their texts, texts that subscribers were sent under embargo | for ever |
+//! | texts of drafts that others took the place of and that never were in an edition, a release or an event | [`Retention::drafts_for`], [`Retention::drafts_max`] |
+//! | answers to calls with a request id | [`Retention::requests_for`] |
+//!
+//! **Invariants**
+//! - What is taken away can never be asked for again: a text gets a new salt, and so a new digest, with every save.
+//! - The digest of a text that was taken away stays, with an empty row: it is known that it was there, and that nobody lost it.
+//! - Rows go in small batches, in commits of the one writer, and each batch is durable before the next.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::{
+    Journal, JournalError, key,
+    row::{EntryRow, EventRow, RequestRow, decode, encode, from_seal},
+    store::Change,
+    view::View,
+    writer::Request,
+};
+use crate::domain::{
+    digest::Digest,
+    entry::{Action, EntryHead},
+    event::EventHead,
+    id::{LanguageTag, StatementId},
+    live::Edition,
+    state::{Slots, State},
+    time::Timestamp,
+};
+
+/// How long an answer is remembered by its request id unless the options say otherwise.
+const REQUESTS_FOR_DEFAULT: Duration = Duration::from_hours(30 * 24);
+/// Between two rounds.
+const EVERY: Duration = Duration::from_hours(1);
+/// Rows in one commit: more cost sled memory.
+const BATCH_ROWS: usize = 64;
+/// Statements that are looked through at a time.
+const PAGE_STATEMENTS: usize = 16;
+/// Between two pages, so that nobody else notices.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What is kept for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// How long the text of a draft is kept after it was saved, once another took its place; for ever if none.
+    pub drafts_for: Option<Duration>,
+    /// How many such texts of a (statement, language) are kept; any number if none.
+    pub drafts_max: Option<usize>,
+    /// How long an answer is remembered by its request id; for ever if none.
+    pub requests_for: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { drafts_for: None, drafts_max: None, requests_for: Some(REQUESTS_FOR_DEFAULT) }
+    }
+}
+
+/// What was taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Texts of drafts.
+    pub texts: usize,
+    /// Remembered answers.
+    pub answers: usize,
+}
+
+/// From when on everything is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// Answers of entries from this time on.
+    pub(super) answers_since: Timestamp,
+}
+
+/// Takes away what need not be kept, every hour, until `stop`.
+pub async fn prune(journal: Journal, retention: Retention, stop: CancellationToken) {
+    let forever = async {
+        let mut rounds = interval(EVERY);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first comes at once, and a start has enough to do.
+        rounds.tick().await;
+        loop {
+            rounds.tick().await;
+            match journal.prune_once(retention).await {
+                Ok(Pruned { texts: 0, answers: 0 }) => {}
+                Ok(Pruned { texts, answers }) => info!(texts, answers, "taken away, as the retention says"),
+                Err(JournalError::Closed(_)) => return,
+                Err(failure) => error!(%failure, "what need not be kept could not be taken away"),
+            }
+        }
+    };
+    tokio::select! {
+        () = forever => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+impl Journal {
+    /// Takes away what need not be kept now.
+    ///
+    /// # Errors
+    /// If the journal is closed or the store cannot be read.
+    pub async fn prune_once(&self, retention: Retention) -> Result<Pruned, JournalError> {
+        let answers = match retention.requests_for {
+            Some(keep) => self.prune_answers(before(self.now(), keep)).await?,
+            None => 0,
+        };
+        let texts = if retention.drafts_for.is_some() || retention.drafts_max.is_some() {
+            self.prune_texts(retention).await?
+        } else {
+            0
+        };
+        Ok(Pruned { texts, answers })
+    }
+
+    async fn prune_answers(&self, since: Timestamp) -> Result<usize, JournalError> {
+        let (mut pruned, mut after) = (0, Some(key::requests()));
+        while let Some(from) = after {
+            let (old, last) = self.read(move |view| view.answers_before(since, from)).await?;
+            if !old.is_empty() {
+                pruned += old.len();
+                // First of all it is noted that they may be missing.
+                let mut changes = vec![Change::put(key::kept(), encode(&Kept { answers_since: since }))];
+                changes.extend(old.into_iter().map(Change::remove));
+                self.take_away(changes).await?;
+            }
+            after = last;
+            sleep(PAUSE).await;
+        }
+        Ok(pruned)
+    }
+
+    async fn prune_texts(&self, retention: Retention) -> Result<usize, JournalError> {
+        let since = retention.drafts_for.map(|keep| before(self.now(), keep));
+        let (mut pruned, mut after) = (0, None);
+        loop {
+            let (old, last) =
+                self.read(move |view| view.old_texts(after.as_ref(), since, retention.drafts_max)).await?;
+            pruned += old.len();
+            for batch in old.chunks(BATCH_ROWS) {
+                let changes = batch.iter().map(|digest| Change::put(key::text(digest), Vec::new()));
+                self.take_away(changes.collect()).await?;
+            }
+            after = last;
+            if after.is_none() {
+                return Ok(pruned);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn take_away(&self, changes: Vec<Change>) -> Result<(), JournalError> {
+        let (reply, done) = oneshot::channel();
+        self.requests.send(Request::TakeAway(changes, reply)).await.map_err(|_| self.closed())?;
+        done.await.map_err(|_| self.closed())
+    }
+}
+
+fn before(now: Timestamp, duration: Duration) -> Timestamp {
+    now.plus_seconds(-i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
+}
+
+type SavedTexts = BTreeMap<Option<LanguageTag>, Vec<(Digest, Timestamp)>>;
+
+impl View<'_> {
+    /// Keys of answers given before a time, among those after a key, and the key to go on from; none if there are no more.
+    fn answers_before(
+        &self,
+        since: Timestamp,
+        after: Vec<u8>,
+    ) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), JournalError> {
+        let (mut old, mut last) = (Vec::new(), None);
+        for row in self.store().scan(&key::requests(), Bound::Excluded(after), false).take(BATCH_ROWS) {
+            let (key, row) = row?;
+            if decode::<RequestRow>(&row.value)?.time < since {
+                old.push(key.clone());
+            }
+            last = Some(key);
+        }
+        Ok((old, last))
+    }
+
+    /// Texts of drafts that need not be kept (saved before `since`, or more than `max` ago), of the statements after one, and the
+    /// statement to go on from; none if there are no more.
+    fn old_texts(
+        &self,
+        after: Option<&StatementId>,
+        since: Option<Timestamp>,
+        max: Option<usize>,
+    ) -> Result<(Vec<Digest>, Option<StatementId>), JournalError> {
+        // What is saved after this is none of ours: the states may not have it.
+        let newest = self.newest_entry();
+        let states = self.states(after, PAGE_STATEMENTS)?;
+        let mut old = Vec::new();
+        for state in states.iter().filter(|state| !state.is_expunged()) {
+            let kept = self.kept_texts(state)?;
+            for saved in self.saved_texts(&state.statement.id, newest)?.into_values() {
+                let superseded = saved.into_iter().rev().filter(|(digest, _)| !kept.contains(digest));
+                for (place, (digest, time)) in superseded.enumerate() {
+                    let over = max.is_some_and(|max| place >= max) || since.is_some_and(|since| time < since);
+                    if over && self.canonical(&digest)?.is_some() {
+                        old.push(digest);
+                    }
+                }
+            }
+        }
+        Ok((old, states.last().map(|state| state.statement.id.clone())))
+    }
+
+    /// Texts that a statement needs: of its slots, editions and events.
+    fn kept_texts(&self, state: &State) -> Result<BTreeSet<Digest>, JournalError> {
+        let id = &state.statement.id;
+        let mut kept = BTreeSet::new();
+        for (language, slots) in &state.languages {
+            kept.extend(slots_texts(slots));
+            for (_, row) in self.reader.rows(&key::editions(id, language))? {
+                kept.insert(decode::<Edition>(&row.value)?.outline.digest);
+            }
+            if slots.embargo_sequence > 0 {
+                for number in self.reader.numbers(&key::events_of(id, language))? {
+                    let Some(row) = self.store().get(&key::event(number))? else { continue };
+                    kept.extend(from_seal::<EventHead>(&decode::<EventRow>(&row.value)?.seal)?.content_digest);
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Texts that were saved as drafts of a statement, by entries up to `newest`: oldest first, by language.
+    fn saved_texts(&self, id: &StatementId, newest: u64) -> Result<SavedTexts, JournalError> {
+        let mut saved = SavedTexts::new();
+        for number in self.reader.numbers(&key::entries_of(id))?.into_iter().filter(|number| *number <= newest) {
+            let Some(row) = self.store().get(&key::entry(number))? else { continue };
+            let head: EntryHead = from_seal(&decode::<EntryRow>(&row.value)?.seal)?;
+            if head.action == Action::SaveDraft {
+                let digests = head.content_digests.into_iter().map(|digest| (digest, head.commit_time));
+                saved.entry(head.language_codes.into_iter().next()).or_default().extend(digests);
+            }
+        }
+        Ok(saved)
+    }
+}
+
+/// Texts that the slots of a language name.
+pub(super) fn slots_texts(slots: &Slots) -> impl Iterator<Item = Digest> {
+    let draft = slots.draft.as_ref().map(|draft| draft.outline.digest);
+    let release = slots.release.as_ref().map(|release| release.outline.digest);
+    draft.into_iter().chain(release)
+}
