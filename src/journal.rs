@@ -75,6 +75,11 @@ pub enum JournalError {
     /// What is stored is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// The store, or a copy of one, was written by a newer onrecord.
+    #[error(
+        "the store has format {0}, and this onrecord reads 1 to {STORAGE_FORMAT}: use the onrecord that wrote it, or a newer one"
+    )]
+    Format(u32),
 }
 
 impl From<StoreError> for JournalError {
@@ -139,6 +144,8 @@ pub struct Journal {
     progress: Progress,
     identity: Identity,
     clock: Clock,
+    /// Whether reads fail as well, once nothing is written any more.
+    unreadable: watch::Sender<bool>,
 }
 
 impl Journal {
@@ -157,7 +164,7 @@ impl Journal {
         thread
             .spawn(move || writer.run(waiting, &runtime))
             .map_err(|error| JournalError::Store(format!("no thread for the writer: {error}")))?;
-        Ok(Self { store, requests, progress, identity, clock: options.clock })
+        Ok(Self { store, requests, progress, identity, clock: options.clock, unreadable: watch::Sender::new(false) })
     }
 
     /// Takes a step; returns once it is on the device.
@@ -232,6 +239,12 @@ impl Journal {
         self.progress.closed.clone()
     }
 
+    /// Whether a read failed after the journal had closed: sled could not finish what a failed write had begun. A start mends that.
+    #[must_use]
+    pub fn unreadable(&self) -> watch::Receiver<bool> {
+        self.unreadable.subscribe()
+    }
+
     /// Which feed this is.
     #[must_use]
     pub fn identity(&self) -> Identity {
@@ -255,6 +268,11 @@ impl Journal {
         let (store, progress, runtime) = (Arc::clone(&self.store), self.progress.clone(), Handle::current());
         let tail = *progress.tail.borrow();
         let task = move || read(&View::new(&store, tail, progress.durable, progress.closed, runtime));
-        spawn_blocking(task).await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
+        let ended_early = |error| JournalError::Store(format!("a read ended early: {error}"));
+        let read = spawn_blocking(task).await.map_err(ended_early)?;
+        if matches!(read, Err(JournalError::Store(_))) && self.progress.closed.borrow().is_some() {
+            self.unreadable.send_if_modified(|unreadable| !std::mem::replace(unreadable, true));
+        }
+        read
     }
 }

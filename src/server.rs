@@ -83,7 +83,7 @@ pub async fn run_on(
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
     }
     tokio::spawn(prune(journal.clone(), config.retention, shutdown.clone()));
-    let (health, reporter) = health::service(journal.failure(), shutdown.clone()).await;
+    let (health, reporter) = health::service(&journal, shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
     let layer = tower::ServiceBuilder::new().layer(CatchPanicLayer::custom(api::panicked)).into_inner();

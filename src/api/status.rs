@@ -179,8 +179,8 @@ fn failed(error: &JournalError) -> Answer {
         )
         .and_retry(),
         JournalError::Busy => Answer::new(Code::ResourceExhausted, "JOURNAL_BUSY", error.to_string()).and_retry(),
-        JournalError::Store(words) => {
-            tracing::error!(%words, "the store failed");
+        JournalError::Store(_) | JournalError::Format(_) => {
+            tracing::error!(%error, "the store failed");
             Answer::new(Code::Internal, "STORE_FAILED", "the service cannot read its store")
         }
         JournalError::Damaged(words) => {

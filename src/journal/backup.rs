@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Identity, Journal, JournalError, Refusal, commit, erase, key,
     retention::Kept,
-    row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, format_fault, from_seal},
+    row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, check_format, from_seal},
     store::{Change, Store},
     verify::{Report, verify},
     view::{Reader, View},
@@ -175,9 +175,7 @@ impl Restore {
     /// # Errors
     /// If there is something already, the copy has another format, or nothing can be written there.
     pub fn begin(directory: &Path, cache_bytes: u64, identity: Identity, format: u32) -> Result<Self, JournalError> {
-        if let Some(words) = format_fault(format) {
-            return Err(JournalError::Damaged(words));
-        }
+        check_format(format)?;
         if directory.exists() && std::fs::read_dir(directory)?.next().is_some() {
             return Err(JournalError::Store(format!("{} is not empty: restore elsewhere", directory.display())));
         }

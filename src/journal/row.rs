@@ -16,15 +16,9 @@ use crate::domain::{
 /// 1: rows as they are. 2: rows compressed (`store/envelope.rs`), and an epoch is raised by an entry.
 pub const FORMAT: u32 = 2;
 
-/// Why a store or a copy of this format is not read; nothing if it is.
-pub(super) fn format_fault(format: u32) -> Option<String> {
-    let known = (1..=FORMAT).contains(&format);
-    let words = || {
-        format!(
-            "its format is {format}, this onrecord reads 1 to {FORMAT}: use the onrecord that wrote it, or a newer one"
-        )
-    };
-    (!known).then(words)
+/// Refuses the format of a store or a copy that is not known.
+pub(super) fn check_format(format: u32) -> Result<(), JournalError> {
+    if (1..=FORMAT).contains(&format) { Ok(()) } else { Err(JournalError::Format(format)) }
 }
 
 /// Where the journal stands. Written with every commit.

@@ -101,19 +101,25 @@ def health(server, service):
     return stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10).status
 
 
+def becomes(server, service, expected):
+    until = time.monotonic() + 10
+    while (status := health(server, service)) != expected and time.monotonic() < until:
+        time.sleep(0.01)
+    assert status == expected, (service, status)
+
+
 def closed(server, refusal, met_by_sled):
     """The journal is closed: callers are told, reads go on, health says so. Whether the read that was tried did.
 
-    Where sled met the failure itself it may not be able to read the pages that it was about to split: such a read is refused.
+    Where sled met the failure itself it may not be able to read the pages that it was about to split: such a read is refused, and
+    readers are told to go elsewhere.
     """
     assert refusal == (grpc.StatusCode.UNAVAILABLE, "JOURNAL_CLOSED"), refusal
     read = refusal_of_a_read(server)
     assert read is None or (met_by_sled and read == (grpc.StatusCode.INTERNAL, "STORE_FAILED")), read
-    until = time.monotonic() + 10
-    while health(server, "") != NOT_SERVING and time.monotonic() < until:
-        time.sleep(0.01)
-    assert health(server, "") == NOT_SERVING and health(server, "onrecord.v1.EditorialService") == NOT_SERVING
-    assert health(server, "onrecord.v1.StatementService") == SERVING
+    becomes(server, "", NOT_SERVING)
+    becomes(server, "onrecord.v1.EditorialService", NOT_SERVING)
+    becomes(server, "onrecord.v1.StatementService", SERVING if read is None else NOT_SERVING)
     assert "journal closed for writing" in open(LOG).read(), "the log says why"
     return read is None
 

@@ -11,11 +11,14 @@ use crate::{
         JournalError,
         clock::Clock,
         commit, key,
-        row::{EntryRow, EventRow, FORMAT, Meta, decode, encode, format_fault},
+        row::{EntryRow, EventRow, FORMAT, Meta, decode, encode, check_format},
         store::{Change, Store},
         watermark,
     },
 };
+
+/// Entries and events that are checked at every start: four groups. The rest is read by `scrub` and `verify`.
+const LINKS_CHECKED: usize = 256;
 
 /// Reads where the journal stands, or begins a new one. A store that has less than it had is refused, and left as it is.
 pub(super) fn meta(store: &Store, directory: &Path, clock: &Clock) -> Result<Meta, JournalError> {
@@ -66,20 +69,103 @@ fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {
     Ok(meta)
 }
 
-/// The newest entry and event have to be there, with the hashes that were noted in the same write.
+/// The newest entries and events have to be there, whole and chained, up to the hashes that were noted in the same write.
 fn check_end(store: &Store, meta: &Meta) -> Result<(), JournalError> {
-    if let Some(words) = format_fault(meta.format) {
-        return Err(JournalError::Damaged(words));
+    check_format(meta.format)?;
+    check_chain("entry", meta.next_entry, meta.entry_hash, |number| {
+        let Some(row) = store.get(&key::entry(number))? else { return Ok(None) };
+        let row: EntryRow = decode(&row.value)?;
+        Ok(Some(Link { fault: row.fault()?, hash: row.hash, previous_hash: row.previous_hash }))
+    })?;
+    check_chain("event", meta.next_sequence, meta.event_hash, |number| {
+        let Some(row) = store.get(&key::event(number))? else { return Ok(None) };
+        let row: EventRow = decode(&row.value)?;
+        Ok(Some(Link { fault: row.fault()?, hash: row.hash, previous_hash: row.previous_hash }))
+    })
+}
+
+/// One link of a chain, and what is wrong with it.
+struct Link {
+    fault: Option<&'static str>,
+    hash: Digest,
+    previous_hash: Digest,
+}
+
+/// Follows the end of a chain back from the hash that was noted.
+fn check_chain(
+    what: &str,
+    next: u64,
+    newest: Digest,
+    link: impl Fn(u64) -> Result<Option<Link>, JournalError>,
+) -> Result<(), JournalError> {
+    let mut expected = newest;
+    for number in (1..next).rev().take(LINKS_CHECKED) {
+        let damaged = |words: &str| JournalError::Damaged(format!("{what} {number} {words}"));
+        let link = link(number)?.ok_or_else(|| damaged("is missing"))?;
+        if link.hash != expected {
+            return Err(damaged("is not the one that was noted after it"));
+        }
+        if let Some(fault) = link.fault {
+            return Err(damaged(&format!("is damaged: {fault}")));
+        }
+        expected = link.previous_hash;
     }
-    let fault = |what: &str| JournalError::Damaged(format!("the newest {what} is not the one that was noted"));
-    let entry = store.get(&key::entry(meta.next_entry - 1))?.map(|row| decode::<EntryRow>(&row.value)).transpose()?;
-    if entry.map_or(Digest::ZERO, |row| row.hash) != meta.entry_hash {
-        return Err(fault("entry"));
-    }
-    let event =
-        store.get(&key::event(meta.next_sequence - 1))?.map(|row| decode::<EventRow>(&row.value)).transpose()?;
-    if event.map_or(Digest::ZERO, |row| row.hash) != meta.event_hash {
-        return Err(fault("event"));
+    let all = next - 1 <= u64::try_from(LINKS_CHECKED).unwrap_or(u64::MAX);
+    if all && expected != Digest::ZERO {
+        return Err(JournalError::Damaged(format!("the first {what} does not begin the chain")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{row::FORMAT, store::Change, verify::fixture};
+
+    /// Why the fixture is refused once it was changed so.
+    fn refusal(change: impl FnOnce(&Store) -> Change) -> String {
+        let directory = fixture::store();
+        let store = Store::open_existing(directory.path(), 1 << 20).unwrap();
+        let change = change(&store);
+        store.commit(&[change], 1).unwrap();
+        meta(&store, directory.path(), &Clock::System).unwrap_err().to_string()
+    }
+
+    fn row<T: serde::de::DeserializeOwned>(store: &Store, key: &[u8]) -> T {
+        decode(&store.get(key).unwrap().unwrap().value).unwrap()
+    }
+
+    #[test]
+    fn a_store_whose_newest_entries_or_events_do_not_hang_together_is_refused() {
+        let entry = |number| refusal(move |_| Change::remove(key::entry(number)));
+        assert_eq!(entry(10), "the store is damaged: entry 10 is missing");
+        assert_eq!(entry(4), "the store is damaged: entry 4 is missing");
+        assert_eq!(
+            refusal(|store| Change::put(key::entry(5), store.get(&key::entry(4)).unwrap().unwrap().value)),
+            "the store is damaged: entry 5 is not the one that was noted after it"
+        );
+        let altered = refusal(|store| {
+            let row: EventRow = row(store, &key::event(2));
+            Change::put(key::event(2), encode(&EventRow { seal: b"{}".to_vec(), ..row }))
+        });
+        assert_eq!(altered, "the store is damaged: event 2 is damaged: the event is not what was hashed");
+        let forged = refusal(|store| {
+            let row: EntryRow = row(store, &key::entry(1));
+            let previous_hash = Digest::of(&[b"another"]);
+            Change::put(key::entry(1), encode(&EntryRow { previous_hash, ..row }))
+        });
+        assert_eq!(forged, "the store is damaged: entry 1 is damaged: the entry is not what was hashed");
+    }
+
+    #[test]
+    fn a_store_of_a_newer_format_is_refused_with_advice() {
+        let newer = refusal(|store| {
+            let meta: Meta = row(store, &key::meta());
+            Change::put(key::meta(), encode(&Meta { format: FORMAT + 1, ..meta }))
+        });
+        assert_eq!(
+            newer,
+            "the store has format 3, and this onrecord reads 1 to 2: use the onrecord that wrote it, or a newer one"
+        );
+    }
 }
