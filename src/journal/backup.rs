@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Identity, Journal, JournalError, Refusal, commit, erase, key,
     retention::Kept,
-    row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, decode, encode, check_format, from_seal},
+    row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode, from_seal},
     store::{Change, Store},
     verify::{Report, verify},
     view::{Reader, View},

@@ -16,12 +16,15 @@
 use std::{
     collections::BTreeMap,
     env, fs,
+    io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use onrecord::{
+    config::Config,
     domain::{
         answer::Answer,
         command::{self, Call, PublishDrafts, SaveDraft, Step, When},
@@ -30,10 +33,12 @@ use onrecord::{
         id::{Caller, Code, LanguageTag, StatementId},
         rejection::etag,
     },
-    journal::{Journal, Options},
+    journal::{CACHE_BYTES_DEFAULT, Journal, Options, verify},
+    server,
 };
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, task::JoinSet};
+use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
+use tokio_util::sync::CancellationToken;
 
 const STATEMENTS: usize = 1_000;
 /// Bytes of a text.
@@ -58,6 +63,21 @@ fn call(caller: &str, number: usize, step: Step) -> Call {
     Call { caller: Caller::parse(caller).unwrap(), request_id: None, validate_only: false, command }
 }
 
+/// As long as it has to be, of words that do not repeat themselves: it shrinks to a half, which is more than texts of people do.
+fn body(number: usize) -> String {
+    const SYLLABLES: [&str; 16] =
+        ["ba", "der", "flo", "gri", "hun", "ka", "lo", "mar", "ni", "o", "per", "quo", "ras", "so", "tem", "vi"];
+    let (mut body, mut random) = (String::with_capacity(TEXT_BYTES + 16), number as u64);
+    while body.len() < TEXT_BYTES {
+        // Knuth's generator (MMIX); its high bits are good.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        body.extend((0..=(random >> 62)).map(|place| SYLLABLES[(random >> (40 + 4 * place)) as usize % 16]));
+        body.push(' ');
+    }
+    body.truncate(TEXT_BYTES);
+    body
+}
+
 fn words(number: usize) -> Content {
     Content {
         statement: id(number),
@@ -65,7 +85,7 @@ fn words(number: usize) -> Content {
         salt: Salt::default(),
         title: "A statement".to_owned(),
         summary: String::new(),
-        body: "Words in full. ".repeat(TEXT_BYTES / 15),
+        body: body(number),
         body_media_type: TextMediaType::Plain,
         renditions: Vec::new(),
         attachments: Vec::new(),
@@ -270,6 +290,85 @@ fn open_and_read(runtime: &Runtime, directory: &Path) {
     });
 }
 
+/// How far a second site is behind while so many writers write: from the moment an entry is durable here to the moment that
+/// `onrecord backup --follow` says it is durable there.
+fn follower(runtime: &Runtime, writers: usize) {
+    let (directory, copies) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    runtime.block_on(async {
+        let journal = open(directory.path());
+        create_all(&journal, writers).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let config = Config::insecure(directory.path().to_owned());
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(server::run_on(listener, journal.clone(), config, stop.clone()));
+        let mut copier = Command::new(env!("CARGO_BIN_EXE_onrecord"))
+            .args(["backup", "--follow", "--output", "json", "--caller", "operator", "--server", &server])
+            .arg(copies.path().join("record.backup"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(copier.stdout.take().unwrap()).lines();
+        let arrived: Arc<Mutex<Vec<(u64, Instant)>>> = Arc::default();
+        let noted = Arc::clone(&arrived);
+        let reading = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let now = Instant::now();
+                let entry = line.split("\"newest_entry\":").nth(1).unwrap().trim_end_matches('}').parse().unwrap();
+                noted.lock().unwrap().push((entry, now));
+            }
+        });
+        while arrived.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let mut newest = journal.newest_entry();
+        let (before, begun) = (*newest.borrow_and_update(), Instant::now());
+        let following = tokio::spawn(async move {
+            let mut durable = Vec::new();
+            while newest.changed().await.is_ok() {
+                durable.push((*newest.borrow_and_update(), Instant::now()));
+            }
+            durable
+        });
+        write(&journal, writers).await;
+        let entries = *journal.newest_entry().borrow();
+        let rate = (entries - before) as f64 / begun.elapsed().as_secs_f64();
+        while arrived.lock().unwrap().last().unwrap().0 < entries {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        copier.kill().unwrap();
+        copier.wait().unwrap();
+        reading.join().unwrap();
+        stop.cancel();
+        serving.await.unwrap().unwrap();
+        journal.close().await;
+        drop(journal);
+        let durable = following.await.unwrap();
+        let arrived = arrived.lock().unwrap();
+        let mut lags: Vec<_> = arrived
+            .iter()
+            .filter_map(|(entry, there)| {
+                let (_, here) = durable.iter().find(|(newest, _)| newest >= entry)?;
+                Some(there.saturating_duration_since(*here))
+            })
+            .collect();
+        lags.sort_unstable();
+        println!(
+            "{writers:>8} {rate:>10.0} {:>9.2} {:>9.2} {:>9.2}",
+            percentile(&lags, 50),
+            percentile(&lags, 99),
+            percentile(&lags, 100)
+        );
+    });
+}
+
+/// Verifies a store, and says how long that took and how much memory.
+fn verify_all(directory: &Path) {
+    let begun = Instant::now();
+    assert!(verify(directory, CACHE_BYTES_DEFAULT, false).unwrap().is_clean());
+    println!("{:>9.1} {:>9}", begun.elapsed().as_secs_f64(), memory("VmHWM:"));
+}
+
 fn growth(events: usize) {
     let directory = TempDir::new().unwrap();
     let path = directory.path();
@@ -277,9 +376,10 @@ fn growth(events: usize) {
     let after_kill = alone("read", path, events);
     let opened_after_kill = after_kill.split_whitespace().next().unwrap();
     let read = alone("read", path, events);
+    let verified = alone("verify", path, events);
     let disk = size(path) as f64;
     println!(
-        "{events:>9} {filled} {:>8.0} {:>13.1} {opened_after_kill:>8} {read}",
+        "{events:>9} {filled} {:>8.0} {:>13.1} {opened_after_kill:>8} {read} {verified}",
         disk / 1e6,
         disk / (events * TEXT_BYTES) as f64,
     );
@@ -291,6 +391,7 @@ fn main() {
     if let [part, directory, events] = given.as_slice() {
         match part.as_str() {
             "fill" => fill_and_die(&runtime, Path::new(directory), events.parse().unwrap()),
+            "verify" => verify_all(Path::new(directory)),
             _ => open_and_read(&runtime, Path::new(directory)),
         }
         return;
@@ -298,9 +399,14 @@ fn main() {
     let given: Vec<usize> = given.iter().map(|number| number.parse().unwrap()).collect();
     let sizes = if given.is_empty() { vec![10_000, 100_000] } else { given };
     writers(&runtime);
+    println!("\na second site follows (onrecord backup --follow) while drafts are saved: how far it is behind");
+    println!("{:>8} {:>10} {:>9} {:>9} {:>9}", "writers", "writes/s", "p50 ms", "p99 ms", "most ms");
+    for writers in [1, 64] {
+        follower(&runtime, writers);
+    }
     println!("\nevents of 2 KiB, each {STEPS} durable writes; the process that wrote them is killed; memory in MiB");
     println!(
-        "{:>9} {:>9} {:>9} {:>8} {:>13} {:>8} {:>8} {:>9} {:>13} {:>13} {:>9}",
+        "{:>9} {:>9} {:>9} {:>8} {:>13} {:>8} {:>8} {:>9} {:>13} {:>13} {:>9} {:>9} {:>9}",
         "events",
         "writes/s",
         "most",
@@ -311,6 +417,8 @@ fn main() {
         "memory",
         "scan events/s",
         "statement us",
+        "most",
+        "verify s",
         "most"
     );
     for events in sizes {

@@ -11,7 +11,7 @@ use crate::{
         JournalError,
         clock::Clock,
         commit, key,
-        row::{EntryRow, EventRow, FORMAT, Meta, decode, encode, check_format},
+        row::{EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode},
         store::{Change, Store},
         watermark,
     },
