@@ -389,12 +389,13 @@ fn main() {
     let runtime = Runtime::new().unwrap();
     let given: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [part, directory, events] = given.as_slice() {
+        let directory = Path::new(directory);
         match part.as_str() {
-            "fill" => fill_and_die(&runtime, Path::new(directory), events.parse().unwrap()),
-            "verify" => verify_all(Path::new(directory)),
-            _ => open_and_read(&runtime, Path::new(directory)),
+            "fill" => return fill_and_die(&runtime, directory, events.parse().unwrap()),
+            "read" => return open_and_read(&runtime, directory),
+            "verify" => return verify_all(directory),
+            _ => {}
         }
-        return;
     }
     let given: Vec<usize> = given.iter().map(|number| number.parse().unwrap()).collect();
     let sizes = if given.is_empty() { vec![10_000, 100_000] } else { given };

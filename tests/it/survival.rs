@@ -41,7 +41,7 @@ async fn store() -> TempDir {
     service.stop().await.into_directory()
 }
 
-fn check(directory: &Path) -> Report {
+pub(crate) fn verified(directory: &Path) -> Report {
     loop {
         match verify(directory, CACHE_BYTES, false) {
             // The tasks of a service that was stopped let go of it a moment later.
@@ -73,10 +73,10 @@ fn copy_into(from: &Path, to: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_what_was_written_to_it() {
     let store = store().await;
-    let report = check(store.path());
+    let report = verified(store.path());
     assert_eq!(report.findings, []);
     assert!(report.entries > 20 && report.events > 10 && report.rows > report.entries, "{report:?}");
-    assert_eq!(check(copy(store.path()).path()), report, "equal stores have equal digests");
+    assert_eq!(verified(copy(store.path()).path()), report, "equal stores have equal digests");
 }
 
 /// Damages a copy of a store, and says whether that is found. If not, nothing that was written lay there: the store is the same.
@@ -108,7 +108,7 @@ fn place(fraction: u32, length: usize) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flipped_byte_is_never_silent() {
     let store = store().await;
-    let whole = check(store.path());
+    let whole = verified(store.path());
     let cases = std::env::var("ONRECORD_FLIPS").ok().and_then(|cases| cases.parse().ok()).unwrap_or(25);
     let mut found = 0;
     for (case, (fraction, flip)) in places(cases).into_iter().enumerate() {
@@ -125,7 +125,7 @@ async fn a_flipped_byte_is_never_silent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncated_or_missing_file_is_never_silent() {
     let store = store().await;
-    let whole = check(store.path());
+    let whole = verified(store.path());
     for (fraction, _) in places(10) {
         is_found(store.path(), &whole, "sled/db", |content| content.truncate(place(fraction, content.len())));
     }
@@ -149,7 +149,7 @@ async fn a_store_that_lost_its_newest_entries_is_refused() {
     fs::remove_dir_all(newer.path().join("sled")).unwrap();
     fs::create_dir(newer.path().join("sled")).unwrap();
     copy_into(&older.path().join("sled"), &newer.path().join("sled"));
-    let report = check(newer.path());
+    let report = verified(newer.path());
     assert_eq!(report.findings[0].fault, "its newest 4 entries are gone: it once had 5");
     let config = onrecord::config::Config::insecure(newer.path().to_owned());
     let refused = onrecord::journal::Journal::open(config.journal).unwrap_err();
@@ -157,7 +157,7 @@ async fn a_store_that_lost_its_newest_entries_is_refused() {
 }
 
 /// What a backup sends that goes on after an entry, and where it ends.
-async fn backup(service: &Service, after: &v1::BackupEnd) -> (v1::BackupHeader, Vec<v1::BackupEntry>, v1::BackupEnd) {
+pub(crate) async fn backup(service: &Service, after: &v1::BackupEnd) -> (v1::BackupHeader, Vec<v1::BackupEntry>, v1::BackupEnd) {
     let request = v1::BackupRequest { after_entry: after.entry, after_hash: after.hash.clone(), follow: false };
     let mut stream = service.person("operator").backups.backup(request).await.unwrap().into_inner();
     let (mut header, mut entries, mut end) = (None, Vec::new(), None);
@@ -171,7 +171,7 @@ async fn backup(service: &Service, after: &v1::BackupEnd) -> (v1::BackupHeader, 
     (header.unwrap(), entries, end.unwrap())
 }
 
-fn restored(header: &v1::BackupHeader, entries: &[v1::BackupEntry]) -> (TempDir, Report) {
+pub(crate) fn restored(header: &v1::BackupHeader, entries: &[v1::BackupEntry]) -> (TempDir, Report) {
     let directory = tempfile::tempdir().unwrap();
     let identity = api::backup_identity(header).unwrap();
     let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
@@ -207,7 +207,7 @@ async fn a_copy_is_the_same_store_elsewhere_and_knows_a_lost_future() {
     assert_eq!(lost.deliveries.len(), 1);
     let (directory, report) = restored(&header, &entries);
     assert_eq!(report.entries, end.entry);
-    assert_eq!(check(directory.path()).state_digest, report.state_digest);
+    assert_eq!(verified(directory.path()).state_digest, report.state_digest);
 
     let elsewhere = Service::start_on(Arc::new(directory)).await;
     let mut site = elsewhere.person("site");
@@ -240,7 +240,7 @@ async fn the_first_start_after_a_restore_begins_an_epoch_by_an_entry() {
     service.person("author").create("fire", "en").await;
     let (header, entries, _) = backup(&service, &v1::BackupEnd::default()).await;
     let (directory, report) = restored(&header, &entries);
-    assert_eq!(check(service.stop().await.directory()).state_digest, report.state_digest, "equal until it is started");
+    assert_eq!(verified(service.stop().await.directory()).state_digest, report.state_digest, "equal until it is started");
 
     let elsewhere = Service::start_on(Arc::new(directory)).await;
     let newest = |entries: Vec<v1::Entry>| entries.into_iter().next_back().unwrap();
@@ -253,7 +253,7 @@ async fn the_first_start_after_a_restore_begins_an_epoch_by_an_entry() {
     let (again, entries, _) = backup(&elsewhere, &v1::BackupEnd::default()).await;
     assert_eq!((&again.feed_id, again.epoch), (&header.feed_id, 2));
     let stopped = elsewhere.stop().await;
-    assert_eq!(check(stopped.directory()).findings, []);
+    assert_eq!(verified(stopped.directory()).findings, []);
     let elsewhere = stopped.start(0).await;
     let listed = elsewhere.person("auditor").editorial.list_entries(v1::ListEntriesRequest::default()).await;
     assert_eq!(listed.unwrap().into_inner().entries.len(), 2, "the second start begins none");
@@ -331,19 +331,19 @@ async fn erased_words_are_in_no_file_of_a_compacted_store_and_the_record_is_the_
     }
     expunge(&service, "erased").await.unwrap();
     let store = service.stop().await.into_directory();
-    let before = check(store.path());
+    let before = verified(store.path());
     assert!(holds(store.path(), b"Abracadabra erased"), "sled keeps what it does not need until it writes over it");
     let compacted = compact(store.path(), CACHE_BYTES).unwrap();
     assert_eq!(compacted.report, before);
-    assert_eq!(check(store.path()), before);
+    assert_eq!(verified(store.path()), before);
     assert!(!holds(store.path(), b"Abracadabra erased"));
     assert!(holds(store.path(), b"Abracadabra kept"));
 
     // A crash between the renames, and one after them.
     fs::rename(store.path().join("sled"), store.path().join("sled.old")).unwrap();
-    assert_eq!(check(store.path()), before);
+    assert_eq!(verified(store.path()), before);
     fs::create_dir(store.path().join("sled.old")).unwrap();
-    assert_eq!(check(store.path()), before);
+    assert_eq!(verified(store.path()), before);
     let service = Service::start_on(Arc::new(store)).await;
     assert_eq!(service.person("reader").read("kept", "en").await.unwrap().live.unwrap().sequence, 1);
 }

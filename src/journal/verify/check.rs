@@ -6,20 +6,24 @@
 //! - It holds one row at a time, the keys of what is due and owed, and at most [`FINDINGS_MAX`] findings.
 //! - A repair only puts what the journal and the state say. What is lost is named, and nothing is made of it.
 
+mod chain;
+mod rows;
+
 use std::{collections::BTreeSet, ops::Bound, path::Path};
 
 use super::{Finding, Report};
 use crate::{
-    domain::{digest::Digest, entry::EntryHead, event::EventHead, id::StatementId, live::Edition, time::Timestamp},
+    domain::{entry::EntryHead, event::EventHead, id::StatementId, time::Timestamp},
     journal::{
         JournalError, commit, key,
-        retention::{Kept, slots_texts},
-        row::{EntryBody, EntryRow, EventRow, Meta, RowChange, decode, fault, from_seal},
+        retention::Kept,
+        row::{EntryBody, EntryRow, EventRow, Meta, RowChange, decode, from_seal},
         store::{Change, Row, Store},
         view::Reader,
         watermark::{self, Watermark},
     },
 };
+use chain::Chain;
 
 /// Findings that a report names; the rest are counted.
 const FINDINGS_MAX: usize = 1_000;
@@ -150,94 +154,6 @@ impl<'s> Check<'s> {
         Ok(())
     }
 
-    /// Every row can be read, belongs to a known space, and says nothing wrong of itself.
-    fn check_rows(&mut self) {
-        let mut rows = self.store.rows();
-        for (key, read) in rows.by_ref() {
-            let place = format!("row {}", hex::encode(&key));
-            match read {
-                Ok(row) => self.check_row(place, &key, &row),
-                Err(fault) => self.find(place, fault.to_string()),
-            }
-        }
-        if let Some(fault) = rows.ended_early() {
-            self.find("the store", format!("the rows after this cannot be reached: {fault}"));
-        }
-    }
-
-    fn check_row(&mut self, place: String, key: &[u8], row: &Row) {
-        self.report.rows += 1;
-        let value = match key.first() {
-            Some(b'm' | b'r' | b'k') => None,
-            Some(b't') => Some([].as_slice()),
-            Some(_) | None => Some(row.value.as_slice()),
-        };
-        if let Some(value) = value {
-            let digest = self.report.state_digest;
-            self.report.state_digest = Digest::of(&[digest.as_bytes(), Digest::of(&[key]).as_bytes(), value]);
-        }
-        match key.first() {
-            Some(b'd' | b'o') => drop(self.indexed.insert(key.to_vec())),
-            Some(b'a' | b'v') => self.listed += 1,
-            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'x' | b'k') => {}
-            Some(_) | None => self.find(place.clone(), "is of no known space"),
-        }
-        let fault = match fault(key, &row.value) {
-            Some(fault) => Some(fault),
-            None => self.content_fault(key, row).unwrap_or_else(|failure| Some(failure.to_string())),
-        };
-        if let Some(fault) = fault {
-            self.find(place, fault);
-        }
-    }
-
-    /// What is wrong with a row, seen from those it goes with: its entry did not write it, or its text is not there.
-    fn content_fault(&mut self, key: &[u8], row: &Row) -> Result<Option<String>, JournalError> {
-        let (mut texts, mut rewritten) = (Vec::new(), false);
-        match key.first() {
-            Some(b's' | b'r') => {}
-            Some(b'l') => texts.extend(slots_texts(&decode(&row.value)?)),
-            Some(b'n') => {
-                let edition: Edition = decode(&row.value)?;
-                rewritten = edition.expunged;
-                texts.extend((!rewritten).then_some(edition.outline.digest));
-            }
-            Some(b'e') => {
-                let row: EventRow = decode(&row.value)?;
-                rewritten = row.event.is_none();
-                texts.extend(row.event.and_then(|event| event.head.content_digest));
-            }
-            Some(b't') => rewritten = row.value.is_empty(),
-            Some(_) | None => return Ok(None),
-        }
-        if !rewritten && !self.wrote(row.version, key)? {
-            if self.foreign.len() < FINDINGS_MAX {
-                self.foreign.insert(key.to_vec());
-            }
-            return Ok(Some(format!("was not written by entry {}, as it says", row.version)));
-        }
-        for digest in texts {
-            if !matches!(self.store.get(&key::text(&digest)), Ok(Some(text)) if !text.value.is_empty()) {
-                return Ok(Some(format!("its text {digest} is missing or cannot be read")));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether an entry wrote a row, as far as the entry can say.
-    fn wrote(&self, number: u64, key: &[u8]) -> Result<bool, JournalError> {
-        // What cannot be read is found elsewhere.
-        let Ok(Some(row)) = self.store.get(&key::entry(number)) else { return Ok(number > 0) };
-        let row: EntryRow = decode(&row.value)?;
-        if let (Some(b't'), Some(digest)) = (key.first(), key.get(1..)) {
-            let head: EntryHead = from_seal(&row.seal)?;
-            return Ok(head.content_digests.iter().any(|it| it.as_bytes() == digest));
-        }
-        // Of one that was erased, what is left of its editions and events.
-        let Some(body) = row.body else { return Ok(matches!(key.first(), Some(b'n' | b'e'))) };
-        Ok(decode::<EntryBody>(&body)?.rows.iter().any(|change| change.parts().0 == key))
-    }
-
     /// Entries are dense and chained, and what they wrote is there.
     fn check_entries(&mut self, meta: &Meta) -> Result<(), JournalError> {
         let mut chain = Chain::default();
@@ -365,43 +281,5 @@ impl<'s> Check<'s> {
             }
         }
         Ok(())
-    }
-}
-
-/// A chain of hashes that is followed. After something that could not be read it is taken up again.
-#[derive(Default)]
-struct Chain(Link);
-
-#[derive(Default)]
-enum Link {
-    #[default]
-    Start,
-    After(Digest),
-    Lost,
-}
-
-impl Chain {
-    /// Whether this comes next; none if it could not be read, which was noted.
-    fn goes_on(&mut self, read: Option<(Digest, Digest)>) -> bool {
-        let Some((previous, hash)) = read else {
-            self.0 = Link::Lost;
-            return true;
-        };
-        let follows = match &self.0 {
-            Link::Start => previous == Digest::ZERO,
-            Link::After(last) => previous == *last,
-            Link::Lost => true,
-        };
-        self.0 = Link::After(hash);
-        follows
-    }
-
-    /// Whether the newest is this.
-    fn ends_in(&self, hash: Digest) -> bool {
-        match &self.0 {
-            Link::Start => hash == Digest::ZERO,
-            Link::After(last) => *last == hash,
-            Link::Lost => true,
-        }
     }
 }

@@ -1,6 +1,9 @@
 //! A run: each step is taken by the service and by the model, and what they say is compared.
 
-use onrecord::api::v1::{self, ChangeKind};
+use onrecord::{
+    api::v1::{self, ChangeKind},
+    journal::Retention,
+};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -10,7 +13,13 @@ use super::{
     state::{Draft, Model, Proposal, Verdict, Waiting, Words},
     steps::{Change, Command, PLANS, Plan, Step, Text, Wanted, When},
 };
-use crate::harness::{Person, Service, changed};
+use crate::{
+    harness::{Person, Service, changed},
+    survival::{backup, restored, verified},
+};
+
+/// Every text goes that another took the place of.
+const NOTHING_KEPT: Retention = Retention { drafts_for: None, drafts_max: Some(0), requests_for: None };
 
 pub(super) struct Run {
     pub(super) service: Service,
@@ -42,7 +51,11 @@ impl Run {
             run.model.time_passes();
         }
         run.check().await;
-        run.service.stop().await;
+        // A copy is the same record, and both are as they were written.
+        let (header, entries, _) = backup(&run.service, &v1::BackupEnd::default()).await;
+        let report = verified(run.service.stop().await.directory());
+        let (_, restored) = restored(&header, &entries);
+        assert_eq!((report.findings, report.state_digest), (Vec::new(), restored.state_digest));
     }
 
     /// The service is away for some seconds. Its subscribers come back with their cursors.
@@ -90,6 +103,7 @@ impl Run {
                 self.service.advance(seconds).await;
                 self.model.now += seconds;
             }
+            Command::Prune => drop(self.service.journal.prune_once(NOTHING_KEPT).await.unwrap()),
             Command::Look(who, most, hang_up) => {
                 self.mark().await;
                 let site = &mut self.sites[who % PLANS];

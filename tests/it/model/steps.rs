@@ -52,6 +52,8 @@ pub(super) enum Command {
     Advance(i64),
     /// The service stops, and starts again so many seconds later.
     Restart(i64),
+    /// Texts that need not be kept are taken away.
+    Prune,
     /// A subscriber reads up to so many messages and then stays or hangs up.
     Look(usize, usize, bool),
 }
@@ -133,6 +135,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         1 => (one(), any::<bool>()).prop_map(|(s, hold)| Command::Hold(s, hold)),
         4 => select(vec![1, 5, 60, 700, 2 * HOUR]).prop_map(Command::Advance),
         1 => select(vec![0, 60, 2 * HOUR]).prop_map(Command::Restart),
+        1 => Just(Command::Prune),
         8 => (0..PLANS, 1..6_usize, any::<bool>()).prop_map(|(who, k, up)| Command::Look(who, k, up)),
     ]
 }
