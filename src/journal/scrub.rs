@@ -97,27 +97,26 @@ mod tests {
         },
     };
 
-    async fn findings(tampered: Option<Change>) -> Vec<Finding> {
+    /// What is found once a change was made that no entry made.
+    async fn findings(tamper: impl FnOnce(&Store) -> Option<Change>) -> Vec<Finding> {
         let directory = fixture::store();
-        if let Some(change) = tampered {
-            Store::open_existing(directory.path(), 1 << 20).unwrap().commit(&[change], 1).unwrap();
-        }
         let journal = Journal::open(Options::new(directory.path().to_owned())).unwrap();
+        if let Some(change) = tamper(&journal.store) {
+            journal.store.commit(&[change], 1).unwrap();
+        }
         journal.scrub_once().await.unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_a_row_says_wrongly_of_itself_is_found_while_the_store_is_in_use() {
-        assert_eq!(findings(None).await, []);
+        assert_eq!(findings(|_| None).await, []);
         let text = Change::put([b"t".as_slice(), &[7; 32]].concat(), b"another".to_vec());
-        assert_eq!(findings(Some(text)).await[0].fault, "the text is not what was hashed");
-        let store = fixture::store();
-        let (key, value) = {
-            let open = Store::open_existing(store.path(), 1 << 20).unwrap();
+        assert_eq!(findings(|_| Some(text)).await[0].fault, "the text is not what was hashed");
+        let event = |store: &Store| {
             let key = crate::journal::key::event(1);
-            let row: EventRow = decode(&open.get(&key).unwrap().unwrap().value).unwrap();
-            (key, encode(&EventRow { previous_hash: Digest::of(&[b"another"]), ..row }))
+            let row: EventRow = decode(&store.get(&key).unwrap().unwrap().value).unwrap();
+            Some(Change::put(key, encode(&EventRow { previous_hash: Digest::of(&[b"another"]), ..row })))
         };
-        assert_eq!(findings(Some(Change::put(key, value))).await[0].fault, "the event is not what was hashed");
+        assert_eq!(findings(event).await[0].fault, "the event is not what was hashed");
     }
 }
