@@ -27,7 +27,7 @@ pub(super) fn changes(
     salt: Salt,
     meta: &mut Meta,
 ) -> Vec<Change> {
-    let mut rows = state_rows(before, &decision.state);
+    let mut rows = state_rows(before, &decision.state, erases(before, decision));
     let first_sequence = if decision.events.is_empty() { 0 } else { meta.next_sequence };
     for event in &decision.events {
         event_rows(event, meta, &mut rows);
@@ -135,18 +135,18 @@ fn changed_languages(before: Option<&State>, after: &State) -> Vec<LanguageTag> 
     changed.map(|(language, _)| language.clone()).collect()
 }
 
-/// The rows of a state that differ from those before, and the indexes over them.
-fn state_rows(before: Option<&State>, after: &State) -> Vec<Change> {
+/// The rows of a state that differ from those before, and the indexes over them. An erasure writes all of them, since the entries that
+/// wrote them before are emptied.
+fn state_rows(before: Option<&State>, after: &State, erases: bool) -> Vec<Change> {
     let id = &after.statement.id;
     let mut rows = Vec::new();
     if before.map(|state| &state.statement) != Some(&after.statement) {
         rows.push(Change::put(key::statement(id), encode(&after.statement)));
     }
-    for language in changed_languages(before, after) {
-        if let Some(slots) = after.languages.get(&language) {
-            rows.push(Change::put(key::language(id, &language), encode(slots)));
-            rows.extend(edition_row(id, &language, before, slots));
-        }
+    let changed = changed_languages(before, after);
+    for (language, slots) in after.languages.iter().filter(|(language, _)| erases || changed.contains(language)) {
+        rows.push(Change::put(key::language(id, language), encode(slots)));
+        rows.extend(edition_row(id, language, before, slots));
     }
     let old = before.map(index_keys).unwrap_or_default();
     let new = index_keys(after);

@@ -10,7 +10,7 @@ use super::{
     store::{Change, Store},
     view::Reader,
 };
-use crate::domain::{entry::EntryHead, id::StatementId, live::Edition};
+use crate::domain::{entry::EntryHead, event::EventHead, id::StatementId, live::Edition};
 
 /// Rows in one batch of deletes: 64 kept memory flat where 2,000 took gigabytes.
 const BATCH_ROWS: usize = 64;
@@ -23,7 +23,7 @@ pub(super) fn erase(store: &Store, id: &StatementId, entry: u64, version: u64) -
     let mut batch = Batch { store, version, changes: Vec::new() };
     for language in reader.state(id)?.map(|(state, _)| state.languages).unwrap_or_default().keys() {
         for number in reader.numbers(&key::events_of(id, language))? {
-            batch.add(hollow_event(store, number)?)?;
+            batch.add(hollow_event(store, number, entry)?)?;
         }
         for (key, row) in reader.rows(&key::editions(id, language))? {
             let edition: Edition = decode(&row.value)?;
@@ -69,12 +69,11 @@ impl Batch<'_> {
     }
 }
 
-/// The event without its text. The event that told of the erasure has none; it stays as it is.
-fn hollow_event(store: &Store, sequence: u64) -> Result<Option<Change>, JournalError> {
+/// The event without its text. Those that told of the erasure have none; they stay as they are.
+fn hollow_event(store: &Store, sequence: u64, erasing: u64) -> Result<Option<Change>, JournalError> {
     let Some(row) = store.get(&key::event(sequence))? else { return Ok(None) };
     let row: EventRow = decode(&row.value)?;
-    let tells = row.event.as_ref().is_some_and(|event| event.head.kind == crate::domain::event::EventKind::Expunged);
-    if tells {
+    if from_seal::<EventHead>(&row.seal)?.entry >= erasing {
         return Ok(None);
     }
     Ok(Some(Change::put(key::event(sequence), encode(&EventRow { event: None, ..row }))))

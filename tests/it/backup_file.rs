@@ -22,7 +22,7 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// The record of README's tour, as `onrecord backup` of format 1 wrote it.
 const FIXTURE_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/record.backup");
 
-const FIXTURE_1_STATE: &str = "69a67ab3d51c887cafcc6616bc8b448257d93110e1f1cb8efd661caed992490e";
+const FIXTURE_1_STATE: &str = "056ed308c1bc3abd961796fccc45d79e2fb19fe2a6e00eacba826c55616057a7";
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_onrecord")).args(arguments).output().unwrap()

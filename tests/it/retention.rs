@@ -4,13 +4,14 @@ use std::{path::Path, time::Duration};
 
 use onrecord::{
     api::v1::{self, ChangeKind, live},
-    journal::{Pruned, Report, Retention, compact, verify},
+    journal::{Pruned, Report, Retention, compact},
 };
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::{
     harness::{Person, Service, approved, changed, publish, refused, words},
-    survival::holds,
+    survival::{holds, verified},
 };
 
 const CACHE_BYTES: u64 = 1 << 20;
@@ -22,7 +23,7 @@ fn days(days: u64) -> Option<Duration> {
 }
 
 fn clean(directory: &Path) -> Report {
-    let report = verify(directory, CACHE_BYTES, false).unwrap();
+    let report = verified(directory);
     assert_eq!(report.findings, []);
     report
 }
@@ -166,16 +167,18 @@ async fn nothing_that_is_needed_goes_while_editors_write() {
             publish(&service, "fire", "en", changed(&format!("Edition {round}"), kind)).await;
         }
     };
-    let mut pruned = 0;
+    let written = CancellationToken::new();
     let pruning = async {
-        loop {
+        let mut pruned = 0;
+        while !written.is_cancelled() {
             pruned += service.journal.prune_once(nothing).await.unwrap().texts;
         }
+        pruned
     };
-    tokio::select! {
-        () = writing => {}
-        () = pruning => {}
-    }
+    let (mut pruned, ()) = tokio::join!(pruning, async {
+        writing.await;
+        written.cancel();
+    });
     pruned += service.journal.prune_once(nothing).await.unwrap().texts;
     assert_eq!(pruned, 10);
     for number in 1..=10 {

@@ -157,7 +157,10 @@ async fn a_store_that_lost_its_newest_entries_is_refused() {
 }
 
 /// What a backup sends that goes on after an entry, and where it ends.
-pub(crate) async fn backup(service: &Service, after: &v1::BackupEnd) -> (v1::BackupHeader, Vec<v1::BackupEntry>, v1::BackupEnd) {
+pub(crate) async fn backup(
+    service: &Service,
+    after: &v1::BackupEnd,
+) -> (v1::BackupHeader, Vec<v1::BackupEntry>, v1::BackupEnd) {
     let request = v1::BackupRequest { after_entry: after.entry, after_hash: after.hash.clone(), follow: false };
     let mut stream = service.person("operator").backups.backup(request).await.unwrap().into_inner();
     let (mut header, mut entries, mut end) = (None, Vec::new(), None);
@@ -240,7 +243,11 @@ async fn the_first_start_after_a_restore_begins_an_epoch_by_an_entry() {
     service.person("author").create("fire", "en").await;
     let (header, entries, _) = backup(&service, &v1::BackupEnd::default()).await;
     let (directory, report) = restored(&header, &entries);
-    assert_eq!(verified(service.stop().await.directory()).state_digest, report.state_digest, "equal until it is started");
+    assert_eq!(
+        verified(service.stop().await.directory()).state_digest,
+        report.state_digest,
+        "equal until it is started"
+    );
 
     let elsewhere = Service::start_on(Arc::new(directory)).await;
     let newest = |entries: Vec<v1::Entry>| entries.into_iter().next_back().unwrap();

@@ -5,6 +5,8 @@ use std::{
     io::{self, Read},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
 };
 
 use super::StoreError;
@@ -13,6 +15,12 @@ use super::StoreError;
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 /// Milliseconds between the rounds of sled's background thread, which also collects free space.
 const COLLECT_MILLIS: u64 = 100;
+
+/// What sled says when its file is locked.
+const SLED_LOCKED: &str = "could not acquire lock";
+/// How often that is tried again, and after how long: two seconds in all.
+const LOCK_TRIES_MAX: u32 = 100;
+const LOCK_RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// The folder of sled's files.
 pub(in crate::journal) const SLED: &str = "sled";
@@ -34,12 +42,27 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File
         .segment_size(SEGMENT_BYTES)
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(COLLECT_MILLIS));
-    // sled panics on some kinds of damage; the caller is to get an error.
-    let db = catch_unwind(AssertUnwindSafe(|| config.open()))
-        .map_err(|_| StoreError::Damaged("sled could not recover it".to_owned()))??;
+    let db = recover(&config)?;
     sync_everything(directory, &inner)?;
     let file = File::options().read(true).write(true).open(inner.join("db"))?;
     Ok((db, file, lock))
+}
+
+fn recover(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    let mut tries = 0;
+    loop {
+        // sled panics on some kinds of damage; the caller is to get an error.
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()))
+            .map_err(|_| StoreError::Damaged("sled could not recover it".to_owned()))?;
+        match opened {
+            // We hold the lock, so it is an instance of this very process, whose threads let go a moment after it was dropped.
+            Err(sled::Error::Io(error)) if error.to_string().contains(SLED_LOCKED) && tries < LOCK_TRIES_MAX => {
+                tries += 1;
+                sleep(LOCK_RETRY_AFTER);
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// A crash between the two renames of a compaction leaves the old store under its other name; one after them, what is left of it.

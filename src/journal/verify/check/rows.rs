@@ -67,7 +67,10 @@ impl Check<'_> {
             Some(b'e') => {
                 let row: EventRow = decode(&row.value)?;
                 rewritten = row.event.is_none();
-                texts.extend(row.event.and_then(|event| event.head.content_digest));
+                let (live, embargo) = row.event.map_or((None, None), |event| (event.live, event.embargo));
+                let edition = live.map(|live| live.edition).filter(|edition| !edition.expunged);
+                texts.extend(edition.map(|edition| edition.outline.digest));
+                texts.extend(embargo.map(|release| release.outline.digest));
             }
             Some(b't') => rewritten = row.value.is_empty(),
             Some(_) | None => return Ok(None),
