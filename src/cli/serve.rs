@@ -63,23 +63,23 @@ pub(super) struct Args {
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Retention {
     /// Days for which the text of a draft is kept after others took its place, if it was never published; for ever if not given
-    #[arg(long, value_name = "DAYS")]
-    keep_drafts_days: Option<u64>,
+    #[arg(long = "keep-drafts-days", value_name = "DAYS")]
+    drafts_days: Option<u64>,
     /// How many such texts are kept of each statement and language; any number if not given
-    #[arg(long, value_name = "N")]
-    keep_drafts_max: Option<usize>,
+    #[arg(long = "keep-drafts-max", value_name = "N")]
+    drafts_max: Option<usize>,
     /// Days for which a call with the same request id gets the first answer again
-    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
-    keep_requests_days: u64,
+    #[arg(long = "keep-requests-days", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    requests_days: u64,
 }
 
 impl From<Retention> for journal::Retention {
     fn from(given: Retention) -> Self {
         let days = |days: u64| Duration::from_hours(days.saturating_mul(24));
         Self {
-            drafts_for: given.keep_drafts_days.map(days),
-            drafts_max: given.keep_drafts_max,
-            requests_for: Some(days(given.keep_requests_days)),
+            drafts_for: given.drafts_days.map(days),
+            drafts_max: given.drafts_max,
+            requests_for: Some(days(given.requests_days)),
         }
     }
 }
@@ -183,7 +183,7 @@ mod tests {
             insecure,
             limits: Vec::new(),
             scrub_hours: 0,
-            retention: Retention { keep_drafts_days: None, keep_drafts_max: None, keep_requests_days: 30 },
+            retention: Retention { drafts_days: None, drafts_max: None, requests_days: 30 },
             cache_mib: 64,
             log_format: LogFormat::Text,
         }

@@ -241,7 +241,7 @@ impl Restore {
         self.erased.extend(erased(&head, &rows)?.map(|statement| (statement.id, number)));
         let epoch = self.meta.epoch.max(head.epoch.unwrap_or_default());
         let (next_entry, entry_hash, time) = (number + 1, row.hash, head.commit_time);
-        self.meta = Meta { next_entry, entry_hash, time, epoch, ..self.meta.clone() };
+        self.meta = Meta { epoch, next_entry, entry_hash, time, ..self.meta.clone() };
         self.bytes += rows.iter().map(Change::bytes).sum::<usize>();
         self.group.extend(rows.into_iter().map(|row| (row, number)));
         if self.bytes >= GROUP_BYTES_MAX { self.write() } else { Ok(()) }

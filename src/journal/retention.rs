@@ -174,15 +174,12 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
     now.plus_seconds(-i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
 }
 
+type Key = Vec<u8>;
 type SavedTexts = BTreeMap<Option<LanguageTag>, Vec<(Digest, Timestamp)>>;
 
 impl View<'_> {
     /// Keys of answers given before a time, among those after a key, and the key to go on from; none if there are no more.
-    fn answers_before(
-        &self,
-        since: Timestamp,
-        after: Vec<u8>,
-    ) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), JournalError> {
+    fn answers_before(&self, since: Timestamp, after: Vec<u8>) -> Result<(Vec<Key>, Option<Key>), JournalError> {
         let (mut old, mut last) = (Vec::new(), None);
         for row in self.store().scan(&key::requests(), Bound::Excluded(after), false).take(BATCH_ROWS) {
             let (key, row) = row?;

@@ -190,9 +190,9 @@ impl Store {
             self.clear_chunks(&mut batch, &change.key)?;
             match &change.value {
                 Some(value) => {
-                    envelope::seal(&change.key, value, version)
-                        .into_iter()
-                        .for_each(|(key, row)| batch.insert(key, row));
+                    for (key, row) in envelope::seal(&change.key, value, version) {
+                        batch.insert(key, row);
+                    }
                 }
                 None => batch.remove(change.key.as_slice()),
             }

@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::as_conversions,
+    clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::indexing_slicing,
     missing_docs,
@@ -302,13 +303,13 @@ fn follower(runtime: &Runtime, writers: usize) {
         let config = Config::insecure(directory.path().to_owned());
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::run_on(listener, journal.clone(), config, stop.clone()));
-        let mut copier = Command::new(env!("CARGO_BIN_EXE_onrecord"))
+        let mut second_site = Command::new(env!("CARGO_BIN_EXE_onrecord"))
             .args(["backup", "--follow", "--output", "json", "--caller", "operator", "--server", &server])
             .arg(copies.path().join("record.backup"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(copier.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(second_site.stdout.take().unwrap()).lines();
         let arrived: Arc<Mutex<Vec<(u64, Instant)>>> = Arc::default();
         let noted = Arc::clone(&arrived);
         let reading = std::thread::spawn(move || {
@@ -336,8 +337,8 @@ fn follower(runtime: &Runtime, writers: usize) {
         while arrived.lock().unwrap().last().unwrap().0 < entries {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        copier.kill().unwrap();
-        copier.wait().unwrap();
+        second_site.kill().unwrap();
+        second_site.wait().unwrap();
         reading.join().unwrap();
         stop.cancel();
         serving.await.unwrap().unwrap();

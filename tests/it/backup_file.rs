@@ -23,6 +23,9 @@ const CACHE_BYTES: u64 = 1 << 20;
 const FIXTURE_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/record.backup");
 
 const FIXTURE_1_STATE: &str = "056ed308c1bc3abd961796fccc45d79e2fb19fe2a6e00eacba826c55616057a7";
+/// That record restored and started, with a statement more: a backup of a store of format 2, with an epoch that an entry began.
+const FIXTURE_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/restored.backup");
+const FIXTURE_2_STATE: &str = "7924ef6f478ca75bdbe0a2a83ab6f3e5e12d3701262130469038d6cee195d24b";
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_onrecord")).args(arguments).output().unwrap()
@@ -160,6 +163,11 @@ async fn the_register_of_another_record_erases_nothing() {
 #[test]
 fn a_backup_of_format_1_is_restored() {
     assert_eq!(restored(Path::new(FIXTURE_1)), FIXTURE_1_STATE);
+}
+
+#[test]
+fn a_backup_of_storage_format_2_is_restored() {
+    assert_eq!(restored(Path::new(FIXTURE_2)), FIXTURE_2_STATE);
 }
 
 #[test]

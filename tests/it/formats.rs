@@ -1,26 +1,35 @@
-//! A stored fixture of each format, opened for ever. `tests/fixtures/storage-1` is the record of README's tour.
+//! A stored fixture of each format, opened for ever. `tests/fixtures/storage-1` is the record of README's tour; `storage-2` has a text that
+//! was saved twice, approved, published and withdrawn. Both were killed, not closed.
 
 use std::{fs, path::Path, sync::Arc};
 
 use onrecord::{
-    api::v1::{self, event, live},
+    api::v1::{self, ChangeKind, event, live},
     domain::digest::Digest,
 };
+use tempfile::TempDir;
 
-use crate::harness::Service;
+use crate::{
+    harness::{Service, changed, publish},
+    survival::verified,
+};
 
 /// A cursor of version 1 at the end of the fixture's feed, for everything.
 const CURSOR_1: &str = "AXBIMKR1FQwM31iUsoLvhoUAAAABAAAAAAAAAASgKacaoIbkUrVJoQvjykfN";
 
-async fn fixture() -> Service {
+fn store(format: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/storage-1/sled");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format).join("sled");
     let to = directory.path().join("sled");
     fs::create_dir(&to).unwrap();
     for file in ["conf", "db"] {
         fs::copy(from.join(file), to.join(file)).unwrap();
     }
-    Service::start_on(Arc::new(directory)).await
+    directory
+}
+
+async fn fixture() -> Service {
+    Service::start_on(Arc::new(store("storage-1"))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +49,30 @@ async fn storage_format_1_opens() {
         assert_eq!(entry.hash, Digest::of(&[&entry.previous_hash, &entry.seal]).as_bytes());
         previous = entry.hash;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_format_1_is_written_on_as_format_2() {
+    let service = fixture().await;
+    publish(&service, "data-centre-fire", "en", changed("There was none", ChangeKind::Major)).await;
+    let store = service.stop().await;
+    let report = verified(store.directory());
+    assert_eq!((report.findings, report.entries), (Vec::new(), 14));
+    let live =
+        Service::start_on(Arc::new(store.into_directory())).await.person("reader").read("data-centre-fire", "en").await;
+    assert_eq!(live.unwrap().live.unwrap().edition.unwrap().number, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_format_2_opens() {
+    let directory = store("storage-2");
+    let report = verified(directory.path());
+    assert_eq!((report.findings, report.entries, report.events), (Vec::new(), 7, 2));
+    let service = Service::start_on(Arc::new(directory)).await;
+    let live = service.person("reader").read("wet-basement", "en").await.unwrap().live.unwrap();
+    assert_eq!(live.state(), live::State::Withdrawn);
+    let content = live.edition.unwrap().content.unwrap();
+    assert_eq!(content.body, "There is no water at all in the basement.\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

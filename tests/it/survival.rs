@@ -336,6 +336,15 @@ async fn erased_words_are_in_no_file_of_a_compacted_store_and_the_record_is_the_
         service.person("author").create(id, "en").await;
         publish(&service, id, "en", words(&format!("Abracadabra {id}"))).await;
     }
+    // A language whose slots are empty again, and one that waits under embargo.
+    let mut author = service.person("author");
+    let draft = author.save("erased", "fr", words("Jamais")).await;
+    let discard = v1::DiscardDraftRequest { name: draft.name, etag: draft.etag, ..Default::default() };
+    author.editorial.discard_draft(discard).await.unwrap();
+    let waits = approved(&service, "erased", "de", words("Wartet")).await;
+    let request =
+        v1::PublishDraftsRequest { embargo_end_time: service.in_seconds(60), ..Person::publication(&[&waits]) };
+    service.person("publisher").publish(request).await.unwrap();
     expunge(&service, "erased").await.unwrap();
     let store = service.stop().await.into_directory();
     let before = verified(store.path());
