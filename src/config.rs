@@ -1,6 +1,6 @@
 //! What a server is started with. Every limit has a unit and a default.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{domain::limits::Limits, feed, journal};
 
@@ -14,6 +14,8 @@ pub struct Config {
     pub journal: journal::Options,
     /// How the feed is served.
     pub feed: feed::Options,
+    /// Where an operator's Prometheus reads metrics; nowhere if none.
+    pub metrics: Option<SocketAddr>,
     /// How often the whole store is read again, slowly; never if none.
     pub scrub_every: Option<Duration>,
     /// What is kept for how long.
@@ -33,6 +35,7 @@ impl Config {
         Self {
             journal: journal::Options::new(data_dir),
             feed: feed::Options::default(),
+            metrics: None,
             scrub_every: Some(SCRUB_EVERY_DEFAULT),
             retention: journal::Retention::default(),
             limits: Limits::default(),

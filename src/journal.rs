@@ -24,6 +24,8 @@ mod commit;
 mod compact;
 mod erase;
 mod key;
+mod quota;
+mod reading;
 mod retention;
 mod row;
 mod scrub;
@@ -52,6 +54,7 @@ pub use verify::{Finding, Report, verify};
 pub use view::{OwedRecord, Public, View};
 
 use crate::domain::{answer::Answer, command::Call, rejection::Rejection, time::Timestamp};
+use reading::Reading;
 use store::{Store, StoreError};
 use writer::{Progress, Request, Writer};
 
@@ -59,6 +62,8 @@ use writer::{Progress, Request, Writer};
 const WAITING_CALLS_MAX: usize = 1_024;
 /// Bytes that sled may use for its cache unless the options say otherwise. Expect 2.5 times as much memory in use.
 pub const CACHE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+/// Bytes that the store may have on disk unless the options say otherwise.
+pub const STORE_BYTES_MAX_DEFAULT: u64 = 8 * 1024 * 1024 * 1024;
 
 /// Why the journal cannot do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +74,17 @@ pub enum JournalError {
     /// Too many calls wait.
     #[error("the journal is busy: {WAITING_CALLS_MAX} calls wait")]
     Busy,
+    /// The store is as large as it may become.
+    #[error(
+        "the store has {mib} of {mib_max} MiB: new statements are refused from nine tenths on, new words when it is full; \
+         compact the store or allow it more"
+    )]
+    Full {
+        /// What it has.
+        mib: u64,
+        /// What it may have.
+        mib_max: u64,
+    },
     /// The store could not be read, written or opened.
     #[error("the store failed: {0}")]
     Store(String),
@@ -115,6 +131,8 @@ pub struct Options {
     pub directory: PathBuf,
     /// Bytes of sled's cache.
     pub cache_bytes: u64,
+    /// Bytes that the store may have on disk before new statements are refused; see [`STORE_BYTES_MAX_DEFAULT`].
+    pub store_bytes_max: u64,
     /// Where the time comes from.
     pub clock: Clock,
 }
@@ -123,7 +141,12 @@ impl Options {
     /// The usual settings for a store in `directory`.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
-        Self { directory, cache_bytes: CACHE_BYTES_DEFAULT, clock: Clock::System }
+        Self {
+            directory,
+            cache_bytes: CACHE_BYTES_DEFAULT,
+            store_bytes_max: STORE_BYTES_MAX_DEFAULT,
+            clock: Clock::System,
+        }
     }
 }
 
@@ -139,13 +162,12 @@ pub struct Identity {
 /// A handle on the journal; clone it freely. The journal closes when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    store: Arc<Store>,
+    reading: Arc<Reading>,
     requests: mpsc::Sender<Request>,
     progress: Progress,
     identity: Identity,
     clock: Clock,
-    /// Whether reads fail as well, once nothing is written any more.
-    unreadable: watch::Sender<bool>,
+    store_bytes_max: u64,
 }
 
 impl Journal {
@@ -156,7 +178,8 @@ impl Journal {
     /// If the store is in use, cannot be read, is damaged, or has a newer format.
     pub fn open(options: Options) -> Result<Self, JournalError> {
         let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
-        let writer = Writer::open(Arc::clone(&store), &options.directory, options.clock.clone())?;
+        let writer = Writer::open(Arc::clone(&store), &options)?;
+        let reading = Reading::new(store, options.directory, options.cache_bytes)?;
         let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);
         let (progress, identity) = (writer.progress(), writer.identity());
         let runtime = Handle::current();
@@ -164,7 +187,14 @@ impl Journal {
         thread
             .spawn(move || writer.run(waiting, &runtime))
             .map_err(|error| JournalError::Store(format!("no thread for the writer: {error}")))?;
-        Ok(Self { store, requests, progress, identity, clock: options.clock, unreadable: watch::Sender::new(false) })
+        Ok(Self {
+            reading: Arc::new(reading),
+            requests,
+            progress,
+            identity,
+            clock: options.clock,
+            store_bytes_max: options.store_bytes_max,
+        })
     }
 
     /// Takes a step; returns once it is on the device.
@@ -239,10 +269,22 @@ impl Journal {
         self.progress.closed.clone()
     }
 
-    /// Whether a read failed after the journal had closed: sled could not finish what a failed write had begun. A start mends that.
+    /// Whether reads are answered. Once the journal is closed a read may fail: the store is then opened anew for it, if that can be done.
     #[must_use]
-    pub fn unreadable(&self) -> watch::Receiver<bool> {
-        self.unreadable.subscribe()
+    pub fn readable(&self) -> watch::Receiver<bool> {
+        self.reading.readable()
+    }
+
+    /// Bytes that the store has on disk; none while it cannot be opened.
+    #[must_use]
+    pub fn store_bytes(&self) -> Option<u64> {
+        self.reading.store().1?.bytes().ok()
+    }
+
+    /// Bytes that it may have.
+    #[must_use]
+    pub fn store_bytes_max(&self) -> u64 {
+        self.store_bytes_max
     }
 
     /// Which feed this is.
@@ -257,22 +299,50 @@ impl Journal {
         self.clock.now()
     }
 
-    /// Runs `read` on a thread that may block, with a view of what is durable now.
+    /// Runs `read` on a thread that may block, with a view of what is durable now. If that fails because sled cannot read on after a
+    /// failed write, once more on the store opened anew.
     ///
     /// # Errors
     /// What `read` returns, or that the store failed.
     pub async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&View<'_>) -> Result<T, JournalError> + Send + 'static,
+        read: impl Fn(&View<'_>) -> Result<T, JournalError> + Send + Sync + 'static,
     ) -> Result<T, JournalError> {
-        let (store, progress, runtime) = (Arc::clone(&self.store), self.progress.clone(), Handle::current());
+        let read = Arc::new(read);
+        let (instance, mut answer) = self.read_once(&read).await;
+        if self.progress.closed.borrow().is_none() {
+            return answer;
+        }
+        if matches!(answer, Err(JournalError::Store(_))) {
+            let reading = Arc::clone(&self.reading);
+            answer = match blocking(move || reading.open_anew(instance)).await {
+                Ok(()) => self.read_once(&read).await.1,
+                Err(failure) => Err(failure),
+            };
+        }
+        self.reading.note(!matches!(answer, Err(JournalError::Store(_))));
+        answer
+    }
+
+    /// What the store answers, and which instance of it.
+    async fn read_once<T: Send + 'static>(
+        &self,
+        read: &Arc<impl Fn(&View<'_>) -> Result<T, JournalError> + Send + Sync + 'static>,
+    ) -> (u32, Result<T, JournalError>) {
+        let (instance, store) = self.reading.store();
+        let Some(store) = store else {
+            return (instance, Err(JournalError::Store("it could not be opened anew".to_owned())));
+        };
+        let (read, progress, runtime) = (Arc::clone(read), self.progress.clone(), Handle::current());
         let tail = *progress.tail.borrow();
         let task = move || read(&View::new(&store, tail, progress.durable, progress.closed, runtime));
-        let ended_early = |error| JournalError::Store(format!("a read ended early: {error}"));
-        let read = spawn_blocking(task).await.map_err(ended_early)?;
-        if matches!(read, Err(JournalError::Store(_))) && self.progress.closed.borrow().is_some() {
-            self.unreadable.send_if_modified(|unreadable| !std::mem::replace(unreadable, true));
-        }
-        read
+        (instance, blocking(task).await)
     }
+}
+
+/// Runs a task that blocks. If it panics, the store is to blame.
+async fn blocking<T: Send + 'static>(
+    task: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
+) -> Result<T, JournalError> {
+    spawn_blocking(task).await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
 }

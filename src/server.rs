@@ -4,6 +4,7 @@
 //! journal closes. What has not ended after [`Config::drain`] is cut off: it was answered nothing, so it may be repeated.
 
 mod health;
+mod metrics;
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -83,6 +84,11 @@ pub async fn run_on(
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
     }
     tokio::spawn(prune(journal.clone(), config.retention, shutdown.clone()));
+    if let Some(address) = config.metrics {
+        let listener = TcpListener::bind(address).await?;
+        info!(address = %listener.local_addr()?, "serving metrics");
+        tokio::spawn(metrics::serve(listener, journal.clone(), shutdown.clone()));
+    }
     let (health, reporter) = health::service(&journal, shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);

@@ -72,13 +72,16 @@ impl Editorial {
         &self,
         parent: Option<StatementId>,
         page: Page,
-        show: impl Fn(&State, &LanguageTag, &Slots) -> Option<T> + Send + 'static,
+        show: impl Fn(&State, &LanguageTag, &Slots) -> Option<T> + Send + Sync + 'static,
     ) -> Result<(Vec<T>, String), Status> {
         let (place, size) = (page.place()?, page.size);
         if let Some(id) = &parent {
             self.state(id.clone()).await?;
         }
-        let read = self.journal.read(move |view| Walk { parent, size, show: &show }.page(view, place)).await?;
+        let read = self
+            .journal
+            .read(move |view| Walk { parent: parent.as_ref(), size, show: &show }.page(view, &place))
+            .await?;
         let (items, last) = read;
         Ok((items, page.token_after(last.as_ref())))
     }
@@ -140,18 +143,18 @@ const STATEMENTS: usize = 64;
 
 /// A walk over languages, by statement and language.
 struct Walk<'w, F> {
-    parent: Option<StatementId>,
+    parent: Option<&'w StatementId>,
     size: usize,
     show: &'w F,
 }
 
 impl<F> Walk<'_, F> {
     /// One page, and the place to go on from if it is full.
-    fn page<T>(&self, view: &View<'_>, place: Place) -> Result<(Vec<T>, Option<Place>), JournalError>
+    fn page<T>(&self, view: &View<'_>, place: &Place) -> Result<(Vec<T>, Option<Place>), JournalError>
     where
         F: Fn(&State, &LanguageTag, &Slots) -> Option<T>,
     {
-        let (mut items, mut place) = (Vec::new(), place);
+        let (mut items, mut place) = (Vec::new(), place.clone());
         loop {
             let states = self.states(view, &place)?;
             let Some(last) = states.last().map(|state| state.statement.id.clone()) else { return Ok((items, None)) };
@@ -178,7 +181,7 @@ impl<F> Walk<'_, F> {
 
     /// The statement that the page before ended in, if it has more languages, and those behind it.
     fn states(&self, view: &View<'_>, place: &Place) -> Result<Vec<State>, JournalError> {
-        if let Some(id) = &self.parent {
+        if let Some(id) = self.parent {
             return Ok(view.state(id)?.into_iter().collect());
         }
         let after = place.after.first().and_then(|id| StatementId::parse(id).ok());

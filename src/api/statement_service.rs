@@ -84,7 +84,7 @@ impl v1::statement_service_server::StatementService for Statements {
         let mut given = request.into_inner();
         let (page, filter) = both(Page::of(&mut given), from_proto::filter(given.filter.as_ref()))?;
         let (size, place) = (page.size, page.place()?);
-        let (live, last) = self.journal.read(move |view| listed(view, place, &filter, size)).await?;
+        let (live, last) = self.journal.read(move |view| listed(view, &place, &filter, size)).await?;
         Ok(Response::new(v1::ListStatementsResponse { live, next_page_token: page.token_after(last.as_ref()) }))
     }
 
@@ -229,12 +229,12 @@ const STATEMENTS: usize = 64;
 /// A page of everything live, all pages as of one moment, but for what is no longer public.
 fn listed(
     view: &View<'_>,
-    place: Place,
+    place: &Place,
     filter: &Filter,
     size: usize,
 ) -> Result<(Vec<v1::Live>, Option<Place>), JournalError> {
     let tail = if place.tail == 0 { view.tail() } else { place.tail };
-    let (mut shown, mut bytes, mut after) = (Vec::new(), 0, place.after);
+    let (mut shown, mut bytes, mut after) = (Vec::new(), 0, place.after.clone());
     loop {
         let publics = publics(view, &after, tail)?;
         let Some(last) = publics.last().map(|public| public.statement.id.to_string()) else { return Ok((shown, None)) };

@@ -179,6 +179,7 @@ fn failed(error: &JournalError) -> Answer {
         )
         .and_retry(),
         JournalError::Busy => Answer::new(Code::ResourceExhausted, "JOURNAL_BUSY", error.to_string()).and_retry(),
+        JournalError::Full { .. } => Answer::new(Code::ResourceExhausted, "STORE_FULL", error.to_string()),
         JournalError::Store(_) | JournalError::Format(_) => {
             tracing::error!(%error, "the store failed");
             Answer::new(Code::Internal, "STORE_FAILED", "the service cannot read its store")
@@ -267,6 +268,7 @@ mod tests {
         for (error, code, reason) in [
             (JournalError::Closed(String::new()), Code::Unavailable, "JOURNAL_CLOSED"),
             (JournalError::Busy, Code::ResourceExhausted, "JOURNAL_BUSY"),
+            (JournalError::Full { mib: 9, mib_max: 10 }, Code::ResourceExhausted, "STORE_FULL"),
             (JournalError::Store(String::new()), Code::Internal, "STORE_FAILED"),
             (JournalError::Damaged(String::new()), Code::DataLoss, "STORE_DAMAGED"),
         ] {

@@ -14,7 +14,7 @@ use tracing::info;
 use super::failure::Refusal;
 use crate::{
     config::Config,
-    journal::{self, CACHE_BYTES_DEFAULT},
+    journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
     server, telemetry,
 };
 
@@ -40,6 +40,9 @@ pub(super) struct Args {
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", env = "ONRECORD_LISTEN", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
+    /// Address and port where Prometheus reads metrics, at /metrics; nowhere if not given
+    #[arg(long, value_name = "ADDRESS", env = "ONRECORD_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
     /// For development on this machine: believe each caller's name, and let everybody do everything
     #[arg(long)]
     insecure: bool,
@@ -54,6 +57,10 @@ pub(super) struct Args {
     /// Mebibytes of the store's cache; expect two to three times as much memory in use
     #[arg(long, value_name = "MIB", default_value_t = CACHE_BYTES_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     cache_mib: u64,
+    /// Mebibytes that the store may have on disk. From nine tenths on new statements are refused, when it is full new words; what takes
+    /// words away never is. Its table in memory grows with it
+    #[arg(long, value_name = "MIB", default_value_t = STORE_BYTES_MAX_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
+    store_mib_max: u64,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -102,7 +109,9 @@ impl Args {
         }
         config.scrub_every = (self.scrub_hours > 0).then(|| Duration::from_hours(self.scrub_hours));
         config.retention = self.retention.into();
+        config.metrics = self.metrics_listen;
         config.journal.cache_bytes = self.cache_mib << 20;
+        config.journal.store_bytes_max = self.store_mib_max << 20;
         telemetry::init(self.log_format.into());
         let listener =
             TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -180,11 +189,13 @@ mod tests {
         Args {
             data_dir: "data".into(),
             listen,
+            metrics_listen: None,
             insecure,
             limits: Vec::new(),
             scrub_hours: 0,
             retention: Retention { drafts_days: None, drafts_max: None, requests_days: 30 },
             cache_mib: 64,
+            store_mib_max: 64,
             log_format: LogFormat::Text,
         }
         .check()

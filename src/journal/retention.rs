@@ -130,7 +130,7 @@ impl Journal {
     async fn prune_answers(&self, since: Timestamp) -> Result<usize, JournalError> {
         let (mut pruned, mut after) = (0, Some(key::requests()));
         while let Some(from) = after {
-            let (old, last) = self.read(move |view| view.answers_before(since, from)).await?;
+            let (old, last) = self.read(move |view| view.answers_before(since, &from)).await?;
             if !old.is_empty() {
                 pruned += old.len();
                 // First of all it is noted that they may be missing.
@@ -179,9 +179,9 @@ type SavedTexts = BTreeMap<Option<LanguageTag>, Vec<(Digest, Timestamp)>>;
 
 impl View<'_> {
     /// Keys of answers given before a time, among those after a key, and the key to go on from; none if there are no more.
-    fn answers_before(&self, since: Timestamp, after: Vec<u8>) -> Result<(Vec<Key>, Option<Key>), JournalError> {
+    fn answers_before(&self, since: Timestamp, after: &[u8]) -> Result<(Vec<Key>, Option<Key>), JournalError> {
         let (mut old, mut last) = (Vec::new(), None);
-        for row in self.store().scan(&key::requests(), Bound::Excluded(after), false).take(BATCH_ROWS) {
+        for row in self.store().scan(&key::requests(), Bound::Excluded(after.to_vec()), false).take(BATCH_ROWS) {
             let (key, row) = row?;
             if decode::<RequestRow>(&row.value)?.time < since {
                 old.push(key.clone());

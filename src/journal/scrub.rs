@@ -101,8 +101,9 @@ mod tests {
     async fn findings(tamper: impl FnOnce(&Store) -> Option<Change>) -> Vec<Finding> {
         let directory = fixture::store();
         let journal = Journal::open(Options::new(directory.path().to_owned())).unwrap();
-        if let Some(change) = tamper(&journal.store) {
-            journal.store.commit(&[change], 1).unwrap();
+        let store = journal.reading.store().1.unwrap();
+        if let Some(change) = tamper(&store) {
+            store.commit(&[change], 1).unwrap();
         }
         journal.scrub_once().await.unwrap()
     }

@@ -12,7 +12,7 @@ mod compression;
 mod envelope;
 mod open;
 
-use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path};
+use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path, thread};
 
 pub(super) use envelope::Row;
 use envelope::{chunk_key, chunk_of, chunk_space};
@@ -88,7 +88,16 @@ impl Store {
     /// # Errors
     /// If it is in use, cannot be read or written, or is not one of ours.
     pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let (db, file, lock) = open::open(directory, cache_bytes)?;
+        let lock = open::lock(directory)?;
+        Self::open_locked(directory, cache_bytes, lock)
+    }
+
+    /// The same with the directory's lock in hand.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub(super) fn open_locked(directory: &Path, cache_bytes: u64, lock: File) -> Result<Self, StoreError> {
+        let (db, file) = open::open(directory, cache_bytes)?;
         Ok(Self { db, file, lock })
     }
 
@@ -108,6 +117,21 @@ impl Store {
         let Self { db, file, lock } = self;
         drop((db, file));
         lock
+    }
+
+    /// The directory's lock, which holds as long as any copy of it does.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        Ok(self.lock.try_clone()?)
+    }
+
+    /// Bytes on disk.
+    pub(super) fn bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Lets go of it elsewhere: after a failed write that may take sled for ever.
+    pub(super) fn abandon(self) {
+        thread::spawn(move || drop(self));
     }
 
     /// Every row, in the order of keys, readable or not.

@@ -8,7 +8,7 @@
 mod due;
 mod start;
 
-use std::{collections::BTreeMap, ops::ControlFlow, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use tokio::{
     runtime::Handle,
@@ -18,9 +18,10 @@ use tokio::{
 use tracing::{error, info};
 
 use super::{
-    Identity, JournalError, Refusal,
+    Identity, JournalError, Options, Refusal,
     clock::Clock,
     commit, erase, key,
+    quota::Quota,
     row::{Meta, RequestRow, decode, encode},
     store::{Change, Store},
     view::Reader,
@@ -74,6 +75,7 @@ pub(super) struct Writer {
     watermark: Watermark,
     watchdog: Watchdog,
     clock: Clock,
+    quota: Quota,
     meta: Meta,
     /// A request that came while more was due than one group takes.
     waiting: Option<Request>,
@@ -108,18 +110,20 @@ impl Group {
 
 impl Writer {
     /// Reads where the journal stands, or begins a new one.
-    pub(super) fn open(store: Arc<Store>, directory: &Path, clock: Clock) -> Result<Self, JournalError> {
-        let mut meta = start::meta(&store, directory, &clock)?;
-        start::begin_epoch(&store, &mut meta, &clock)?;
+    pub(super) fn open(store: Arc<Store>, options: &Options) -> Result<Self, JournalError> {
+        let Options { directory, clock, store_bytes_max, .. } = options;
+        let mut meta = start::meta(&store, directory, clock)?;
+        start::begin_epoch(&store, &mut meta, clock)?;
         let watermark = Watermark::begin(directory, &meta)?;
         erase::resume(&store, meta.next_entry - 1)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
         let closed = watch::Sender::new(None);
         Ok(Self {
             watchdog: Watchdog::start(closed.clone())?,
+            quota: Quota::new(*store_bytes_max, store.bytes()?),
             store,
             watermark,
-            clock,
+            clock: clock.clone(),
             durable: watch::Sender::new(meta.next_entry - 1),
             tail: watch::Sender::new(meta.next_sequence),
             closed,
@@ -211,7 +215,9 @@ impl Writer {
         match request {
             Request::Call(call, reply) => match self.step(group, &call) {
                 Ok(answer) => group.replies.push((reply, Ok(answer))),
-                Err(Refusal::Rejected(rejection)) => group.replies.push((reply, Err(rejection.into()))),
+                Err(told @ (Refusal::Rejected(_) | Refusal::Journal(JournalError::Full { .. }))) => {
+                    group.replies.push((reply, Err(told)));
+                }
                 Err(Refusal::Journal(failure)) => {
                     group.replies.push((reply, Err(failure.clone().into())));
                     return Err(failure);
@@ -246,6 +252,7 @@ impl Writer {
             redirect_fits,
         };
         let decision = decide(state.as_ref(), &call.command, context)?;
+        self.quota.admit(&call.command.step)?;
         if call.validate_only {
             return Ok(decision.answer);
         }
@@ -322,6 +329,7 @@ impl Writer {
         for (id, entry) in &group.erasures {
             self.watchdog.watch(|| erase::erase(store, id, *entry, newest))?;
         }
+        self.quota.note(self.store.bytes()?);
         self.durable.send_replace(newest);
         self.tail.send_replace(self.meta.next_sequence);
         Ok(())

@@ -13,8 +13,10 @@ use crate::{
     journal::Journal,
 };
 
-/// What can be asked about; the empty name is the whole service.
-const NAMES: [&str; 5] = ["", EDITORIAL, STATEMENTS, FEED, BACKUPS];
+/// What can be asked about, and needs a journal that takes writes; the empty name is the whole service.
+const FOR_EDITORS: [&str; 2] = ["", EDITORIAL];
+/// What needs one that can be read.
+const FOR_READERS: [&str; 3] = [STATEMENTS, FEED, BACKUPS];
 
 /// The health service, and the task that keeps it true: a journal that takes no writes is no place for editors, one whose store
 /// cannot be read either is no place for readers, and a service that stops is no place for anybody.
@@ -23,36 +25,44 @@ pub(super) async fn service(
     shutdown: CancellationToken,
 ) -> (HealthServer<impl Health>, JoinHandle<()>) {
     let (reporter, service) = health_reporter();
-    for name in NAMES {
+    for name in FOR_EDITORS.into_iter().chain(FOR_READERS) {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
-    let (failure, unreadable) = (journal.failure(), journal.unreadable());
-    (service, tokio::spawn(keep_true(reporter, failure, unreadable, shutdown)))
+    let (failure, readable) = (journal.failure(), journal.readable());
+    (service, tokio::spawn(keep_true(reporter, failure, readable, shutdown)))
 }
 
 async fn keep_true(
     reporter: HealthReporter,
     mut failure: watch::Receiver<Option<String>>,
-    mut unreadable: watch::Receiver<bool>,
+    mut readable: watch::Receiver<bool>,
     shutdown: CancellationToken,
 ) {
-    let no_place_for = async |names: &[&'static str]| {
+    let set = async |names: &[&'static str], status| {
         for name in names {
-            reporter.set_service_status(*name, ServingStatus::NotServing).await;
+            reporter.set_service_status(*name, status).await;
         }
     };
     let watch = async {
-        if failure.wait_for(Option::is_some).await.is_ok() {
-            no_place_for(&["", EDITORIAL]).await;
-        }
-        if unreadable.wait_for(|unreadable| *unreadable).await.is_ok() {
-            no_place_for(&NAMES).await;
-        }
+        let closed = async {
+            if failure.wait_for(Option::is_some).await.is_ok() {
+                set(&FOR_EDITORS, ServingStatus::NotServing).await;
+            }
+        };
+        let reads = async {
+            while readable.changed().await.is_ok() {
+                let status =
+                    if *readable.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
+                set(&FOR_READERS, status).await;
+            }
+        };
+        tokio::join!(closed, reads);
         std::future::pending::<()>().await;
     };
     tokio::select! {
         () = watch => {}
         () = shutdown.cancelled() => {}
     }
-    no_place_for(&NAMES).await;
+    set(&FOR_EDITORS, ServingStatus::NotServing).await;
+    set(&FOR_READERS, ServingStatus::NotServing).await;
 }

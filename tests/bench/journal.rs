@@ -1,7 +1,7 @@
 //! What the journal costs: durable writes, bytes, opening, memory, reads. `cargo bench --bench journal` prints a table.
 //!
-//! Usage: `cargo bench --bench journal -- [EVENTS …]`; without numbers 10,000 and 100,000 events. A million takes an hour.
-//! An event is a text of 2 KiB that is saved, submitted, approved and published, on one of 1,000 statements.
+//! Usage: `cargo bench --bench journal -- [EVENTS …]`; without numbers 10,000 and 100,000 events. A million takes half an hour.
+//! An event is a text of 2 KiB (ONRECORD_TEXT_BYTES) that is saved, submitted, approved and published, on one of 1,000 statements.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::{Duration, Instant},
 };
 
@@ -43,7 +43,8 @@ use tokio_util::sync::CancellationToken;
 
 const STATEMENTS: usize = 1_000;
 /// Bytes of a text.
-const TEXT_BYTES: usize = 2_048;
+static TEXT_BYTES: LazyLock<usize> =
+    LazyLock::new(|| env::var("ONRECORD_TEXT_BYTES").map_or(2_048, |bytes| bytes.parse().unwrap()));
 const WRITERS: [usize; 4] = [1, 16, 64, 256];
 /// How long each number of writers writes.
 const WRITING: Duration = Duration::from_secs(5);
@@ -68,14 +69,14 @@ fn call(caller: &str, number: usize, step: Step) -> Call {
 fn body(number: usize) -> String {
     const SYLLABLES: [&str; 16] =
         ["ba", "der", "flo", "gri", "hun", "ka", "lo", "mar", "ni", "o", "per", "quo", "ras", "so", "tem", "vi"];
-    let (mut body, mut random) = (String::with_capacity(TEXT_BYTES + 16), number as u64);
-    while body.len() < TEXT_BYTES {
+    let (mut body, mut random) = (String::with_capacity(*TEXT_BYTES + 16), number as u64);
+    while body.len() < *TEXT_BYTES {
         // Knuth's generator (MMIX); its high bits are good.
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         body.extend((0..=(random >> 62)).map(|place| SYLLABLES[(random >> (40 + 4 * place)) as usize % 16]));
         body.push(' ');
     }
-    body.truncate(TEXT_BYTES);
+    body.truncate(*TEXT_BYTES);
     body
 }
 
@@ -227,7 +228,7 @@ fn writers(runtime: &Runtime) {
             let (before, begun) = (written(), Instant::now());
             let mut took = write(&journal, writers).await;
             let seconds = begun.elapsed().as_secs_f64();
-            let ratio = (written() - before) as f64 / (took.len() * TEXT_BYTES) as f64;
+            let ratio = (written() - before) as f64 / (took.len() * *TEXT_BYTES) as f64;
             took.sort_unstable();
             println!(
                 "{writers:>8} {:>10.0} {:>9.2} {:>9.2} {ratio:>22.1}",
@@ -382,7 +383,7 @@ fn growth(events: usize) {
     println!(
         "{events:>9} {filled} {:>8.0} {:>13.1} {opened_after_kill:>8} {read} {verified}",
         disk / 1e6,
-        disk / (events * TEXT_BYTES) as f64,
+        disk / (events * *TEXT_BYTES) as f64,
     );
 }
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -19,6 +20,8 @@ from onrecord.v1 import statement_service_pb2_grpc as statements_grpc
 
 ONRECORD, WORK, PORT, HOW = sys.argv[1:5]
 DATA = os.path.join(WORK, "record")
+# Servers follow upon each other, so one port does for all.
+METRICS = f"127.0.0.1:{int(PORT) + 1}"
 LOG = os.path.join(WORK, "log")
 CALLER = (("onrecord-caller", "tester"),)
 # What the service calls to write, and how each may fail.
@@ -31,7 +34,7 @@ class Server:
     """A server, perhaps with a system call that fails."""
 
     def __init__(self, inject=None):
-        command = [ONRECORD, "serve", "--insecure", "--listen", f"127.0.0.1:{PORT}", "--data-dir", DATA]
+        command = [ONRECORD, "serve", "--insecure", "--listen", f"127.0.0.1:{PORT}", "--data-dir", DATA, "--metrics-listen", METRICS]
         if inject:
             call = inject.split(":")[0]
             command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={inject}", *command]
@@ -108,20 +111,21 @@ def becomes(server, service, expected):
     assert status == expected, (service, status)
 
 
-def closed(server, refusal, met_by_sled):
-    """The journal is closed: callers are told, reads go on, health says so. Whether the read that was tried did.
-
-    Where sled met the failure itself it may not be able to read the pages that it was about to split: such a read is refused, and
-    readers are told to go elsewhere.
-    """
+def closed(server, refusal, answered):
+    """The journal is closed: callers are told, reads go on, health says so. Whether the store had to be opened anew for them."""
     assert refusal == (grpc.StatusCode.UNAVAILABLE, "JOURNAL_CLOSED"), refusal
     read = refusal_of_a_read(server)
-    assert read is None or (met_by_sled and read == (grpc.StatusCode.INTERNAL, "STORE_FAILED")), read
+    assert read is None, read
+    for name in answered:
+        server.editorial.GetDossier(editorial.GetDossierRequest(name=f"statements/{name}"), metadata=CALLER, timeout=30)
     becomes(server, "", NOT_SERVING)
     becomes(server, "onrecord.v1.EditorialService", NOT_SERVING)
-    becomes(server, "onrecord.v1.StatementService", SERVING if read is None else NOT_SERVING)
-    assert "journal closed for writing" in open(LOG).read(), "the log says why"
-    return read is None
+    becomes(server, "onrecord.v1.StatementService", SERVING)
+    log = open(LOG).read()
+    assert "journal closed for writing" in log, "the log says why"
+    metrics = urllib.request.urlopen(f"http://{METRICS}/metrics", timeout=10).read().decode()
+    assert "onrecord_journal_writable 0" in metrics and "onrecord_journal_closed_info{reason=" in metrics, metrics
+    return "opened anew" in log
 
 
 def whole(answered):
@@ -141,7 +145,7 @@ def whole(answered):
 
 
 def fails(call, error, place, most):
-    """What came of it, if the service got as far as this call: whether it started, and whether a read went on."""
+    """What came of it, if the service got as far as this call: whether it started, and how reads went on."""
     shutil.rmtree(DATA, ignore_errors=True)
     server = Server(f"{call}:error={error}:when={place}")
     if not server.is_up():
@@ -152,8 +156,7 @@ def fails(call, error, place, most):
     answered, refusal = write(server, most)
     outcome = None
     if refusal is not None:
-        # fdatasync is our own call; sled makes the others.
-        outcome = "read" if closed(server, refusal, call != "fdatasync") else "refused a read"
+        outcome = "read from the store opened anew" if closed(server, refusal, answered) else "read on"
     server.kill()
     whole(answered)
     return outcome
@@ -176,7 +179,7 @@ def the_device_hangs():
     server = Server("fdatasync:delay_enter=60000000:when=5")
     assert server.is_up(), open(LOG).read()
     answered, refusal = write(server, 100)
-    closed(server, refusal, False)
+    closed(server, refusal, answered)
     server.kill()
     whole(answered)
     print("a device that hangs: the caller is told, nothing lost", flush=True)
@@ -192,7 +195,7 @@ def the_disk_is_full():
         server = Server()
         assert server.is_up(), open(LOG).read()
         answered, refusal = write(server, 100_000)
-        closed(server, refusal, True)
+        closed(server, refusal, answered[-100:])
         server.kill()
         subprocess.run(["mount", "-o", "remount,size=64m", DATA], check=True)
         whole(answered)

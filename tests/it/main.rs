@@ -29,5 +29,6 @@ mod formats;
 mod harness;
 mod kills;
 mod model;
+mod operating;
 mod retention;
 mod survival;

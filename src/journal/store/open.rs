@@ -27,10 +27,8 @@ pub(in crate::journal) const SLED: &str = "sled";
 /// The same, while a compaction puts the new one in its place.
 pub(in crate::journal) const OLD: &str = "sled.old";
 
-/// Opens sled in `directory`, creating it if needed: the database, a descriptor of its file, and the lock.
-pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File, File), StoreError> {
-    fs::create_dir_all(directory)?;
-    let lock = lock(directory)?;
+/// Opens sled in `directory`, whose lock is held, creating it if needed: the database, and a descriptor of its file.
+pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File), StoreError> {
     finish_swap(directory)?;
     let inner = directory.join(SLED);
     fs::create_dir_all(&inner)?;
@@ -45,7 +43,7 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File
     let db = recover(&config)?;
     sync_everything(directory, &inner)?;
     let file = File::options().read(true).write(true).open(inner.join("db"))?;
-    Ok((db, file, lock))
+    Ok((db, file))
 }
 
 fn recover(config: &sled::Config) -> Result<sled::Db, StoreError> {
@@ -74,7 +72,9 @@ fn finish_swap(directory: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn lock(directory: &Path) -> Result<File, StoreError> {
+/// Makes the directory, if it is not there, and takes its lock.
+pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
+    fs::create_dir_all(directory)?;
     let lock = File::create(directory.join("lock"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
