@@ -177,6 +177,7 @@ impl Journal {
     /// # Errors
     /// If the store is in use, cannot be read, is damaged, or has a newer format.
     pub fn open(options: Options) -> Result<Self, JournalError> {
+        backup::refuse_half(&options.directory)?;
         let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
         let writer = Writer::open(Arc::clone(&store), &options)?;
         let reading = Reading::new(store, options.directory, options.cache_bytes)?;

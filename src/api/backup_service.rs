@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 use super::{caller::caller, from_proto, status::ApiRefusal, to_proto, v1};
 use crate::{
     domain::digest::Digest,
+    feed::FeedRefusal,
     journal::{Journal, JournalError},
 };
 
@@ -34,12 +35,12 @@ impl v1::backup_service_server::BackupService for Backups {
             return Err(ApiRefusal::BackupDiverged.into());
         }
         let (messages, stream) = mpsc::channel(1);
-        let copy = Copy { journal: self.journal.clone(), after, messages };
+        let (copy, stopped) = (Copy { journal: self.journal.clone(), after, messages: messages.clone() }, messages);
         let shutdown = self.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = copy.run(follow) => {}
-                () = shutdown.cancelled() => {}
+                () = shutdown.cancelled() => drop(stopped.send(Err(FeedRefusal::Draining.into())).await),
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
@@ -71,8 +72,11 @@ impl Copy {
             if let Err(failure) = self.send_up_to(upto).await? {
                 return self.send(Err(failure.into())).await;
             }
-            if !follow || newest.changed().await.is_err() {
+            if !follow {
                 return Ok(());
+            }
+            if newest.changed().await.is_err() {
+                return self.send(Err(JournalError::Closed("nothing follows".to_owned()).into())).await;
             }
         }
     }

@@ -7,18 +7,20 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use serde::Serialize;
+use tokio::time::sleep;
 
 pub(super) use self::file::Reader;
 use self::file::{Known, Writer};
 use super::{
-    failure::Refusal,
-    output::{Format, say},
+    backoff::Backoff,
+    failure::{Refusal, is_unavailable, told},
+    output::{Format, note, say},
     session::Session,
 };
 use crate::{
     api::{
         self,
-        v1::{BackupHeader, BackupPart, BackupRequest, BackupResponse, backup_response::Message},
+        v1::{BackupEnd, BackupHeader, BackupPart, BackupRequest, backup_response::Message},
     },
     journal::Erasure,
 };
@@ -28,7 +30,7 @@ Examples:
   onrecord backup record.backup              begins a copy, or brings it up to date
   onrecord backup record.backup --follow     and goes on with what follows, as a second site does
 
-It may be cut off at any time: run it again, and it goes on after what is whole. `onrecord restore` builds a store from it.
+It may be cut off at any time: run it again, and it goes on after what is whole. With --follow it connects again by itself. `onrecord restore` builds a store from it.
 Erasures are also noted in FILE.erasures: keep the newest of these where older copies are, and `restore` repeats them.";
 
 /// Copy the record to a file
@@ -56,41 +58,69 @@ struct Summary {
 
 impl Args {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
-        let (mut writer, known) = Writer::open(&self.file)?;
-        let request =
-            BackupRequest { after_entry: known.end.entry, after_hash: known.end.hash.clone(), follow: self.follow };
+        let mut writer = Writer::open(&self.file)?;
+        let mut backoff = Backoff::default();
+        loop {
+            let before = writer.known().end.entry;
+            let ended = self.copy(session, &mut writer).await;
+            if !self.follow {
+                return ended;
+            }
+            let away = match ended {
+                Ok(()) => anyhow!("the service ended the copy"),
+                Err(error) if is_unavailable(&error) => error,
+                Err(error) => return Err(error),
+            };
+            if writer.known().end.entry > before {
+                backoff.reset();
+            }
+            let delay = backoff.next();
+            note(format_args!("{}\nconnecting again in {:.1} s", told(&away), delay.as_secs_f32()));
+            sleep(delay).await;
+            writer.resume();
+        }
+    }
+
+    /// One connection: until the copy is whole, or for as long as it lasts.
+    async fn copy(&self, session: &Session, writer: &mut Writer) -> Result<()> {
+        let BackupEnd { entry, hash } = writer.known().end.clone();
+        let request = BackupRequest { after_entry: entry, after_hash: hash, follow: self.follow };
         let mut stream = session.backup(request).await?;
-        let (mut entries, mut feed_id) = (0, Vec::new());
+        let (mut entries, mut feed_id, mut whole) = (0, Vec::new(), false);
         while let Some(response) = stream.message().await.map_err(|status| session.explained(status))? {
-            match response.message.clone().context("the service sent an empty message")? {
+            let message = response.message.context("the service sent an empty message")?;
+            whole = matches!(message, Message::End(_));
+            match message {
                 Message::Header(header) => {
                     feed_id.clone_from(&header.feed_id);
-                    if begin(&known, &header)? {
-                        continue;
+                    if !is_begun(writer.known(), &header)? {
+                        writer.put(Message::Header(header))?;
                     }
-                    writer.put(&response)?;
                 }
                 Message::Part(part) => {
                     entries += u64::try_from(part.entries.len())?;
-                    register::append(&register::beside(&self.file), &feed_id, &erasures(part)?)?;
-                    writer.put(&response)?;
+                    register::append(&register::beside(&self.file), &feed_id, &erasures(&part)?)?;
+                    writer.put(Message::Part(part))?;
                 }
                 Message::End(end) => {
-                    if entries > 0 || known.header.is_none() {
-                        writer.put(&BackupResponse { message: Some(Message::End(end.clone())) })?;
+                    let newest_entry = end.entry;
+                    if entries > 0 || writer.known().end != end {
+                        writer.put(Message::End(end))?;
                     }
-                    writer.sync()?;
-                    tell(session.format, &Summary { entries, newest_entry: end.entry })?;
+                    tell(session.format, &Summary { entries, newest_entry })?;
                     entries = 0;
                 }
             }
         }
-        Ok(())
+        if whole {
+            return Ok(());
+        }
+        Err(Refusal::Unavailable("the service ended the copy before it was whole: run it again".to_owned()).into())
     }
 }
 
 /// Whether the file has a header already, which has to be of this record.
-fn begin(known: &Known, header: &BackupHeader) -> Result<bool> {
+fn is_begun(known: &Known, header: &BackupHeader) -> Result<bool> {
     match &known.header {
         None => Ok(false),
         Some(ours) if ours.feed_id == header.feed_id && ours.storage_format <= header.storage_format => Ok(true),
@@ -98,8 +128,8 @@ fn begin(known: &Known, header: &BackupHeader) -> Result<bool> {
     }
 }
 
-fn erasures(part: BackupPart) -> Result<Vec<Erasure>> {
-    let entries = part.entries.into_iter().map(api::backup_entry).collect::<Result<Vec<_>, _>>();
+fn erasures(part: &BackupPart) -> Result<Vec<Erasure>> {
+    let entries = part.entries.iter().cloned().map(api::backup_entry).collect::<Result<Vec<_>, _>>();
     let entries = entries.map_err(|fault| anyhow!("the service sent an entry that is none: {fault}"))?;
     Ok(entries.into_iter().filter_map(|entry| entry.erasure).collect())
 }

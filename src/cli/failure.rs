@@ -74,6 +74,11 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// True if the service is not there now.
+pub(super) fn is_unavailable(error: &anyhow::Error) -> bool {
+    code(error) == UNAVAILABLE
+}
+
 /// True if the service is not there, or will not have this caller: what comes next would fail too.
 pub(super) fn is_away(error: &anyhow::Error) -> bool {
     matches!(code(error), UNAVAILABLE | PERMISSION)

@@ -6,7 +6,10 @@
 //! - An erasure is repeated on what was copied before it: no restore brings a text back that was erased by an entry of the copy, or
 //!   that is in the register of erasures, which a copy keeps beside itself.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +18,7 @@ use super::{
     retention::Kept,
     row::{self, EntryBody, EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode, from_seal},
     store::{Change, Store},
-    verify::{Report, verify},
+    verify::{Report, check},
     view::{Reader, View},
 };
 use crate::domain::{
@@ -151,6 +154,21 @@ fn erased(head: &EntryHead, rows: &[Change]) -> Result<Option<Statement>, Journa
     Ok(statement.filter(|statement| statement.expunge_time.is_some()))
 }
 
+/// Lies in a directory for as long as a store is being built there.
+const HALF: &str = "restoring";
+
+/// # Errors
+/// If what is in a directory is a part of a copy, because a restore did not end.
+pub(super) fn refuse_half(directory: &Path) -> Result<(), JournalError> {
+    if directory.join(HALF).exists() {
+        let place = directory.display();
+        return Err(JournalError::Store(format!(
+            "{place} holds a part of a copy, as the restore did not end: empty it and restore again"
+        )));
+    }
+    Ok(())
+}
+
 /// Bytes of rows in one write.
 const GROUP_BYTES_MAX: usize = 512 * 1024;
 
@@ -176,9 +194,11 @@ impl Restore {
     /// If there is something already, the copy has another format, or nothing can be written there.
     pub fn begin(directory: &Path, cache_bytes: u64, identity: Identity, format: u32) -> Result<Self, JournalError> {
         check_format(format)?;
-        if directory.exists() && std::fs::read_dir(directory)?.next().is_some() {
+        if directory.exists() && fs::read_dir(directory)?.next().is_some() {
             return Err(JournalError::Store(format!("{} is not empty: restore elsewhere", directory.display())));
         }
+        fs::create_dir_all(directory)?;
+        File::create(directory.join(HALF))?;
         let meta = Meta {
             format: FORMAT,
             feed_id: identity.feed_id,
@@ -306,9 +326,16 @@ impl Restore {
         }
         let Self { store, directory, cache_bytes, .. } = self;
         drop(store);
-        let report = verify(&directory, cache_bytes, false)?;
+        // From its files, not from what sled remembers of them.
+        let store = Store::open_existing(&directory, cache_bytes)?;
+        let report = check(&store, &directory)?;
+        drop(store);
         match report.findings.first() {
-            None => Ok(report),
+            None => {
+                fs::remove_file(directory.join(HALF))?;
+                File::open(&directory)?.sync_all()?;
+                Ok(report)
+            }
             Some(finding) => Err(JournalError::Damaged(format!("{} {}", finding.place, finding.fault))),
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Identity, JournalError,
-    backup::Restore,
+    backup::{Restore, refuse_half},
     key,
     row::{Meta, decode},
     store::{OLD, SLED, Store},
@@ -39,6 +39,7 @@ pub struct Compaction {
 /// # Errors
 /// If there is no store, it is in use or damaged, or the new one cannot be written. The old one is then as it was.
 pub fn compact(directory: &Path, cache_bytes: u64) -> Result<Compaction, JournalError> {
+    refuse_half(directory)?;
     let store = Store::open_existing(directory, cache_bytes)?;
     let fresh = directory.join(FRESH);
     if fresh.exists() {

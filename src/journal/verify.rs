@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{JournalError, store::Store};
+use super::{JournalError, backup::refuse_half, store::Store};
 use crate::domain::digest::Digest;
 use check::Check;
 
@@ -64,6 +64,7 @@ pub struct Finding {
 /// # Errors
 /// If there is no store, it is in use, or it cannot be opened at all.
 pub fn verify(directory: &Path, cache_bytes: u64, repair: bool) -> Result<Report, JournalError> {
+    refuse_half(directory)?;
     let store = Store::open_existing(directory, cache_bytes)?;
     let repaired_rows = if repair { Check::new(&store, directory, true).run()?.repaired_rows } else { 0 };
     Ok(Report { repaired_rows, ..check(&store, directory)? })

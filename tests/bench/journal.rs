@@ -1,7 +1,7 @@
 //! What the journal costs: durable writes, bytes, opening, memory, reads. `cargo bench --bench journal` prints a table.
 //!
 //! Usage: `cargo bench --bench journal -- [EVENTS …]`; without numbers 10,000 and 100,000 events. A million takes half an hour.
-//! An event is a text of 2 KiB (ONRECORD_TEXT_BYTES) that is saved, submitted, approved and published, on one of 1,000 statements.
+//! An event is a text of 2 KiB (`ONRECORD_TEXT_BYTES`) that is saved, submitted, approved and published, on one of 1,000 statements.
 
 #![allow(
     clippy::unwrap_used,

@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
     sync::Arc,
 };
 
@@ -11,11 +12,13 @@ use onrecord::{
     api::v1::{ChangeKind, ListEntriesRequest, live},
     journal::verify,
 };
+use tonic::transport::Channel;
 
 use crate::{
     awkward_cases::{expunge, hold},
-    harness::{Service, changed, publish, words},
-    survival::holds,
+    harness::{Person, Service, changed, publish, words},
+    kills::{Server, port},
+    survival::{holds, verified},
 };
 
 const CACHE_BYTES: u64 = 1 << 20;
@@ -97,6 +100,75 @@ async fn a_backup_of_another_record_is_not_gone_on_with() {
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("BACKUP_DIVERGED"), "{output:?}");
     assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_damaged_copy_is_cut_off_before_there_is_something_to_put_in_its_place() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("record.backup");
+    for id in ["fire", "flood"] {
+        service.person("author").create(id, "en").await;
+        assert!(backup(&service, &file).await.status.success());
+    }
+    let whole = fs::read(&file).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 3] ^= 1;
+    fs::write(&file, &damaged).unwrap();
+    let nobody = run(&["backup", file.to_str().unwrap(), "--server", "http://127.0.0.1:1"]);
+    assert_eq!(nobody.status.code(), Some(5), "{nobody:?}");
+    assert_eq!(fs::read(&file).unwrap(), damaged);
+    assert!(backup(&service, &file).await.status.success());
+    assert_eq!(restored(&file), {
+        fs::write(&file, &whole).unwrap();
+        restored(&file)
+    });
+}
+
+/// Ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_site_goes_on_by_itself_when_the_service_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, port) = (folder.path().join("record.backup"), port());
+    let server = format!("http://127.0.0.1:{port}");
+    let channel = Channel::from_shared(server.clone()).unwrap().connect_lazy();
+    let record = folder.path().join("record");
+    let mut service = Server::start(&record, port, &channel).await;
+    let mut author = Person::new(&channel, "author");
+    author.create("fire", "en").await;
+    let mut site = Command::new(env!("CARGO_BIN_EXE_onrecord"))
+        .args(["backup", file.to_str().unwrap(), "--server", &server, "--follow", "--output", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(site.stdout.take().unwrap()).lines();
+    let mut site = Ended(site);
+    let mut has = |entry: u64| {
+        let line =
+            lines.by_ref().map(Result::unwrap).find(|line| line.contains(&format!(r#""newest_entry":{entry}}}"#)));
+        line.expect("it goes on")
+    };
+    has(1);
+    for (entry, id) in [(2, "flood"), (3, "storm")] {
+        service.kill();
+        service = Server::start(&record, port, &channel).await;
+        author.create(id, "en").await;
+        has(entry);
+    }
+    assert!(site.0.try_wait().unwrap().is_none(), "it goes on still");
+    service.kill();
+    drop(site);
+    assert_eq!(restored(&file), verified(&record).state_digest.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,10 +28,10 @@ const LANGUAGES: [&str; 2] = ["en", "de"];
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The server, in a process of its own.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
-    async fn start(directory: &Path, port: u16, channel: &Channel) -> Self {
+    pub(crate) async fn start(directory: &Path, port: u16, channel: &Channel) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_onrecord"))
             .args(["serve", "--insecure", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(directory)
@@ -44,7 +44,7 @@ impl Server {
     }
 
     /// As `kill -9` does.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -58,7 +58,7 @@ impl Drop for Server {
 }
 
 /// A port that stays free between two starts: below those that systems take for outgoing connections.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     (first..32_000).find(is_free).expect("a free port")

@@ -7,7 +7,7 @@ use onrecord::{
         self,
         v1::{self, ChangeKind, backup_response::Message},
     },
-    journal::{JournalError, Report, Restore, compact, verify},
+    journal::{Journal, JournalError, Options, Report, Restore, compact, verify},
 };
 use proptest::{collection::vec, prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use tempfile::TempDir;
@@ -175,10 +175,14 @@ pub(crate) async fn backup(
     (header.unwrap(), entries, end.unwrap())
 }
 
+fn begin(directory: &Path, header: &v1::BackupHeader) -> Restore {
+    let identity = api::backup_identity(header).unwrap();
+    Restore::begin(directory, CACHE_BYTES, identity, header.storage_format).unwrap()
+}
+
 pub(crate) fn restored(header: &v1::BackupHeader, entries: &[v1::BackupEntry]) -> (TempDir, Report) {
     let directory = tempfile::tempdir().unwrap();
-    let identity = api::backup_identity(header).unwrap();
-    let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
+    let mut restore = begin(directory.path(), header);
     for entry in entries {
         restore.put(&api::backup_entry(entry.clone()).unwrap()).unwrap();
     }
@@ -239,6 +243,24 @@ async fn a_copy_is_the_same_store_elsewhere_and_knows_a_lost_future() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_copy_is_not_taken_for_a_store() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    let (header, entries, _) = backup(&service, &v1::BackupEnd::default()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut restore = begin(directory.path(), &header);
+    restore.put(&api::backup_entry(entries.into_iter().next().unwrap()).unwrap()).unwrap();
+    // As if it had been killed.
+    drop(restore);
+    let opened = Journal::open(Options::new(directory.path().to_owned())).map(drop);
+    let verified = verify(directory.path(), CACHE_BYTES, true).map(drop);
+    let compacted = compact(directory.path(), CACHE_BYTES).map(drop);
+    for refused in [opened, verified, compacted] {
+        assert!(refused.unwrap_err().to_string().contains("holds a part of a copy"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_start_after_a_restore_begins_an_epoch_by_an_entry() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
@@ -282,8 +304,7 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
     for (place, entry) in entries.iter().enumerate() {
         for row in 0..entry.rows.len() {
             let directory = tempfile::tempdir().unwrap();
-            let identity = api::backup_identity(&header).unwrap();
-            let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
+            let mut restore = begin(directory.path(), &header);
             let mut entries = entries.clone();
             let value = &mut entries[place].rows[row].value;
             let middle = value.len() / 2;
@@ -294,8 +315,7 @@ async fn a_copy_that_was_tampered_with_is_not_restored() {
     }
     let skipped = [&entries[..1], &entries[2..]].concat();
     let directory = tempfile::tempdir().unwrap();
-    let identity = api::backup_identity(&header).unwrap();
-    let mut restore = Restore::begin(directory.path(), CACHE_BYTES, identity, header.storage_format).unwrap();
+    let mut restore = begin(directory.path(), &header);
     let put = skipped.into_iter().try_for_each(|entry| restore.put(&api::backup_entry(entry).unwrap()));
     assert!(matches!(put, Err(JournalError::Damaged(_))), "{put:?}");
 }

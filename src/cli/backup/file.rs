@@ -5,7 +5,7 @@
 //! ```
 //!
 //! **Invariants**
-//! - It only ever grows. What a crash left half written at its end is cut off before it goes on.
+//! - It only ever grows. What a crash left half written at its end is cut off once what follows is there to be written.
 //! - A copy is whole up to its last `end`.
 
 use std::{
@@ -78,7 +78,7 @@ impl Reader {
 }
 
 /// What a backup has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) header: Option<BackupHeader>,
     pub(super) end: BackupEnd,
@@ -88,36 +88,74 @@ pub(super) struct Known {
 #[derive(Debug)]
 pub(super) struct Writer {
     file: BufWriter<File>,
+    known: Known,
+    /// Where what is whole ends.
+    good: u64,
+    /// Whether what comes after that is to be cut off before anything is written.
+    cut: bool,
 }
 
 impl Writer {
-    /// Opens a file or begins one, at the end of what is whole in it.
-    pub(super) fn open(path: &Path) -> Result<(Self, Known)> {
-        if !path.exists() {
-            let mut file = File::create_new(path).with_context(|| format!("cannot write {}", path.display()))?;
-            file.write_all(MAGIC)?;
-            return Ok((Self { file: BufWriter::new(file) }, Known::default()));
+    /// Opens a file or begins one.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let name = || format!("cannot write {}", path.display());
+        if is_begun(path)? {
+            let (known, good) = whole(path)?;
+            let file = File::options().write(true).open(path).with_context(name)?;
+            return Ok(Self { file: BufWriter::new(file), known, good, cut: true });
         }
-        let (known, good) = whole(path)?;
-        let mut file = File::options().write(true).open(path)?;
-        file.set_len(good)?;
-        file.seek(SeekFrom::Start(good))?;
-        Ok((Self { file: BufWriter::new(file) }, known))
+        let mut file = File::create(path).with_context(name)?;
+        file.write_all(MAGIC)?;
+        let good = u64::try_from(MAGIC.len())?;
+        Ok(Self { file: BufWriter::new(file), known: Known::default(), good, cut: false })
     }
 
-    /// Appends a message.
-    pub(super) fn put(&mut self, message: &BackupResponse) -> Result<()> {
-        let bytes = message.encode_to_vec();
+    /// What is whole in it.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Goes on after what is whole. Nothing is cut off before there is something to put in its place: whoever sends it may not be there.
+    pub(super) fn resume(&mut self) {
+        self.cut = true;
+    }
+
+    /// Appends a message. An end makes what came before it whole, and is on the device with it.
+    pub(super) fn put(&mut self, message: Message) -> Result<()> {
+        if self.cut {
+            // The position of a writer is that of what it holds, so that is written first, and then cut off.
+            self.file.seek(SeekFrom::Start(self.good))?;
+            self.file.get_ref().set_len(self.good)?;
+            self.cut = false;
+        }
+        let response = BackupResponse { message: Some(message) };
+        let bytes = response.encode_to_vec();
         self.file.write_all(&u32::try_from(bytes.len())?.to_be_bytes())?;
         self.file.write_all(&crc32c::crc32c(&bytes).to_be_bytes())?;
-        Ok(self.file.write_all(&bytes)?)
+        self.file.write_all(&bytes)?;
+        match response.message {
+            Some(Message::Header(header)) => self.known.header = Some(header),
+            Some(Message::End(end)) => {
+                self.file.flush()?;
+                self.file.get_ref().sync_all()?;
+                self.known.end = end;
+            }
+            Some(Message::Part(_)) | None => return Ok(()),
+        }
+        self.good = self.file.stream_position()?;
+        Ok(())
     }
+}
 
-    /// Puts it on the device.
-    pub(super) fn sync(&mut self) -> Result<()> {
-        self.file.flush()?;
-        Ok(self.file.get_ref().sync_all()?)
+/// Whether there is more than a crash leaves that came while the file was begun.
+fn is_begun(path: &Path) -> Result<bool> {
+    if !path.exists() {
+        return Ok(false);
     }
+    let mut first = Vec::new();
+    let length = u64::try_from(MAGIC.len())?;
+    File::open(path)?.take(length).read_to_end(&mut first)?;
+    Ok(first.len() == MAGIC.len() || !MAGIC.starts_with(&first))
 }
 
 /// What a file has up to its last `end`, and where that is. What comes after is of a copy that was cut off, and is fetched again.
