@@ -16,6 +16,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(files)?;
+    tonic_prost_build::configure()
+        .extern_path(".onrecord.v1.Delivery", "crate::api::v1::Delivery")
+        .codec_path("crate::api::codec::SmallBuffers")
+        .compile_fds(files)?;
     Ok(())
 }

@@ -4,6 +4,8 @@
 
 mod backup_service;
 mod caller;
+pub(crate) mod codec;
+mod delivery;
 mod editorial_reads;
 mod editorial_service;
 mod feed_service;
@@ -16,6 +18,7 @@ pub mod v1;
 
 pub use from_proto::{backup_entry, backup_identity};
 pub use status::panicked;
+pub use to_proto::EVENTS;
 pub use v1::{
     backup_service_server::BackupServiceServer as BackupServer,
     editorial_service_server::EditorialServiceServer as EditorialServer,

@@ -42,7 +42,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 pub use filter::Filter;
-pub use item::{Delivery, Item};
+pub use item::{Delivery, Encoder, Item};
 pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, Subscription};
 pub use refusal::FeedRefusal;
 pub use selection::Scope;
@@ -111,12 +111,13 @@ impl Feed {
     /// Starts the feed of a journal. Its one task ends once `drain` is cancelled, and so does every stream. Does not block, and
     /// needs a tokio runtime around it.
     #[must_use]
-    pub fn start(journal: Journal, options: Options, drain: CancellationToken) -> Self {
+    pub fn start(journal: Journal, options: Options, encoder: Encoder, drain: CancellationToken) -> Self {
         let tail = *journal.tail().borrow();
         let shared = Arc::new(Shared {
             window: Window::new(tail, options.window_bytes_max),
             journal,
             options,
+            encoder,
             drain,
             cold_reads: Semaphore::new(COLD_READS_MAX),
             snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
@@ -168,6 +169,7 @@ impl Feed {
 struct Shared {
     journal: Journal,
     options: Options,
+    encoder: Encoder,
     window: Window,
     drain: CancellationToken,
     cold_reads: Semaphore,
@@ -188,7 +190,8 @@ impl Shared {
             return Ok(items);
         }
         let _permit = permit(&self.cold_reads).await?;
-        self.journal.read(move |view| read_items(view, next, limit, ITEMS_BYTES)).await
+        let encoder = self.encoder;
+        self.journal.read(move |view| read_items(view, next, limit, ITEMS_BYTES, encoder)).await
     }
 
     /// The cursor of a place in this feed, as text.

@@ -79,7 +79,7 @@ pub async fn run_on(
     if config.insecure && !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback(address));
     }
-    let feed = Feed::start(journal.clone(), config.feed, shutdown.clone());
+    let feed = Feed::start(journal.clone(), config.feed, api::EVENTS, shutdown.clone());
     if let Some(every) = config.scrub_every {
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
     }

@@ -8,6 +8,7 @@ mod feed;
 pub(super) use backup::{backup_end, backup_header, backup_part};
 pub(super) use content::content;
 pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
+pub use feed::EVENTS;
 pub(super) use feed::{delivery, message};
 
 use super::v1;

@@ -119,7 +119,8 @@ impl Packer {
         batches
     }
 
-    fn admit(&mut self, (delivery, bytes): (Delivery, usize), batches: &mut Vec<Batch>) {
+    fn admit(&mut self, delivery: Delivery, batches: &mut Vec<Batch>) {
+        let bytes = delivery.bytes().len();
         if !self.open.is_empty() && self.open.bytes.saturating_add(bytes) > PART_BYTES_MAX {
             self.flush(batches);
             batches.push(Batch { deliveries: self.open.take().deliveries, end: None });

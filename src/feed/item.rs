@@ -7,27 +7,38 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{cursor::Point, selection::Scope};
 use crate::{
     domain::{
         content::Content,
         digest::Digest,
-        event::{Event, EventHead},
+        event::EventHead,
         live::{Live, Openness},
     },
     journal::{EventRecord, JournalError, View},
 };
 
-/// Bytes of an event on the wire beside its words: names, times, hashes, seal.
-const HEAD_BYTES: usize = 1_024;
+/// Bytes of an event in memory beside what is sent of it: names, facts, hashes, seal.
+const RECORD_BYTES: usize = 1_024;
 
-/// An event with its words.
+/// Makes of an event what is sent: once, for all subscribers.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoder {
+    /// The event, with the words of its `live` or `embargo` where they may be read.
+    pub whole: fn(&EventRecord, Option<&Content>) -> Bytes,
+    /// The event as it is told to those it has left: without any text.
+    pub left: fn(&EventRecord) -> Bytes,
+}
+
+/// An event, and what is sent of it.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// The event.
     pub record: EventRecord,
-    /// The words of its `live` or `embargo`, where they may be read.
-    pub content: Option<Content>,
+    whole: Bytes,
+    left: Bytes,
 }
 
 /// An event as it concerns one subscriber.
@@ -39,19 +50,24 @@ pub struct Delivery {
     pub item: Arc<Item>,
 }
 
+impl Delivery {
+    /// What is sent, as the [`Encoder`] made it.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        if self.scope == Scope::Left { &self.item.left } else { &self.item.whole }
+    }
+}
+
 /// An item, and what it weighs.
 #[derive(Clone, Debug)]
 pub(super) struct Weighed {
     pub(super) item: Arc<Item>,
-    head_bytes: usize,
-    text_bytes: usize,
 }
 
 impl Weighed {
-    fn new(record: EventRecord, text: Option<Words>) -> Self {
-        let head_bytes = HEAD_BYTES + told_bytes(&record.event);
-        let (content, text_bytes) = text.map_or((None, 0), |words| (Some(words.content), words.bytes));
-        Self { item: Arc::new(Item { record, content }), head_bytes, text_bytes }
+    fn new(record: EventRecord, content: Option<&Content>, encoder: Encoder) -> Self {
+        let (whole, left) = ((encoder.whole)(&record, content), (encoder.left)(&record));
+        Self { item: Arc::new(Item { record, whole, left }) }
     }
 
     pub(super) fn head(&self) -> &EventHead {
@@ -65,13 +81,12 @@ impl Weighed {
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.head_bytes.saturating_add(self.text_bytes)
+        RECORD_BYTES + self.item.whole.len() + self.item.left.len()
     }
 
-    /// As it concerns one subscriber, and about how many bytes that takes on the wire.
-    pub(super) fn deliver(&self, scope: Scope) -> (Delivery, usize) {
-        let bytes = if scope == Scope::Left { self.head_bytes } else { self.bytes() };
-        (Delivery { scope, item: Arc::clone(&self.item) }, bytes)
+    /// As it concerns one subscriber.
+    pub(super) fn deliver(&self, scope: Scope) -> Delivery {
+        Delivery { scope, item: Arc::clone(&self.item) }
     }
 }
 
@@ -80,13 +95,6 @@ pub(super) fn live_bytes(live: &Live) -> usize {
     let notice = live.notice.as_ref().map_or(0, |notice| notice.text.len());
     let correction = live.edition.correction.as_ref().map_or(0, |correction| correction.text.len());
     notice + correction + live.edition.change_note.len()
-}
-
-/// Bytes of what an event says itself: notice, correction and change note. A live state repeats the first two.
-fn told_bytes(event: &Event) -> usize {
-    let notice = event.notice.as_ref().map_or(0, |notice| notice.text.len());
-    let correction = event.correction.as_ref().map_or(0, |correction| correction.text.len());
-    notice + correction + event.live.as_ref().map_or(0, live_bytes)
 }
 
 /// Words, and how long their canonical JSON is.
@@ -111,12 +119,13 @@ pub(super) fn read_items(
     from: u64,
     limit: usize,
     bytes_max: usize,
+    encoder: Encoder,
 ) -> Result<Vec<Weighed>, JournalError> {
     let (mut items, mut bytes) = (Vec::new(), 0_usize);
     for record in dense(from, view.events(from, limit)?)? {
         let record = if is_concealed(view, &record)? { record.hollowed() } else { record };
         let words = shown(&record).map(|digest| read_words(view, &digest)).transpose()?.flatten();
-        let item = Weighed::new(record, words);
+        let item = Weighed::new(record, words.as_ref().map(|words| &words.content), encoder);
         bytes = bytes.saturating_add(item.bytes());
         items.push(item);
         if bytes >= bytes_max {
@@ -168,7 +177,7 @@ pub(super) mod fixture {
     use super::*;
     use crate::domain::{
         content::Facts,
-        event::EventKind,
+        event::{Event, EventKind},
         id::{Code, LanguageTag, StatementId},
         time::Timestamp,
     };
@@ -199,7 +208,8 @@ pub(super) mod fixture {
         let mut record = event(sequence, EventKind::Published, more);
         let topic = if admitted { "energy" } else { "health" };
         record.event.after = Some(Facts { topics: vec![Code::parse(topic).unwrap()], ..Facts::default() });
-        Weighed { text_bytes, ..Weighed::new(record, None) }
+        let whole = Bytes::from(vec![0; text_bytes]);
+        Weighed { item: Arc::new(Item { record, whole, left: Bytes::new() }) }
     }
 }
 

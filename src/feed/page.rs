@@ -62,7 +62,8 @@ impl Sheet {
     /// Takes an event; false once the page is full, in which case it may not have taken it.
     fn take(&mut self, selection: &Selection, item: &Weighed) -> bool {
         if let Some(scope) = selection.scope(&item.item.record) {
-            let (delivery, bytes) = item.deliver(scope);
+            let delivery = item.deliver(scope);
+            let bytes = delivery.bytes().len();
             if !self.has_room(bytes) {
                 return false;
             }

@@ -193,7 +193,8 @@ async fn follow_journal(shared: &Shared) {
 }
 
 async fn take_in(shared: &Shared, next: u64) -> Result<(), JournalError> {
-    let items = shared.journal.read(move |view| read_items(view, next, FILL_EVENTS_MAX, ITEMS_BYTES)).await?;
+    let encoder = shared.encoder;
+    let items = shared.journal.read(move |view| read_items(view, next, FILL_EVENTS_MAX, ITEMS_BYTES, encoder)).await?;
     let erased = reread(shared, &touched(&items)).await?;
     shared.window.push(items, erased);
     Ok(())
@@ -213,9 +214,10 @@ fn touched(items: &[Weighed]) -> BTreeSet<StatementId> {
 /// What the window has of those statements, as the journal has it now.
 async fn reread(shared: &Shared, statements: &BTreeSet<StatementId>) -> Result<Vec<Weighed>, JournalError> {
     let mut items = Vec::new();
+    let encoder = shared.encoder;
     let sequences = shared.window.read().of(statements);
     for sequence in sequences {
-        items.extend(shared.journal.read(move |view| read_items(view, sequence, 1, ITEMS_BYTES)).await?);
+        items.extend(shared.journal.read(move |view| read_items(view, sequence, 1, ITEMS_BYTES, encoder)).await?);
     }
     Ok(items)
 }

@@ -2,12 +2,17 @@
 
 use super::{correction, live, notice, time};
 use crate::{
-    api::v1::{self, subscribe_response::Message as Wire},
+    api::{
+        delivery::ready,
+        v1::{self, subscribe_response::Message as Wire},
+    },
     domain::{
+        content::Content,
         event::{ChannelAction, EventKind},
         id::StatementId,
     },
-    feed::{ClosingReason, Delivery, Item, Message, Scope, SnapshotEmbargo, SnapshotLive},
+    feed::{ClosingReason, Delivery, Encoder, Message, Scope, SnapshotEmbargo, SnapshotLive},
+    journal::EventRecord,
 };
 
 /// A message of a subscription.
@@ -68,9 +73,14 @@ fn snapshot_embargo(item: &SnapshotEmbargo) -> v1::Embargo {
 
 /// An event as it concerns one subscriber.
 pub(in crate::api) fn delivery(delivery: &Delivery) -> v1::Delivery {
-    let left = delivery.scope == Scope::Left;
-    v1::Delivery { scope: scope(delivery.scope).into(), event: Some(event(&delivery.item, left)) }
+    v1::Delivery::of_ready(scope(delivery.scope), delivery.bytes().clone())
 }
+
+/// Makes events ready to be sent.
+pub const EVENTS: Encoder = Encoder {
+    whole: |record, content| ready(event(record, content, false)),
+    left: |record| ready(event(record, None, true)),
+};
 
 fn scope(scope: Scope) -> v1::delivery::Scope {
     match scope {
@@ -80,8 +90,8 @@ fn scope(scope: Scope) -> v1::delivery::Scope {
     }
 }
 
-fn event(item: &Item, left: bool) -> v1::Event {
-    let event = &item.record.event;
+fn event(record: &EventRecord, content: Option<&Content>, left: bool) -> v1::Event {
+    let event = &record.event;
     let head = &event.head;
     let kind = event.statement_kind.as_ref().map(ToString::to_string).unwrap_or_default();
     let name =
@@ -95,12 +105,12 @@ fn event(item: &Item, left: bool) -> v1::Event {
         language_code: head.language_code.to_string(),
         notify: event.notify,
         channel_action: action(event.channel_action).into(),
-        live: shown.map(|it| live(&head.statement, &kind, &head.language_code, it, item.content.as_ref())),
+        live: shown.map(|it| live(&head.statement, &kind, &head.language_code, it, content)),
         embargo: event.embargo.as_ref().filter(|_| !left).map(|release| v1::Embargo {
             statement: head.statement.name(),
             language_code: head.language_code.to_string(),
             kind: kind.clone(),
-            content: item.content.as_ref().map(super::content),
+            content: content.map(super::content),
             content_digest: release.outline.digest.to_string(),
             embargo_end_time: time(release.time),
             sequence: head.sequence,
@@ -112,9 +122,9 @@ fn event(item: &Item, left: bool) -> v1::Event {
         correction: event.correction.as_ref().map(correction),
         notice: event.notice.as_ref().map(notice),
         redirect_statement: event.redirect.as_ref().map(StatementId::name).unwrap_or_default(),
-        hash: item.record.hash.as_bytes().to_vec(),
-        previous_hash: item.record.previous_hash.as_bytes().to_vec(),
-        seal: item.record.seal.clone(),
+        hash: record.hash.as_bytes().to_vec(),
+        previous_hash: record.previous_hash.as_bytes().to_vec(),
+        seal: record.seal.clone(),
     }
 }
 

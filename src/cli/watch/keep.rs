@@ -135,10 +135,10 @@ fn replace(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{Delivery, Keep};
-    use crate::api::v1::Event;
+    use crate::api::v1::{Event, delivery::Scope};
 
     fn delivery(sequence: u64) -> Delivery {
-        Delivery { event: Some(Event { sequence, ..Event::default() }), ..Delivery::default() }
+        Delivery::new(Scope::Unspecified, Event { sequence, ..Event::default() })
     }
 
     #[tokio::test]

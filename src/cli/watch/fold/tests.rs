@@ -29,7 +29,7 @@ fn delivery(scope: Scope, kind: Type, sequence: u64, live: Option<Live>) -> Deli
         live,
         ..Event::default()
     };
-    Delivery { scope: scope.into(), event: Some(event) }
+    Delivery::new(scope, event)
 }
 
 fn embargoed(scope: Scope, sequence: u64) -> Delivery {

@@ -61,7 +61,7 @@ fn batch(sequences: &[u64], cursor: &str, tail: u64) -> Result<SubscribeResponse
         let live = Live { sequence: *sequence, ..Live::default() };
         let (statement, language_code) = (format!("statements/s{sequence}"), "en".to_owned());
         let event = Event { sequence: *sequence, statement, language_code, live: Some(live), ..Event::default() };
-        Delivery { scope: Scope::Entered.into(), event: Some(event) }
+        Delivery::new(Scope::Entered, event)
     };
     let deliveries = sequences.iter().map(delivery).collect();
     says(Message::EventBatch(EventBatch { deliveries, cursor: cursor.to_owned(), tail, more: cursor.is_empty() }))

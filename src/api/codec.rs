@@ -1,0 +1,41 @@
+//! How messages are put on the wire: as tonic does it, with buffers that suit thousands of quiet streams.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::codec::{BufferSettings, Codec};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
+/// Bytes that a stream's buffer has at first; it grows with what is sent. tonic begins with 8 KiB, which most streams never need.
+const BUFFER_BYTES: usize = 512;
+/// Bytes of messages after which they are handed to HTTP/2.
+const YIELD_BYTES: usize = 32 * 1024;
+
+/// Encodes `T` and decodes `U`.
+#[derive(Debug)]
+pub(crate) struct SmallBuffers<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for SmallBuffers<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for SmallBuffers<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProstEncoder<T>;
+    type Decoder = ProstDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+    }
+}

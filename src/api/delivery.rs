@@ -1,0 +1,107 @@
+//! `onrecord.v1.Delivery`, written by hand: its event may be ready-made, encoded once for all subscribers.
+
+use prost::{
+    DecodeError, Message,
+    bytes::{Buf, BufMut, Bytes},
+    encoding::{DecodeContext, WireType, int32, message, skip_field},
+};
+
+use super::v1::{self, delivery::Scope};
+
+/// Numbers of the fields in `proto/onrecord/v1/event.proto`.
+const SCOPE: u32 = 1;
+const EVENT: u32 = 2;
+
+/// An event as it concerns one subscriber's filter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivery {
+    /// How the event stands to the filter, a [`Scope`].
+    pub scope: i32,
+    /// The event; none where this service sends a ready-made one.
+    pub event: Option<v1::Event>,
+    /// The field `event`, encoded.
+    ready: Bytes,
+}
+
+impl Delivery {
+    /// How an event stands to a filter.
+    #[must_use]
+    pub fn new(scope: Scope, event: v1::Event) -> Self {
+        Self { scope: scope.into(), event: Some(event), ready: Bytes::new() }
+    }
+
+    /// How the event stands to the filter.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope::try_from(self.scope).unwrap_or_default()
+    }
+
+    /// The same with what [`ready`] made.
+    pub(super) fn of_ready(scope: Scope, ready: Bytes) -> Self {
+        Self { scope: scope.into(), event: None, ready }
+    }
+}
+
+/// An event in the form in which any number of deliveries can send it: it is itself a [`Delivery`] without a scope.
+pub(super) fn ready(event: v1::Event) -> Bytes {
+    Delivery { scope: 0, event: Some(event), ready: Bytes::new() }.encode_to_vec().into()
+}
+
+impl Message for Delivery {
+    fn encode_raw(&self, buffer: &mut impl BufMut) {
+        if self.scope != 0 {
+            int32::encode(SCOPE, &self.scope, buffer);
+        }
+        match &self.event {
+            Some(event) => message::encode(EVENT, event, buffer),
+            None => buffer.put_slice(&self.ready),
+        }
+    }
+
+    fn merge_field(
+        &mut self,
+        tag: u32,
+        wire_type: WireType,
+        buffer: &mut impl Buf,
+        context: DecodeContext,
+    ) -> Result<(), DecodeError> {
+        match tag {
+            SCOPE => int32::merge(wire_type, &mut self.scope, buffer, context),
+            EVENT => message::merge(wire_type, self.event.get_or_insert_default(), buffer, context),
+            _ => skip_field(wire_type, tag, buffer, context),
+        }
+    }
+
+    fn encoded_len(&self) -> usize {
+        let scope = if self.scope == 0 { 0 } else { int32::encoded_len(SCOPE, &self.scope) };
+        scope + self.event.as_ref().map_or(self.ready.len(), |event| message::encoded_len(EVENT, event))
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ready_made_event_is_on_the_wire_what_it_would_be_otherwise() {
+        let event = v1::Event { sequence: 7, statement: "statements/fire".to_owned(), ..v1::Event::default() };
+        let plain = Delivery::new(Scope::Within, event.clone());
+        let shared = Delivery::of_ready(Scope::Within, ready(event));
+        assert_eq!(shared.encode_to_vec(), plain.encode_to_vec());
+        assert_eq!(shared.encoded_len(), plain.encoded_len());
+        let batch = v1::EventBatch { deliveries: vec![shared; 3], ..v1::EventBatch::default() };
+        let read = v1::EventBatch::decode(batch.encode_to_vec().as_slice()).unwrap();
+        assert_eq!(read.deliveries, vec![plain; 3]);
+    }
+
+    #[test]
+    fn fields_of_a_later_version_are_left_aside() {
+        let mut bytes = Delivery::new(Scope::Left, v1::Event::default()).encode_to_vec();
+        prost::encoding::string::encode(9, &"later".to_owned(), &mut bytes);
+        assert_eq!(Delivery::decode(bytes.as_slice()).unwrap(), Delivery::new(Scope::Left, v1::Event::default()));
+    }
+}
