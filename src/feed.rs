@@ -37,13 +37,13 @@ mod window;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use filter::Filter;
 pub use item::{Delivery, Encoder, Item};
 pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, Subscription};
+pub use outbox::Messages;
 pub use refusal::FeedRefusal;
 pub use selection::Scope;
 
@@ -66,8 +66,6 @@ const BEHIND_WAIT_DEFAULT: Duration = Duration::from_secs(3);
 const COLD_READS_MAX: usize = 8;
 /// Reads for snapshots at a time, over all subscribers.
 const SNAPSHOT_READS_MAX: usize = 4;
-/// Messages between a follower and its stream. One: a slow subscriber costs its place, never a queue.
-const MESSAGES_MAX: usize = 1;
 /// Events that a follower looks at in one go.
 const ITEMS_MAX: u64 = 64;
 /// Bytes after which it looks at no more in one go.
@@ -132,14 +130,13 @@ impl Feed {
     /// # Errors
     /// If the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
     /// waited for, for up to [`Options::behind_wait`].
-    pub async fn subscribe(&self, subscription: Subscription) -> Result<ReceiverStream<Message>, FeedRefusal> {
+    pub async fn subscribe(&self, subscription: Subscription) -> Result<Messages, FeedRefusal> {
         let Subscription { start, filter, include_embargoed, heartbeat } = subscription;
         let selection = Selection::new(filter, include_embargoed);
         let origin = start::resolve(&self.shared, &start, &selection).await?;
-        let (sender, receiver) = mpsc::channel(MESSAGES_MAX);
-        let follower = Follower::new(Arc::clone(&self.shared), selection, origin, heartbeat, sender);
-        tokio::spawn(follower.run());
-        Ok(ReceiverStream::new(receiver))
+        let shared = Arc::clone(&self.shared);
+        let follow = |outbox| Follower::new(shared, selection, origin, heartbeat, outbox).run();
+        Ok(Messages::of(self.shared.options.stall, follow))
     }
 
     /// One page of the feed: whole commits, until the next one would make it more than `max_events` (1 to 1,000) or about

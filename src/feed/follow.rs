@@ -5,12 +5,12 @@
 //! - The cursor it tells is the end of a commit of which everything was sent.
 //! - It ends by a `Closing`, unless its subscriber left or stalled; a heartbeat comes right before it, once there is a cursor.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     task::yield_now,
-    time::{Instant, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 use tracing::error;
 
@@ -20,7 +20,7 @@ use super::{
     cursor::Point,
     jitter,
     message::{ClosingReason, Message},
-    outbox::{Gone, Outbox},
+    outbox::Outbox,
     selection::Selection,
     snapshot::Snapshot,
     start::Origin,
@@ -32,7 +32,7 @@ use crate::journal::JournalError;
 const FILTERED_EVENTS_MAX: u64 = 1_000;
 /// How long a subscriber is asked to wait before it connects again, at most.
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(2);
-/// By how much heartbeats vary.
+/// By how much heartbeats vary from one stream to another.
 const HEARTBEAT_PERCENT: u32 = 10;
 /// By how much lifetimes vary.
 const LIFETIME_PERCENT: u32 = 20;
@@ -53,27 +53,18 @@ pub(super) struct Follower {
     heartbeat: Duration,
     heartbeat_at: Instant,
     expires_at: Instant,
+    /// Goes off when the sooner of the two is due, or before.
+    timer: Pin<Box<Sleep>>,
 }
 
-/// Why the loop ends.
+/// Why the loop ends: what the subscriber is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Nobody is there any more.
-    Gone,
-    /// The subscriber is told.
-    Close(ClosingReason),
-}
-
-impl From<Gone> for End {
-    fn from(_: Gone) -> Self {
-        Self::Gone
-    }
-}
+struct End(ClosingReason);
 
 impl From<JournalError> for End {
     fn from(failure: JournalError) -> Self {
         error!(%failure, "a stream ends: the feed cannot read the journal");
-        Self::Close(ClosingReason::StoreFailed)
+        Self(ClosingReason::StoreFailed)
     }
 }
 
@@ -83,17 +74,19 @@ impl Follower {
         selection: Selection,
         origin: Origin,
         heartbeat: Duration,
-        sender: mpsc::Sender<Message>,
+        outbox: Outbox,
     ) -> Self {
         let now = Instant::now();
-        let heartbeat = heartbeat.max(HEARTBEAT_MIN);
+        let heartbeat = jitter::around(heartbeat.max(HEARTBEAT_MIN), HEARTBEAT_PERCENT);
+        let heartbeat_at = now + heartbeat;
         Self {
             packer: Packer::new(origin.point),
             sent: (!origin.snapshot).then_some(origin.point),
-            outbox: Outbox::new(sender, shared.options.stall),
+            outbox,
             position: shared.window.position(),
             heartbeat,
-            heartbeat_at: now + jitter::around(heartbeat, HEARTBEAT_PERCENT),
+            heartbeat_at,
+            timer: Box::pin(sleep_until(heartbeat_at)),
             expires_at: now + jitter::around(shared.options.lifetime, LIFETIME_PERCENT),
             shared,
             selection,
@@ -103,15 +96,12 @@ impl Follower {
 
     /// Follows until the stream ends.
     pub(super) async fn run(mut self) {
-        let Err(end) = self.follow().await;
-        if let End::Close(reason) = end {
-            // If it left in the meantime, there is nobody to be told.
-            let _ = self.close(reason).await;
-        }
+        let Err(End(reason)) = self.follow().await;
+        self.close(reason).await;
     }
 
     async fn follow(&mut self) -> Result<Infallible, End> {
-        self.open().await?;
+        self.open().await;
         if self.origin.snapshot {
             self.send_snapshot().await?;
         }
@@ -126,7 +116,7 @@ impl Follower {
         self.position.borrow().tail
     }
 
-    async fn open(&mut self) -> Result<(), End> {
+    async fn open(&mut self) {
         let identity = self.shared.journal.identity();
         let tail = self.tail();
         let opened = Message::Opened {
@@ -138,7 +128,7 @@ impl Follower {
             earliest_sequence: self.shared.floor(tail),
             cursor: self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default(),
         };
-        self.send(opened).await
+        self.send(opened).await;
     }
 
     async fn send_snapshot(&mut self) -> Result<(), End> {
@@ -146,10 +136,10 @@ impl Follower {
         let mut snapshot = Snapshot::new(Arc::clone(&self.shared), self.selection.clone(), point.next);
         while let Some(part) = snapshot.next().await? {
             self.refuse_to_stay()?;
-            self.send(part).await?;
+            self.send(part).await;
         }
         let cursor = self.shared.cursor(point, &self.selection);
-        self.send(Message::SnapshotEnd { cursor, item_count: snapshot.item_count() }).await?;
+        self.send(Message::SnapshotEnd { cursor, item_count: snapshot.item_count() }).await;
         self.sent = Some(point);
         Ok(())
     }
@@ -159,24 +149,21 @@ impl Follower {
         self.refuse_to_stay()?;
         let position = *self.position.borrow();
         if position.failed {
-            return Err(End::Close(ClosingReason::StoreFailed));
+            return Err(End(ClosingReason::StoreFailed));
         }
         if self.packer.next() < self.shared.floor(position.tail) {
-            return Err(End::Close(ClosingReason::Trimmed));
+            return Err(End(ClosingReason::Trimmed));
         }
         if Instant::now() >= self.expires_at {
-            return Err(End::Close(ClosingReason::Lifetime));
+            return Err(End(ClosingReason::Lifetime));
         }
         Ok(())
     }
 
     /// What also ends a snapshot.
     fn refuse_to_stay(&self) -> Result<(), End> {
-        if self.outbox.is_closed() {
-            return Err(End::Gone);
-        }
-        if self.shared.drain.is_cancelled() {
-            return Err(End::Close(ClosingReason::Drain));
+        if self.position.borrow().draining {
+            return Err(End(ClosingReason::Drain));
         }
         Ok(())
     }
@@ -189,62 +176,66 @@ impl Follower {
             yield_now().await;
         }
         for batch in batches {
-            self.send_batch(batch).await?;
+            self.send_batch(batch).await;
         }
         self.sent = Some(self.packer.boundary());
         if self.packer.filtered() >= FILTERED_EVENTS_MAX {
-            self.beat().await?;
+            self.beat().await;
         }
         Ok(())
     }
 
-    async fn send_batch(&mut self, batch: Batch) -> Result<(), End> {
+    async fn send_batch(&mut self, batch: Batch) {
         let Batch { deliveries, end } = batch;
         let cursor = end.map(|end| self.shared.cursor(end, &self.selection)).unwrap_or_default();
-        self.send(Message::Batch { deliveries, cursor, tail: self.tail(), more: end.is_none() }).await?;
+        self.send(Message::Batch { deliveries, cursor, tail: self.tail(), more: end.is_none() }).await;
         self.sent = end.or(self.sent);
-        Ok(())
     }
 
     /// Waits until there is something to look at, to say, or to end for.
     async fn wait(&mut self) -> Result<(), End> {
-        let next = self.packer.next();
+        let (next, due) = (self.packer.next(), self.heartbeat_at.min(self.expires_at));
+        // What is due moves with every message; the timer is only set again once it went off too early.
+        if self.timer.is_elapsed() || due < self.timer.deadline() {
+            self.timer.as_mut().reset(due);
+        }
         tokio::select! {
             biased;
-            () = self.shared.drain.cancelled() => Ok(()),
-            () = self.outbox.closed() => Err(End::Gone),
-            () = sleep_until(self.expires_at) => Ok(()),
             moved = moved(&mut self.position, next) => moved,
-            () = sleep_until(self.heartbeat_at) => self.beat().await,
+            () = self.timer.as_mut() => {
+                if Instant::now() >= self.heartbeat_at {
+                    self.beat().await;
+                }
+                Ok(())
+            }
         }
     }
 
     /// Says that there is nothing new, and where to resume.
-    async fn beat(&mut self) -> Result<(), End> {
+    async fn beat(&mut self) {
         self.packer.reset_filtered();
-        let Some(point) = self.sent else { return Ok(()) };
+        let Some(point) = self.sent else { return };
         let cursor = self.shared.cursor(point, &self.selection);
-        self.send(Message::Heartbeat { cursor, tail: self.tail(), server_time: self.shared.journal.now() }).await
+        self.send(Message::Heartbeat { cursor, tail: self.tail(), server_time: self.shared.journal.now() }).await;
     }
 
-    async fn close(&mut self, reason: ClosingReason) -> Result<(), End> {
-        self.beat().await?;
+    async fn close(&mut self, reason: ClosingReason) {
+        self.beat().await;
         let cursor = self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default();
         let reconnect_after = reconnect_after(reason);
-        self.send(Message::Closing { reason, cursor, reconnect_after }).await
+        self.send(Message::Closing { reason, cursor, reconnect_after }).await;
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), End> {
-        self.outbox.send(message).await?;
-        self.heartbeat_at = Instant::now() + jitter::around(self.heartbeat, HEARTBEAT_PERCENT);
-        Ok(())
+    async fn send(&mut self, message: Message) {
+        self.outbox.send(message).await;
+        self.heartbeat_at = Instant::now() + self.heartbeat;
     }
 }
 
-/// Waits until there is an event at `next`, or the journal cannot be read.
+/// Waits until there is an event at `next`, the journal cannot be read, or the service stops.
 async fn moved(position: &mut watch::Receiver<Position>, next: u64) -> Result<(), End> {
-    let moved = position.wait_for(|position| position.failed || next < position.tail).await;
-    moved.map(drop).map_err(|_| End::Close(ClosingReason::StoreFailed))
+    let moved = position.wait_for(|position| position.failed || position.draining || next < position.tail).await;
+    moved.map(drop).map_err(|_| End(ClosingReason::StoreFailed))
 }
 
 /// Who has to take a new snapshot may do so at once; the others come back one by one.

@@ -38,6 +38,8 @@ pub(super) struct Position {
     pub(super) tail: u64,
     /// Whether the journal could not be read.
     pub(super) failed: bool,
+    /// Whether the service stops.
+    pub(super) draining: bool,
 }
 
 /// Recent events.
@@ -52,7 +54,7 @@ impl Window {
     /// An empty window at the tail of the journal.
     pub(super) fn new(tail: u64, bytes_max: usize) -> Self {
         let ring = RwLock::new(Ring { start: tail, items: VecDeque::new(), bytes: 0 });
-        Self { ring, position: watch::Sender::new(Position { tail, failed: false }), bytes_max }
+        Self { ring, position: watch::Sender::new(Position { tail, failed: false, draining: false }), bytes_max }
     }
 
     /// The sequence that the next event will take.
@@ -91,6 +93,10 @@ impl Window {
             position.tail = whole.unwrap_or(position.tail);
             position.failed = false;
         });
+    }
+
+    fn drain(&self) {
+        self.position.send_modify(|position| position.draining = true);
     }
 
     fn fail(&self) {
@@ -168,8 +174,10 @@ pub(super) async fn fill(shared: Arc<Shared>) {
     tokio::select! {
         biased;
         () = shared.drain.cancelled() => {}
-        () = follow_journal(&shared) => {}
+        () = follow_journal(&shared) => shared.drain.cancelled().await,
     }
+    // In one place with the tail, so that a follower has one thing to wait for.
+    shared.window.drain();
 }
 
 async fn follow_journal(shared: &Shared) {

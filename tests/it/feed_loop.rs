@@ -8,10 +8,10 @@ use onrecord::{
         v1::{self, ChangeKind},
     },
     domain::{event::EventKind, id::Code},
-    feed::{ClosingReason, Delivery, Feed, Filter, Message, Options, Scope, Start, Subscription},
+    feed::{ClosingReason, Delivery, Feed, Filter, Message, Messages, Options, Scope, Start, Subscription},
 };
 use prost::Message as _;
-use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
+use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Person, Service, approved, changed, publish, words};
@@ -24,7 +24,7 @@ fn about(topic: &str) -> Filter {
     Filter { topics: vec![Code::parse(topic).unwrap()], ..Filter::default() }
 }
 
-async fn next(stream: &mut ReceiverStream<Message>) -> Message {
+async fn next(stream: &mut Messages) -> Message {
     tokio::time::timeout(Duration::from_secs(20), stream.next()).await.unwrap().expect("the stream goes on")
 }
 
