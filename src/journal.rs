@@ -19,6 +19,7 @@
 //! API knowing.
 
 mod backup;
+mod ballast;
 mod clock;
 mod commit;
 mod compact;
@@ -179,6 +180,7 @@ impl Journal {
     pub fn open(options: Options) -> Result<Self, JournalError> {
         backup::refuse_half(&options.directory)?;
         let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
+        ballast::lay(&options.directory, store.bytes()?);
         let writer = Writer::open(Arc::clone(&store), &options)?;
         let reading = Reading::new(store, options.directory, options.cache_bytes)?;
         let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::{
-    JournalError,
+    JournalError, ballast,
     store::{Store, StoreError},
 };
 
@@ -99,6 +99,8 @@ impl Reading {
                 }
             }
         }
+        // Opening it writes, and there may be no room left.
+        ballast::drop(&self.directory);
         match self.lock.try_clone().map_err(StoreError::from).and_then(|lock| self.open(lock)) {
             Ok(store) => {
                 info!("reads had failed: the store was opened anew for them");

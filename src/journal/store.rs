@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path, thread};
 
 pub(super) use envelope::Row;
 use envelope::{chunk_key, chunk_of, chunk_space};
-pub(super) use open::{OLD, SLED};
+pub(super) use open::{OLD, SEGMENT_BYTES, SLED};
 
 /// What can go wrong below the journal.
 #[derive(Debug, thiserror::Error)]

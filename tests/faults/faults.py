@@ -188,18 +188,18 @@ def the_device_hangs():
 def the_disk_is_full():
     shutil.rmtree(DATA, ignore_errors=True)
     os.mkdir(DATA)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", DATA], capture_output=True).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", DATA], capture_output=True).returncode != 0:
         print("a full disk: NOT TRIED, nothing can be mounted here", flush=True)
         return
     try:
         server = Server()
         assert server.is_up(), open(LOG).read()
         answered, refusal = write(server, 100_000)
-        closed(server, refusal, answered[-100:])
+        how = "read from the store opened anew" if closed(server, refusal, answered[-100:]) else "read on"
         server.kill()
-        subprocess.run(["mount", "-o", "remount,size=64m", DATA], check=True)
+        subprocess.run(["mount", "-o", "remount,size=96m", DATA], check=True)
         whole(answered)
-        print(f"a full disk: {len(answered)} statements were answered, and are there once there is room", flush=True)
+        print(f"a full disk: after it {how}; {len(answered)} statements were answered, and are there once there is room", flush=True)
     finally:
         subprocess.run(["umount", DATA], check=True)
 

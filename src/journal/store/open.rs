@@ -12,7 +12,7 @@ use std::{
 use super::StoreError;
 
 /// Bytes of a segment of sled's log. It is a property of the file: sled refuses to open it with another.
-const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+pub(in crate::journal) const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 /// Milliseconds between the rounds of sled's background thread, which also collects free space.
 const COLLECT_MILLIS: u64 = 100;
 
@@ -37,7 +37,7 @@ pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File
     sync_everything(directory, &inner)?;
     let config = sled::Config::new()
         .path(&inner)
-        .segment_size(SEGMENT_BYTES)
+        .segment_size(usize::try_from(SEGMENT_BYTES).unwrap_or(usize::MAX))
         .cache_capacity(cache_bytes)
         .flush_every_ms(Some(COLLECT_MILLIS));
     let db = recover(&config)?;
