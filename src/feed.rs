@@ -51,6 +51,7 @@ use crate::journal::{Journal, JournalError};
 use cursor::{Cursor, Point};
 use follow::Follower;
 use item::{Weighed, read_items};
+use outbox::Lanes;
 use selection::Selection;
 use window::Window;
 
@@ -119,8 +120,10 @@ impl Feed {
             drain,
             cold_reads: Semaphore::new(COLD_READS_MAX),
             snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
+            lanes: Lanes::default(),
         });
         tokio::spawn(window::fill(Arc::clone(&shared)));
+        tokio::spawn(sweep(Arc::clone(&shared)));
         Self { shared }
     }
 
@@ -136,7 +139,7 @@ impl Feed {
         let origin = start::resolve(&self.shared, &start, &selection).await?;
         let shared = Arc::clone(&self.shared);
         let follow = |outbox| Follower::new(shared, selection, origin, heartbeat, outbox).run();
-        Ok(Messages::of(self.shared.options.stall, follow))
+        Ok(self.shared.lanes.open(self.shared.options.stall, follow))
     }
 
     /// One page of the feed: whole commits, until the next one would make it more than `max_events` (1 to 1,000) or about
@@ -171,6 +174,7 @@ struct Shared {
     drain: CancellationToken,
     cold_reads: Semaphore,
     snapshot_reads: Semaphore,
+    lanes: Lanes,
 }
 
 impl Shared {
@@ -194,6 +198,14 @@ impl Shared {
     /// The cursor of a place in this feed, as text.
     fn cursor(&self, point: Point, selection: &Selection) -> String {
         Cursor::new(self.journal.identity(), point, selection.fingerprint()).encode()
+    }
+}
+
+/// Looks after streams that nobody looks at, until the service stops.
+async fn sweep(shared: Arc<Shared>) {
+    tokio::select! {
+        () = shared.drain.cancelled() => {}
+        () = shared.lanes.sweep(shared.options.stall) => {}
     }
 }
 

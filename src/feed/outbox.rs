@@ -2,18 +2,19 @@
 //!
 //! **Invariants**
 //! - There is no queue: the follower goes on once its message was taken and the next one is asked for.
-//! - Who takes nothing for [`Options::stall`](super::Options::stall) while there is something is not told, since a `Closing` would
-//!   have to wait in the same place: the stream just ends when it is looked at next (`a_subscriber_that_takes_nothing_is_given_up`).
+//! - Whoever takes nothing for [`Options::stall`](super::Options::stall) while there is something loses the follower, with all that it
+//!   holds (`a_subscriber_that_takes_nothing_is_given_up`). It is not told, since a `Closing` would have to wait in the same place: its
+//!   stream ends when it is looked at next.
 
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 use tokio_stream::Stream;
 use tracing::debug;
 
@@ -22,8 +23,8 @@ use super::message::{ClosingReason, Message};
 /// Where a message lies until it is taken. Never contended: both sides are one task.
 type Slot = Arc<Mutex<Option<Message>>>;
 
-fn look(slot: &Slot) -> MutexGuard<'_, Option<Message>> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The follower's side.
@@ -33,65 +34,103 @@ pub(super) struct Outbox(Slot);
 impl Outbox {
     /// Puts a message down and returns once it was taken. The stream, which alone runs the follower, needs no waking.
     pub(super) async fn send(&self, message: Message) {
-        *look(&self.0) = Some(message);
-        std::future::poll_fn(|_| if look(&self.0).is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
+        *lock(&self.0) = Some(message);
+        std::future::poll_fn(|_| if lock(&self.0).is_none() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+}
+
+/// A follower, and since when its subscriber has taken nothing.
+struct Lane {
+    /// None once it has ended.
+    follower: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// When the message was handed out that is not sent yet.
+    handed_at: Option<Instant>,
+}
+
+impl Lane {
+    /// Lets go of the follower if its subscriber has stalled.
+    fn sweep(&mut self, stall: Duration) {
+        if self.follower.is_some() && self.handed_at.is_some_and(|handed| handed.elapsed() > stall) {
+            debug!(reason = ?ClosingReason::Stalled, "a subscriber took nothing for too long");
+            self.follower = None;
+        }
     }
 }
 
 /// The messages of a subscription. Dropping it ends the subscription.
 pub struct Messages {
-    follower: Pin<Box<dyn Future<Output = ()> + Send>>,
+    lane: Arc<Mutex<Lane>>,
     slot: Slot,
     stall: Duration,
-    /// When the message was handed out that is not sent yet.
-    handed_at: Option<Instant>,
-    ended: bool,
-}
-
-impl Messages {
-    /// Those that a follower puts into the outbox it is given.
-    pub(super) fn of<F: Future<Output = ()> + Send + 'static>(
-        stall: Duration,
-        follower: impl FnOnce(Outbox) -> F,
-    ) -> Self {
-        let slot = Slot::default();
-        let follower = Box::pin(follower(Outbox(Arc::clone(&slot))));
-        Self { follower, slot, stall, handed_at: None, ended: false }
-    }
-
-    /// Whether the message before took too long to be sent.
-    fn has_stalled(&mut self) -> bool {
-        self.handed_at.take().is_some_and(|handed| handed.elapsed() > self.stall)
-    }
 }
 
 impl fmt::Debug for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messages").field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("Messages").field("stall", &self.stall).finish_non_exhaustive()
     }
 }
 
 impl Stream for Messages {
     type Item = Message;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
-        if self.ended {
-            return Poll::Ready(None);
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        let mut lane = lock(&self.lane);
+        lane.sweep(self.stall);
+        lane.handed_at = None;
+        let Some(follower) = &mut lane.follower else { return Poll::Ready(None) };
+        if follower.as_mut().poll(context).is_ready() {
+            lane.follower = None;
         }
-        if self.has_stalled() {
-            debug!(reason = ?ClosingReason::Stalled, "a subscriber took nothing for too long");
-            self.ended = true;
-            return Poll::Ready(None);
-        }
-        self.ended = self.follower.as_mut().poll(context).is_ready();
-        let message = look(&self.slot).take();
+        let message = lock(&self.slot).take();
         match message {
             Some(message) => {
-                self.handed_at = Some(Instant::now());
+                lane.handed_at = Some(Instant::now());
                 Poll::Ready(Some(message))
             }
-            None if self.ended => Poll::Ready(None),
+            None if lane.follower.is_none() => Poll::Ready(None),
             None => Poll::Pending,
+        }
+    }
+}
+
+/// All streams that are open.
+#[derive(Default)]
+pub(super) struct Lanes(Mutex<Vec<Weak<Mutex<Lane>>>>);
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lanes").field(&lock(&self.0).len()).finish()
+    }
+}
+
+impl Lanes {
+    /// A stream of what a follower puts into the outbox it is given.
+    pub(super) fn open<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        stall: Duration,
+        follower: impl FnOnce(Outbox) -> F,
+    ) -> Messages {
+        let slot = Slot::default();
+        let follower = Box::pin(follower(Outbox(Arc::clone(&slot))));
+        let lane = Arc::new(Mutex::new(Lane { follower: Some(follower), handed_at: None }));
+        lock(&self.0).push(Arc::downgrade(&lane));
+        Messages { lane, slot, stall }
+    }
+
+    /// Lets go, for ever, of the followers whose subscribers have stalled: HTTP/2 does not ask for more while it has no room, so
+    /// nobody else would notice.
+    pub(super) async fn sweep(&self, stall: Duration) {
+        let mut rounds = interval((stall / 4).max(Duration::from_millis(1)));
+        loop {
+            rounds.tick().await;
+            lock(&self.0).retain(|lane| {
+                let Some(lane) = lane.upgrade() else { return false };
+                // Who is being looked at has not stalled.
+                if let Ok(mut lane) = lane.try_lock() {
+                    lane.sweep(stall);
+                }
+                true
+            });
         }
     }
 }
@@ -106,7 +145,7 @@ mod tests {
     const STALL: Duration = Duration::from_millis(20);
 
     fn three_messages() -> Messages {
-        Messages::of(STALL, async |outbox| {
+        Lanes::default().open(STALL, async |outbox: Outbox| {
             for item_count in 0..3 {
                 outbox.send(Message::SnapshotEnd { cursor: String::new(), item_count }).await;
             }
@@ -135,5 +174,32 @@ mod tests {
         sleep(STALL * 2).await;
         assert_eq!(number(&mut messages).await, None);
         assert_eq!(number(&mut messages).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_follower_holds_is_let_go_though_nobody_looks_at_its_stream() {
+        let (lanes, held) = (Arc::new(Lanes::default()), Arc::new(()));
+        let open = || {
+            let held = Arc::clone(&held);
+            let send = async move |outbox: Outbox| {
+                outbox.send(Message::SnapshotEnd { cursor: String::new(), item_count: 0 }).await;
+                std::future::pending::<()>().await;
+                drop(held);
+            };
+            lanes.open(STALL, send)
+        };
+        let (mut stalled, mut quiet) = (open(), open());
+        let sweeper = Arc::clone(&lanes);
+        tokio::spawn(async move { sweeper.sweep(STALL).await });
+        assert_eq!((number(&mut stalled).await, number(&mut quiet).await), (Some(0), Some(0)));
+        // It asks for more, and there is nothing.
+        assert!(tokio::time::timeout(STALL / 2, quiet.next()).await.is_err());
+        assert_eq!(Arc::strong_count(&held), 3);
+        sleep(STALL * 2).await;
+        assert_eq!(Arc::strong_count(&held), 2);
+        assert_eq!(number(&mut stalled).await, None);
+        drop(quiet);
+        sleep(STALL).await;
+        assert!(lock(&lanes.0).iter().all(|lane| lane.upgrade().is_some()));
     }
 }
