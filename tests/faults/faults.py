@@ -188,7 +188,7 @@ def the_device_hangs():
 def the_disk_is_full():
     shutil.rmtree(DATA, ignore_errors=True)
     os.mkdir(DATA)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", DATA], capture_output=True).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", DATA], capture_output=True).returncode != 0:
         print("a full disk: NOT TRIED, nothing can be mounted here", flush=True)
         return
     try:
