@@ -37,7 +37,7 @@ mod window;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use filter::Filter;
@@ -63,6 +63,10 @@ const LIFETIME_DEFAULT: Duration = Duration::from_mins(30);
 const STALL_DEFAULT: Duration = Duration::from_mins(1);
 /// How long a cursor ahead of this node is waited for unless the options say otherwise.
 const BEHIND_WAIT_DEFAULT: Duration = Duration::from_secs(3);
+/// Streams that may be open unless the options say otherwise: a quiet one takes 20 KiB.
+pub const STREAMS_MAX_DEFAULT: usize = 20_000;
+/// Snapshots that may be under way unless the options say otherwise.
+pub const SNAPSHOTS_MAX_DEFAULT: usize = 256;
 /// Reads of events older than the window at a time, over all subscribers.
 const COLD_READS_MAX: usize = 8;
 /// Reads for snapshots at a time, over all subscribers.
@@ -86,6 +90,10 @@ pub struct Options {
     pub stall: Duration,
     /// How long a cursor ahead of this node is waited for; 3 s by default.
     pub behind_wait: Duration,
+    /// Streams that may be open; 20,000 by default.
+    pub streams_max: usize,
+    /// Snapshots that may be under way; 256 by default. Those who resume are not counted, so that a crowd of newcomers cannot hurt them.
+    pub snapshots_max: usize,
 }
 
 impl Default for Options {
@@ -96,6 +104,8 @@ impl Default for Options {
             lifetime: LIFETIME_DEFAULT,
             stall: STALL_DEFAULT,
             behind_wait: BEHIND_WAIT_DEFAULT,
+            streams_max: STREAMS_MAX_DEFAULT,
+            snapshots_max: SNAPSHOTS_MAX_DEFAULT,
         }
     }
 }
@@ -114,6 +124,8 @@ impl Feed {
         let tail = *journal.tail().borrow();
         let shared = Arc::new(Shared {
             window: Window::new(tail, options.window_bytes_max),
+            streams: Arc::new(Semaphore::new(options.streams_max)),
+            snapshots: Arc::new(Semaphore::new(options.snapshots_max)),
             journal,
             options,
             encoder,
@@ -131,14 +143,15 @@ impl Feed {
     /// takes nothing for [`Options::stall`]. Dropping the stream ends the subscription.
     ///
     /// # Errors
-    /// If the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
+    /// If there are too many streams or snapshots, the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
     /// waited for, for up to [`Options::behind_wait`].
     pub async fn subscribe(&self, subscription: Subscription) -> Result<Messages, FeedRefusal> {
         let Subscription { start, filter, include_embargoed, heartbeat } = subscription;
+        let admission = self.shared.admit(&start)?;
         let selection = Selection::new(filter, include_embargoed);
         let origin = start::resolve(&self.shared, &start, &selection).await?;
         let shared = Arc::clone(&self.shared);
-        let follow = |outbox| Follower::new(shared, selection, origin, heartbeat, outbox).run();
+        let follow = |outbox| Follower::new(shared, admission, selection, origin, heartbeat, outbox).run();
         Ok(self.shared.lanes.open(self.shared.options.stall, follow))
     }
 
@@ -174,10 +187,32 @@ struct Shared {
     drain: CancellationToken,
     cold_reads: Semaphore,
     snapshot_reads: Semaphore,
+    streams: Arc<Semaphore>,
+    snapshots: Arc<Semaphore>,
     lanes: Lanes,
 }
 
+/// A place among those who follow, and until the snapshot is sent one among those who are sent one.
+#[derive(Debug)]
+struct Admission {
+    _stream: OwnedSemaphorePermit,
+    snapshot: Option<OwnedSemaphorePermit>,
+}
+
 impl Shared {
+    fn admit(&self, start: &Start) -> Result<Admission, FeedRefusal> {
+        let Options { streams_max, snapshots_max, .. } = self.options;
+        let place = |among: &Arc<Semaphore>| Arc::clone(among).try_acquire_owned();
+        let stream = place(&self.streams).map_err(|_| FeedRefusal::TooManyStreams { most: streams_max })?;
+        let snapshot = match start {
+            Start::Snapshot => {
+                Some(place(&self.snapshots).map_err(|_| FeedRefusal::TooManySnapshots { most: snapshots_max })?)
+            }
+            Start::Cursor(_) | Start::Beginning | Start::Now => None,
+        };
+        Ok(Admission { _stream: stream, snapshot })
+    }
+
     /// The first sequence that may be replayed.
     fn floor(&self, tail: u64) -> u64 {
         self.options.replay_events_max.map_or(1, |most| tail.saturating_sub(most).max(1))

@@ -2,7 +2,7 @@
 
 use std::{any::Any, collections::HashMap, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::{
@@ -15,6 +15,16 @@ use crate::{
 const DOMAIN: &str = "onrecord";
 /// How long a caller is asked to wait where a retry helps.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// By how much more, at most.
+const RETRY_SPREAD: Duration = Duration::from_secs(1);
+/// The same for clients that retry by themselves (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// Something from 0 to 1.
+fn chance() -> f64 {
+    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
+}
 
 /// What the api itself refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,10 +80,14 @@ impl Answer {
                 self.faults.into_iter().map(|fault| FieldViolation::new(fault.field, fault.description)).collect();
             details.set_bad_request(violations);
         }
+        let mut metadata = MetadataMap::new();
         if self.retry {
-            details.set_retry_info(Some(RETRY_AFTER));
+            // Spread, so that those who were refused together do not come back together.
+            let delay = RETRY_AFTER.saturating_add(RETRY_SPREAD.mul_f64(chance()));
+            details.set_retry_info(Some(delay));
+            metadata.insert(PUSHBACK, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).into());
         }
-        Status::with_error_details(self.code, self.message, details)
+        Status::with_error_details_and_metadata(self.code, self.message, details, metadata)
     }
 }
 
@@ -201,6 +215,12 @@ fn not_followed(refusal: &FeedRefusal) -> Answer {
         }
         FeedRefusal::CursorDiverged => Answer::new(Code::FailedPrecondition, "CURSOR_DIVERGED", words),
         FeedRefusal::ReplicaBehind => Answer::new(Code::Unavailable, "REPLICA_BEHIND", words).and_retry(),
+        FeedRefusal::TooManyStreams { .. } => {
+            Answer::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", words).and_retry()
+        }
+        FeedRefusal::TooManySnapshots { .. } => {
+            Answer::new(Code::ResourceExhausted, "TOO_MANY_SNAPSHOTS", words).and_retry()
+        }
         FeedRefusal::Draining => Answer::new(Code::Unavailable, "DRAINING", words).and_retry(),
         FeedRefusal::Journal(error) => failed(error),
     }
@@ -281,6 +301,8 @@ mod tests {
             (FeedRefusal::ReplicaBehind, Code::Unavailable, "REPLICA_BEHIND"),
             (FeedRefusal::FilterChanged, Code::InvalidArgument, "FILTER_CHANGED"),
             (FeedRefusal::Draining, Code::Unavailable, "DRAINING"),
+            (FeedRefusal::TooManyStreams { most: 9 }, Code::ResourceExhausted, "TOO_MANY_STREAMS"),
+            (FeedRefusal::TooManySnapshots { most: 9 }, Code::ResourceExhausted, "TOO_MANY_SNAPSHOTS"),
         ] {
             check(refusal.into(), code, reason);
         }
@@ -297,5 +319,15 @@ mod tests {
             status.get_details_bad_request().unwrap().field_violations.into_iter().map(|v| v.field).collect();
         assert_eq!(fields, ["a", "b"]);
         assert!(status.message().contains("a must be x; b must be y"), "{}", status.message());
+    }
+
+    #[test]
+    fn who_may_try_again_is_told_when() {
+        let status = Status::from(FeedRefusal::TooManyStreams { most: 9 });
+        let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert!((RETRY_AFTER..=RETRY_AFTER + RETRY_SPREAD).contains(&delay));
+        let pushback = status.metadata().get(PUSHBACK).unwrap().to_str().unwrap();
+        assert_eq!(pushback, delay.as_millis().to_string());
+        assert!(Status::from(FeedRefusal::CursorDiverged).metadata().get(PUSHBACK).is_none());
     }
 }

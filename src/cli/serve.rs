@@ -14,6 +14,7 @@ use tracing::info;
 use super::failure::Refusal;
 use crate::{
     config::Config,
+    feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
     server, telemetry,
 };
@@ -61,6 +62,12 @@ pub(super) struct Args {
     /// words away never is. Its table in memory grows with it
     #[arg(long, value_name = "MIB", default_value_t = STORE_BYTES_MAX_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     store_mib_max: u64,
+    /// Streams of subscribers that may be open; a quiet one takes some 20 KiB
+    #[arg(long, value_name = "N", default_value_t = STREAMS_MAX_DEFAULT, value_parser = at_least_one)]
+    streams_max: usize,
+    /// Snapshots that may be under way
+    #[arg(long, value_name = "N", default_value_t = SNAPSHOTS_MAX_DEFAULT, value_parser = at_least_one)]
+    snapshots_max: usize,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -110,6 +117,8 @@ impl Args {
         config.scrub_every = (self.scrub_hours > 0).then(|| Duration::from_hours(self.scrub_hours));
         config.retention = self.retention.into();
         config.metrics = self.metrics_listen;
+        config.feed.streams_max = self.streams_max;
+        config.feed.snapshots_max = self.snapshots_max;
         config.journal.cache_bytes = self.cache_mib << 20;
         config.journal.store_bytes_max = self.store_mib_max << 20;
         telemetry::init(self.log_format.into());
@@ -137,6 +146,12 @@ impl Args {
         }
         Ok(())
     }
+}
+
+fn at_least_one(text: &str) -> Result<usize> {
+    let number = text.parse().context("write a number")?;
+    anyhow::ensure!((1..=1_000_000).contains(&number), "write a number from 1 to 1,000,000");
+    Ok(number)
 }
 
 fn limit(text: &str) -> Result<(String, usize)> {
@@ -196,6 +211,8 @@ mod tests {
             retention: Retention { drafts_days: None, drafts_max: None, requests_days: 30 },
             cache_mib: 64,
             store_mib_max: 64,
+            streams_max: 1,
+            snapshots_max: 1,
             log_format: LogFormat::Text,
         }
         .check()

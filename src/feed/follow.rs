@@ -15,7 +15,7 @@ use tokio::{
 use tracing::error;
 
 use super::{
-    Shared,
+    Admission, Shared,
     batch::{Batch, Packer},
     cursor::Point,
     jitter,
@@ -43,6 +43,7 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Follower {
     shared: Arc<Shared>,
+    admission: Admission,
     selection: Selection,
     origin: Origin,
     packer: Packer,
@@ -71,6 +72,7 @@ impl From<JournalError> for End {
 impl Follower {
     pub(super) fn new(
         shared: Arc<Shared>,
+        admission: Admission,
         selection: Selection,
         origin: Origin,
         heartbeat: Duration,
@@ -89,6 +91,7 @@ impl Follower {
             timer: Box::pin(sleep_until(heartbeat_at)),
             expires_at: now + jitter::around(shared.options.lifetime, LIFETIME_PERCENT),
             shared,
+            admission,
             selection,
             origin,
         }
@@ -140,6 +143,7 @@ impl Follower {
         }
         let cursor = self.shared.cursor(point, &self.selection);
         self.send(Message::SnapshotEnd { cursor, item_count: snapshot.item_count() }).await;
+        self.admission.snapshot = None;
         self.sent = Some(point);
         Ok(())
     }

@@ -23,6 +23,18 @@ pub enum FeedRefusal {
     /// It was made for another filter, or another choice of texts under embargo.
     #[error("the cursor belongs to another filter: take a new snapshot")]
     FilterChanged,
+    /// As many streams are open as may be.
+    #[error("{most} streams are open, as many as may be: try again later, elsewhere if you can")]
+    TooManyStreams {
+        /// How many may be.
+        most: usize,
+    },
+    /// As many snapshots are being sent as may be. Who resumes from a cursor is not affected.
+    #[error("{most} snapshots are being sent, as many as may be: try again later, or resume from a cursor")]
+    TooManySnapshots {
+        /// How many may be.
+        most: usize,
+    },
     /// The service takes no new subscribers.
     #[error("the service is stopping")]
     Draining,

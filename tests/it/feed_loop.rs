@@ -8,7 +8,9 @@ use onrecord::{
         v1::{self, ChangeKind},
     },
     domain::{event::EventKind, id::Code},
-    feed::{ClosingReason, Delivery, Feed, Filter, Message, Messages, Options, Scope, Start, Subscription},
+    feed::{
+        ClosingReason, Delivery, Feed, FeedRefusal, Filter, Message, Messages, Options, Scope, Start, Subscription,
+    },
 };
 use prost::Message as _;
 use tokio_stream::StreamExt as _;
@@ -39,6 +41,29 @@ fn has_words(delivery: &Delivery) -> bool {
     let event = v1::Delivery::decode(delivery.bytes().clone()).unwrap().event.unwrap();
     event.live.and_then(|live| live.edition).is_some_and(|edition| edition.content.is_some())
         || event.embargo.is_some_and(|it| it.content.is_some())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn newcomers_are_refused_where_those_who_follow_are_not() {
+    let service = Service::start().await;
+    publish(&service, "fire", "en", {
+        service.person("author").create("fire", "en").await;
+        words("First")
+    })
+    .await;
+    let (feed, _drain) = feed(&service, |options| (options.streams_max, options.snapshots_max) = (3, 1));
+    let mut newcomer = feed.subscribe(all(Start::Snapshot)).await.unwrap();
+    let refused = feed.subscribe(all(Start::Snapshot)).await.map(drop);
+    assert_eq!(refused, Err(FeedRefusal::TooManySnapshots { most: 1 }));
+    let follows =
+        (feed.subscribe(all(Start::Beginning)).await.unwrap(), feed.subscribe(all(Start::Now)).await.unwrap());
+    assert_eq!(feed.subscribe(all(Start::Now)).await.map(drop), Err(FeedRefusal::TooManyStreams { most: 3 }));
+    drop(follows);
+    // Its place is free once it asks for what follows its snapshot.
+    while !matches!(next(&mut newcomer).await, Message::SnapshotEnd { .. }) {}
+    let asks = tokio::time::timeout(Duration::from_millis(10), newcomer.next()).await;
+    assert!(asks.is_err());
+    feed.subscribe(all(Start::Snapshot)).await.unwrap();
 }
 
 /// More languages than events are looked at in one go.
