@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long = "limit", value_name = "NAME=N", value_parser = limit)]
     limits: Vec<(String, usize)>,
     /// Hours between two slow reads of the whole store, which log what is damaged; 0 for none
-    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=876_000))]
     scrub_hours: u64,
     #[command(flatten)]
     retention: Retention,
@@ -77,7 +77,7 @@ pub(super) struct Args {
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Retention {
     /// Days for which the text of a draft is kept after others took its place, if it was never published; for ever if not given
-    #[arg(long = "keep-drafts-days", value_name = "DAYS")]
+    #[arg(long = "keep-drafts-days", value_name = "DAYS", value_parser = clap::value_parser!(u64).range(..=36_500))]
     drafts_days: Option<u64>,
     /// How many such texts are kept of each statement and language; any number if not given
     #[arg(long = "keep-drafts-max", value_name = "N")]
@@ -89,7 +89,7 @@ struct Retention {
 
 impl From<Retention> for journal::Retention {
     fn from(given: Retention) -> Self {
-        let days = |days: u64| Duration::from_hours(days.saturating_mul(24));
+        let days = |days: u64| Duration::from_hours(days * 24);
         Self {
             drafts_for: given.drafts_days.map(days),
             drafts_max: given.drafts_max,
@@ -217,6 +217,16 @@ mod tests {
         }
         .check()
         .is_ok()
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_is_refused() {
+        use clap::{Args as _, Command};
+        let command = || Args::augment_args(Command::new("serve").no_binary_name(true));
+        for option in ["--keep-drafts-days", "--keep-requests-days", "--scrub-hours"] {
+            let given = |number: &str| command().try_get_matches_from(["--data-dir", "data", option, number]).is_ok();
+            assert!(given("36500") && !given("999999999999999999"), "{option}");
+        }
     }
 
     #[test]

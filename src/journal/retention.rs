@@ -28,7 +28,7 @@ use tracing::{error, info};
 use super::{
     Journal, JournalError, key,
     row::{EntryRow, EventRow, RequestRow, decode, encode, from_seal},
-    store::Change,
+    store::{Change, Store},
     view::View,
     writer::Request,
 };
@@ -56,7 +56,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What is kept for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// How long the text of a draft is kept after it was saved, once another took its place; for ever if none.
+    /// How long the text of a draft is kept after another took its place; for ever if none.
     pub drafts_for: Option<Duration>,
     /// How many such texts of a (statement, language) are kept; any number if none.
     pub drafts_max: Option<usize>,
@@ -84,6 +84,40 @@ pub struct Pruned {
 pub(super) struct Kept {
     /// Answers of entries from this time on.
     pub(super) answers_since: Timestamp,
+}
+
+/// Rows that need not be kept.
+#[derive(Debug)]
+pub(super) enum Outlived {
+    /// Keys of answers of entries before a time.
+    Answers(Timestamp, Vec<Key>),
+    /// Texts of drafts.
+    Texts(Vec<Digest>),
+}
+
+impl Outlived {
+    /// What takes them away, now.
+    pub(super) fn changes(self, store: &Store) -> Result<Vec<Change>, JournalError> {
+        let mut changes = Vec::new();
+        match self {
+            Self::Answers(since, keys) => {
+                // That they may be missing is noted, and stays so, whatever was to be kept at other times.
+                let noted: Option<Kept> = store.get(&key::kept())?.map(|row| decode(&row.value)).transpose()?;
+                let answers_since = noted.map_or(since, |noted| noted.answers_since.max(since));
+                changes.push(Change::put(key::kept(), encode(&Kept { answers_since })));
+                changes.extend(keys.into_iter().map(Change::remove));
+            }
+            Self::Texts(digests) => {
+                for key in digests.iter().map(key::text) {
+                    // It may have been erased since it was looked at.
+                    if store.get(&key)?.is_some() {
+                        changes.push(Change::put(key, Vec::new()));
+                    }
+                }
+            }
+        }
+        Ok(changes)
+    }
 }
 
 /// Takes away what need not be kept, every hour, until `stop`.
@@ -133,10 +167,7 @@ impl Journal {
             let (old, last) = self.read(move |view| view.answers_before(since, &from)).await?;
             if !old.is_empty() {
                 pruned += old.len();
-                // First of all it is noted that they may be missing.
-                let mut changes = vec![Change::put(key::kept(), encode(&Kept { answers_since: since }))];
-                changes.extend(old.into_iter().map(Change::remove));
-                self.take_away(changes).await?;
+                self.take_away(Outlived::Answers(since, old)).await?;
             }
             after = last;
             sleep(PAUSE).await;
@@ -152,8 +183,7 @@ impl Journal {
                 self.read(move |view| view.old_texts(after.as_ref(), since, retention.drafts_max)).await?;
             pruned += old.len();
             for batch in old.chunks(BATCH_ROWS) {
-                let changes = batch.iter().map(|digest| Change::put(key::text(digest), Vec::new()));
-                self.take_away(changes.collect()).await?;
+                self.take_away(Outlived::Texts(batch.to_vec())).await?;
             }
             after = last;
             if after.is_none() {
@@ -163,9 +193,9 @@ impl Journal {
         }
     }
 
-    async fn take_away(&self, changes: Vec<Change>) -> Result<(), JournalError> {
+    async fn take_away(&self, outlived: Outlived) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
-        self.requests.send(Request::TakeAway(changes, reply)).await.map_err(|_| self.closed())?;
+        self.requests.send(Request::TakeAway(outlived, reply)).await.map_err(|_| self.closed())?;
         done.await.map_err(|_| self.closed())
     }
 }
@@ -175,7 +205,21 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
 }
 
 type Key = Vec<u8>;
-type SavedTexts = BTreeMap<Option<LanguageTag>, Vec<(Digest, Timestamp)>>;
+
+/// The texts that were saved as drafts of a language.
+struct SavedTexts {
+    /// Oldest first, each with the time when another took its place.
+    superseded: Vec<(Digest, Timestamp)>,
+    newest: Option<Digest>,
+    /// When the language was last touched: if the newest draft is none any more, it was one until then at most.
+    touched: Timestamp,
+}
+
+impl SavedTexts {
+    fn new(touched: Timestamp) -> Self {
+        Self { superseded: Vec::new(), newest: None, touched }
+    }
+}
 
 impl View<'_> {
     /// Keys of answers given before a time, among those after a key, and the key to go on from; none if there are no more.
@@ -191,7 +235,7 @@ impl View<'_> {
         Ok((old, last))
     }
 
-    /// Texts of drafts that need not be kept (saved before `since`, or more than `max` ago), of the statements after one, and the
+    /// Texts of drafts that need not be kept (another took their place before `since`, or more than `max` ago), of the statements after one, and the
     /// statement to go on from; none if there are no more.
     fn old_texts(
         &self,
@@ -206,7 +250,9 @@ impl View<'_> {
         for state in states.iter().filter(|state| !state.is_expunged()) {
             let kept = self.kept_texts(state)?;
             for saved in self.saved_texts(&state.statement.id, newest)?.into_values() {
-                let superseded = saved.into_iter().rev().filter(|(digest, _)| !kept.contains(digest));
+                let newest = saved.newest.map(|digest| (digest, saved.touched));
+                let superseded = saved.superseded.into_iter().chain(newest).rev();
+                let superseded = superseded.filter(|(digest, _)| !kept.contains(digest));
                 for (place, (digest, time)) in superseded.enumerate() {
                     let over = max.is_some_and(|max| place >= max) || since.is_some_and(|since| time < since);
                     if over && self.canonical(&digest)?.is_some() {
@@ -237,15 +283,20 @@ impl View<'_> {
         Ok(kept)
     }
 
-    /// Texts that were saved as drafts of a statement, by entries up to `newest`: oldest first, by language.
-    fn saved_texts(&self, id: &StatementId, newest: u64) -> Result<SavedTexts, JournalError> {
-        let mut saved = SavedTexts::new();
+    /// Texts that were saved as drafts of a statement, by entries up to `newest`.
+    fn saved_texts(&self, id: &StatementId, newest: u64) -> Result<BTreeMap<LanguageTag, SavedTexts>, JournalError> {
+        let mut saved = BTreeMap::new();
         for number in self.reader.numbers(&key::entries_of(id))?.into_iter().filter(|number| *number <= newest) {
             let Some(row) = self.store().get(&key::entry(number))? else { continue };
             let head: EntryHead = from_seal(&decode::<EntryRow>(&row.value)?.seal)?;
-            if head.action == Action::SaveDraft {
-                let digests = head.content_digests.into_iter().map(|digest| (digest, head.commit_time));
-                saved.entry(head.language_codes.into_iter().next()).or_default().extend(digests);
+            let digests = if head.action == Action::SaveDraft { head.content_digests } else { Vec::new() };
+            for language in head.language_codes {
+                let saved = saved.entry(language).or_insert_with(|| SavedTexts::new(head.commit_time));
+                saved.touched = head.commit_time;
+                for digest in &digests {
+                    let before = saved.newest.replace(*digest);
+                    saved.superseded.extend(before.map(|before| (before, head.commit_time)));
+                }
             }
         }
         Ok(saved)
@@ -257,4 +308,32 @@ pub(super) fn slots_texts(slots: &Slots) -> impl Iterator<Item = Digest> {
     let draft = slots.draft.as_ref().map(|draft| draft.outline.digest);
     let release = slots.release.as_ref().map(|release| release.outline.digest);
     draft.into_iter().chain(release)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::verify::fixture;
+
+    #[test]
+    fn of_an_erased_text_nothing_comes_back() {
+        let directory = fixture::store();
+        let store = Store::open_existing(directory.path(), 1 << 20).unwrap();
+        let (text, _) = store.scan(b"t", Bound::Unbounded, false).next().unwrap().unwrap();
+        let there = Digest::from(<[u8; 32]>::try_from(&text[1..]).unwrap());
+        let changes = Outlived::Texts(vec![there, Digest::of(&[b"erased"])]).changes(&store).unwrap();
+        assert_eq!(changes, [Change::put(text, Vec::new())]);
+    }
+
+    #[test]
+    fn what_was_noted_as_missing_stays_so() {
+        let directory = fixture::store();
+        let store = Store::open_existing(directory.path(), 1 << 20).unwrap();
+        for (since, noted) in [(5, 5), (9, 9), (7, 9)] {
+            let changes = Outlived::Answers(Timestamp::from_micros(since), Vec::new()).changes(&store).unwrap();
+            let kept = Kept { answers_since: Timestamp::from_micros(noted) };
+            assert_eq!(changes, [Change::put(key::kept(), encode(&kept))]);
+            store.commit(&changes, 1).unwrap();
+        }
+    }
 }

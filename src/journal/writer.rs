@@ -22,6 +22,7 @@ use super::{
     clock::Clock,
     commit, erase, key,
     quota::Quota,
+    retention::Outlived,
     row::{Meta, RequestRow, decode, encode},
     store::{Change, Store},
     view::Reader,
@@ -51,7 +52,7 @@ pub(super) enum Request {
     /// Take a step.
     Call(Box<Call>, Reply),
     /// Take rows away that need not be kept.
-    TakeAway(Vec<Change>, oneshot::Sender<()>),
+    TakeAway(Outlived, oneshot::Sender<()>),
     /// Look at the clock.
     Poke(oneshot::Sender<()>),
     /// End.
@@ -223,8 +224,8 @@ impl Writer {
                     return Err(failure);
                 }
             },
-            Request::TakeAway(changes, reply) => {
-                let newest = self.meta.next_entry - 1;
+            Request::TakeAway(outlived, reply) => {
+                let (newest, changes) = (self.meta.next_entry - 1, outlived.changes(&self.store)?);
                 group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
                 group.changes.extend(changes.into_iter().map(|change| (change, newest)));
                 group.pokes.push(reply);

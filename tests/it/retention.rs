@@ -80,6 +80,25 @@ async fn texts_that_others_took_the_place_of_go_by_age() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_age_of_a_text_counts_from_when_another_took_its_place() {
+    let service = Service::start().await;
+    let mut author = service.person("author");
+    author.create("fire", "en").await;
+    let draft = author.save("fire", "en", words("Long thought about")).await;
+    service.advance(100 * DAY).await;
+    let draft = save_again(&mut author, draft, "A mistake").await;
+    let policy = Retention { drafts_for: days(90), ..FOR_EVER };
+    assert_eq!(service.journal.prune_once(policy).await.unwrap(), Pruned::default(), "it can be looked up still");
+    service.advance(50 * DAY).await;
+    author.editorial.discard_draft(discard(&draft)).await.unwrap();
+    service.advance(41 * DAY).await;
+    assert_eq!(service.journal.prune_once(policy).await.unwrap(), Pruned { texts: 1, answers: 0 });
+    service.advance(50 * DAY).await;
+    assert_eq!(service.journal.prune_once(policy).await.unwrap(), Pruned { texts: 1, answers: 0 });
+    clean(service.stop().await.directory());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn texts_that_others_took_the_place_of_go_by_number() {
     let service = Service::start().await;
     much_edited(&service).await;
