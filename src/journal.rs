@@ -27,6 +27,7 @@ mod erase;
 mod key;
 mod quota;
 mod reading;
+mod restore;
 mod retention;
 mod row;
 mod scrub;
@@ -45,9 +46,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-pub use backup::{BackupEntry, Erasure, Restore};
+pub use backup::{BackupEntry, BackupPart, Erasure};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
+pub use restore::Restore;
 pub use retention::{Pruned, Retention, prune};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
 pub use scrub::scrub;
@@ -156,7 +158,8 @@ impl Options {
 pub struct Identity {
     /// Random, born once.
     pub feed_id: [u8; 16],
-    /// Raised when the journal was restored from a backup.
+    /// Raised when the journal was restored from a backup: to the time of that, in Unix seconds, so that two lives that began with the
+    /// same copy are told apart. The first is 1.
     pub epoch: u32,
 }
 
@@ -178,7 +181,12 @@ impl Journal {
     /// # Errors
     /// If the store is in use, cannot be read, is damaged, or has a newer format.
     pub fn open(options: Options) -> Result<Self, JournalError> {
-        backup::refuse_half(&options.directory)?;
+        restore::refuse_half(&options.directory)?;
+        Self::open_any(options)
+    }
+
+    /// The same, of a store that nobody may open yet too.
+    fn open_any(options: Options) -> Result<Self, JournalError> {
         let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
         ballast::lay(&options.directory, store.bytes()?);
         let writer = Writer::open(Arc::clone(&store), &options)?;

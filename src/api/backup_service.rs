@@ -81,17 +81,22 @@ impl Copy {
         }
     }
 
-    /// Sends entries until there are no more, and says so.
-    async fn send_up_to(&mut self, upto: u64) -> Result<Result<(), JournalError>, Gone> {
+    /// Sends entries until they are whole, and says so. Of what is erased meanwhile the entry that erases it has to come too, though it
+    /// is newer, and perhaps not durable yet.
+    async fn send_up_to(&mut self, mut upto: u64) -> Result<Result<(), JournalError>, Gone> {
+        let mut newest = self.journal.newest_entry();
         while self.after < upto {
             let after = self.after;
-            let entries = match self.journal.read(move |view| view.backup_entries(after, PART_BYTES)).await {
-                Ok(entries) => entries,
+            if newest.wait_for(|newest| *newest > after).await.is_err() {
+                return Ok(Err(JournalError::Closed("what the copy lacks is not durable".to_owned())));
+            }
+            let part = match self.journal.read(move |view| view.backup_part(after, PART_BYTES)).await {
+                Ok(part) => part,
                 Err(failure) => return Ok(Err(failure)),
             };
-            let Some(last) = entries.last().map(|entry| entry.number) else { break };
-            self.send(Ok(to_proto::backup_part(entries))).await?;
-            self.after = last;
+            upto = upto.max(part.whole_from);
+            self.after = part.entries.last().map_or(after, |entry| entry.number);
+            self.send(Ok(to_proto::backup_part(part.entries))).await?;
         }
         let entry = self.after;
         let hash = match self.journal.read(move |view| view.entry_hash(entry)).await {

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, anyhow};
 use serde::Serialize;
 use tokio::time::sleep;
 
-pub(super) use self::file::Reader;
-use self::file::{Known, Writer};
+use self::file::Writer;
+pub(super) use self::file::{Fault, Known, Reader};
 use super::{
     backoff::Backoff,
     failure::{Refusal, is_unavailable, told},

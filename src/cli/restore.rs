@@ -6,16 +6,16 @@ use anyhow::{Context as _, Result, anyhow};
 use tokio::task::spawn_blocking;
 
 use super::{
-    backup::{Reader, register},
+    backup::{Fault, Known, Reader, register},
     failure::Refusal,
-    output::{Format, say},
+    output::{Format, note, say},
 };
 use crate::{
     api::{
         self,
-        v1::{BackupHeader, backup_response::Message},
+        v1::{BackupEnd, BackupHeader, backup_response::Message},
     },
-    journal::{Erasure, Identity, Journal, Options, Report, Restore, compact},
+    journal::{Erasure, Identity, Options, Report, Restore},
 };
 
 const EXAMPLES: &str = "\
@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// A register of erasures that are to be repeated; the one beside the copy is read anyway
     #[arg(long, value_name = "FILE")]
     erasures: Vec<PathBuf>,
+    /// Restore what is whole of a copy that is damaged further on
+    #[arg(long)]
+    partial: bool,
     /// Where the store is to be
     #[arg(long, value_name = "DIR", env = "ONRECORD_DATA_DIR")]
     data_dir: PathBuf,
@@ -46,12 +49,11 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) async fn run(self, format: Format) -> Result<()> {
-        let copy = Copy::open(&self.file)?;
+        let copy = Copy::open(&self.file, self.partial)?;
         let erasures = self.registers().map(|register| register::read(&register, &copy.header.feed_id));
         let erasures = erasures.collect::<Result<Vec<_>>>()?.concat();
-        let options = Options::new(self.data_dir);
         let failed = || format!("{} was not restored", self.file.display());
-        let report = restore(copy, options, erasures).await.with_context(failed)?;
+        let report = restore(copy, self.data_dir, erasures).await.with_context(failed)?;
         match format {
             Format::Json => Ok(say(serde_json::to_string_pretty(&report)?)?),
             Format::Table => {
@@ -72,57 +74,63 @@ struct Copy {
     reader: Reader,
     header: BackupHeader,
     identity: Identity,
+    /// Where it ends.
+    end: BackupEnd,
 }
 
 impl Copy {
-    fn open(file: &Path) -> Result<Self> {
+    /// Opens what is whole of a copy. Of what comes after that, a file that was cut off lacks what never was whole; of a damaged one
+    /// nobody knows.
+    fn open(file: &Path, partial: bool) -> Result<Self> {
         let fault = |words: &str| Refusal::Usage(format!("{}: {words}", file.display()));
-        let mut reader = Reader::open(file)?;
+        let known = Known::read(file)?;
+        let end = known.end.clone();
+        let Some(whole) = Some(end.entry).filter(|_| !end.hash.is_empty()) else {
+            let why = known.after.as_ref().map(|fault| format!(" ({fault})")).unwrap_or_default();
+            let words = format!("nothing of the copy is whole{why}: let `onrecord backup` finish it first");
+            return Err(Refusal::Refused(words).into());
+        };
+        match &known.after {
+            None => {}
+            Some(after @ Fault::CutOff { .. }) => {
+                note(format_args!("{after}: the copy is restored as it was whole before that, up to entry {whole}"));
+            }
+            Some(after) if partial => note(format_args!("{after}: restored is what comes before, up to entry {whole}")),
+            Some(after) => {
+                let words = format!(
+                    "{after}: `onrecord backup` fetches it again; `--partial` restores what is whole before, up to entry {whole}"
+                );
+                return Err(Refusal::Refused(words).into());
+            }
+        }
+        let mut reader = Reader::open(file)?.up_to(&known);
         let Some(Message::Header(header)) = reader.next()? else { return Err(fault("it has no header").into()) };
         let identity = api::backup_identity(&header).map_err(|malformed| fault(&malformed.0))?;
-        Ok(Self { reader, header, identity })
+        Ok(Self { reader, header, identity, end })
     }
 
-    /// Puts all of it, and gives the erasures that it lacks.
-    fn fill(mut self, mut restore: Restore, erasures: Vec<Erasure>) -> Result<(Report, Vec<Erasure>)> {
-        let mut whole = false;
+    fn fill(mut self, mut restore: Restore) -> Result<Restore> {
         while let Some(message) = self.reader.next()? {
-            whole = matches!(message, Message::End(_));
             let Message::Part(part) = message else { continue };
             for entry in part.entries {
                 restore.put(&api::backup_entry(entry).map_err(|malformed| anyhow!("{malformed}"))?)?;
             }
         }
-        if !whole {
-            return Err(Refusal::Refused("it was cut off: let `onrecord backup` finish it first".to_owned()).into());
+        if restore.newest_entry() != self.end.entry {
+            let (says, has) = (self.end.entry, restore.newest_entry());
+            return Err(anyhow!("the copy says that it has {says} entries and has {has}"));
         }
-        let missing = restore.missing(erasures)?;
-        Ok((restore.finish()?, missing))
+        Ok(restore)
     }
 }
 
-async fn restore(copy: Copy, options: Options, erasures: Vec<Erasure>) -> Result<Report> {
-    let Options { directory, cache_bytes, .. } = options.clone();
+async fn restore(copy: Copy, directory: PathBuf, erasures: Vec<Erasure>) -> Result<Report> {
+    let cache_bytes = Options::new(directory.clone()).cache_bytes;
     let begun = Restore::begin(&directory, cache_bytes, copy.identity, copy.header.storage_format)?;
-    let restored = build(copy, begun, options, erasures).await;
+    let restored = async { Ok(spawn_blocking(|| copy.fill(begun)).await??.finish(erasures).await?) }.await;
     if restored.is_err() {
         // The directory was empty, and half a store must not look like a whole one.
         let _ = std::fs::remove_dir_all(&directory).and_then(|()| std::fs::create_dir(&directory));
     }
     restored
-}
-
-async fn build(copy: Copy, begun: Restore, options: Options, erasures: Vec<Erasure>) -> Result<Report> {
-    let (report, missing) = spawn_blocking(move || copy.fill(begun, erasures)).await??;
-    if missing.is_empty() {
-        return Ok(report);
-    }
-    let Options { directory, cache_bytes, .. } = options.clone();
-    let journal = spawn_blocking(move || Journal::open(options)).await??;
-    let repeated = journal.repeat_erasures(missing).await;
-    journal.close().await;
-    drop(journal);
-    repeated?;
-    // What was erased was written a moment ago.
-    Ok(spawn_blocking(move || compact(&directory, cache_bytes)).await??.report)
 }

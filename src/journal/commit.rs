@@ -62,7 +62,9 @@ pub(super) fn changes(
 
 /// The changes that commit the beginning of the next epoch, and where the journal stands after it.
 pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Change> {
-    meta.epoch += 1;
+    // The time, so that two stores that were restored from the same copy are told apart.
+    let (seconds, _) = now.parts();
+    meta.epoch = u32::try_from(seconds).unwrap_or_default().max(meta.epoch + 1);
     meta.time = now;
     meta.restored = false;
     let reason = format!("restored from a copy that ends with entry {}", meta.next_entry - 1);

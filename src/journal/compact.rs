@@ -10,9 +10,8 @@ use std::{
 };
 
 use super::{
-    Identity, JournalError,
-    backup::{Restore, refuse_half},
-    key,
+    Identity, JournalError, key,
+    restore::{Restore, refuse_half},
     row::{Meta, decode},
     store::{OLD, SLED, Store},
     verify::{Report, check},
@@ -40,6 +39,11 @@ pub struct Compaction {
 /// If there is no store, it is in use or damaged, or the new one cannot be written. The old one is then as it was.
 pub fn compact(directory: &Path, cache_bytes: u64) -> Result<Compaction, JournalError> {
     refuse_half(directory)?;
+    rewrite(directory, cache_bytes)
+}
+
+/// The same, of a store that nobody may open yet.
+pub(super) fn rewrite(directory: &Path, cache_bytes: u64) -> Result<Compaction, JournalError> {
     let store = Store::open_existing(directory, cache_bytes)?;
     let fresh = directory.join(FRESH);
     if fresh.exists() {
@@ -69,9 +73,9 @@ fn write(store: &Store, fresh: &Path, cache_bytes: u64) -> Result<Report, Journa
     let mut restore = Restore::begin(fresh, cache_bytes, Identity { feed_id, epoch }, format)?;
     restore.forget(store.get(&key::kept())?.map(|row| decode(&row.value)).transpose()?);
     for number in 1..next_entry {
-        restore.put(&reader.backup_entry(number)?)?;
+        restore.put(&reader.backup_entry(number)?.0)?;
     }
-    if restored { restore.finish() } else { restore.close() }
+    restore.close(restored)
 }
 
 fn swap(directory: &Path, fresh: &Path) -> Result<(), JournalError> {

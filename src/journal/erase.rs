@@ -13,7 +13,7 @@ use super::{
 use crate::domain::{entry::EntryHead, event::EventHead, id::StatementId, live::Edition};
 
 /// Rows in one batch of deletes: 64 kept memory flat where 2,000 took gigabytes.
-const BATCH_ROWS: usize = 64;
+pub(super) const BATCH_ROWS: usize = 64;
 
 /// Erases the texts of a statement. May be repeated.
 ///

@@ -178,6 +178,14 @@ pub(super) fn due_parts(key: &[u8]) -> Option<(StatementId, Due)> {
     Some((id, Due { time: Timestamp::from_micros(time.cast_signed()), language, step }))
 }
 
+/// Of which statement a key says that something is due or owed.
+pub(super) fn indexed(key: &[u8]) -> Option<StatementId> {
+    match key.first()? {
+        b'd' => Some(due_parts(key)?.0),
+        _ => Some(owed_parts(key)?.0),
+    }
+}
+
 /// Where the text begins in a key that begins with a time.
 const TIME_END: usize = 9;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{JournalError, backup::refuse_half, store::Store};
+use super::{JournalError, restore::refuse_half, store::Store};
 use crate::domain::digest::Digest;
 use check::Check;
 

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use onrecord::{
@@ -260,6 +261,116 @@ fn a_damaged_backup_is_not_restored_and_leaves_nothing() {
         assert!(!output.status.success(), "{output:?}");
         assert!(!directory.exists() || fs::read_dir(&directory).unwrap().next().is_none(), "{output:?}");
     }
+}
+
+/// A copy that is whole twice, and where it is whole first.
+async fn whole_twice(file: &Path) -> (usize, Vec<u8>) {
+    let service = Service::start().await;
+    let mut lengths = Vec::new();
+    for id in ["fire", "flood"] {
+        service.person("author").create(id, "en").await;
+        assert!(backup(&service, file).await.status.success());
+        lengths.push(fs::read(file).unwrap().len());
+    }
+    (lengths[0], fs::read(file).unwrap())
+}
+
+fn restored_entries(output: &Output) -> u64 {
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["entries"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_whole_is_restored_though_the_newest_part_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("record.backup");
+    let (first, whole) = whole_twice(&file).await;
+    for length in first..=whole.len() {
+        fs::write(&file, &whole[..length]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let output = restore(&file, directory.path());
+        assert_eq!(restored_entries(&output), if length == whole.len() { 2 } else { 1 }, "{length}");
+        let told = String::from_utf8_lossy(&output.stderr).contains("as it was whole before that, up to entry 1");
+        assert_eq!(told, (first + 1..whole.len()).contains(&length), "{length}: {output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_copy_that_is_damaged_a_part_is_restored_only_if_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("record.backup");
+    let (first, whole) = whole_twice(&file).await;
+    let mut flipped = whole.clone();
+    flipped[first + 20] ^= 1;
+    // A frame that says nothing: zeros, or a kind of message that is not known.
+    let zeros = [&whole[..first], &[0; 8], &whole[first..]].concat();
+    for damaged in [flipped, zeros] {
+        fs::write(&file, damaged).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let refused = restore(&file, directory.path());
+        assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+        let words = String::from_utf8_lossy(&refused.stderr);
+        assert!(words.contains("`--partial` restores what is whole before, up to entry 1"), "{words}");
+        let (copy, store) = (file.to_str().unwrap(), directory.path().to_str().unwrap());
+        let output = run(&["restore", copy, "--data-dir", store, "--output", "json", "--partial"]);
+        assert_eq!(restored_entries(&output), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_killed_never_leaves_erased_words_to_be_served() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (older, newer) = (folder.path().join("older.backup"), folder.path().join("newer.backup"));
+    for id in ["kept", "erased"] {
+        service.person("author").create(id, "en").await;
+        publish(&service, id, "en", words(&format!("Abracadabra {id}"))).await;
+    }
+    assert!(backup(&service, &older).await.status.success());
+    expunge(&service, "erased").await.unwrap();
+    assert!(backup(&service, &newer).await.status.success());
+    let register = folder.path().join("newer.backup.erasures");
+    let (mut killed, mut pause) = (0, Duration::ZERO);
+    loop {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = ["restore", older.to_str().unwrap(), "--data-dir", directory.path().to_str().unwrap()];
+        let mut restore = Command::new(env!("CARGO_BIN_EXE_onrecord"));
+        restore.args(arguments).args(["--erasures", register.to_str().unwrap()]).stdout(Stdio::null());
+        let mut restore = Ended(restore.spawn().unwrap());
+        tokio::time::sleep(pause).await;
+        let ended = restore.0.try_wait().unwrap();
+        drop(restore);
+        let begun = directory.path().join("sled").exists();
+        match verify(directory.path(), CACHE_BYTES, false) {
+            Ok(_) => assert!(!holds(directory.path(), b"Abracadabra erased"), "killed after {pause:?}"),
+            Err(refused) if begun => assert!(refused.to_string().contains("holds a part of a copy"), "{refused}"),
+            Err(_) => {}
+        }
+        if ended.is_some() {
+            break;
+        }
+        killed += 1;
+        pause += Duration::from_millis(15);
+    }
+    assert!(killed > 3, "{killed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_at_a_time_writes_to_a_copy() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("record.backup");
+    assert!(backup(&service, &file).await.status.success());
+    let before = fs::read(&file).unwrap();
+    let other = fs::File::open(&file).unwrap();
+    other.lock().unwrap();
+    let output = backup(&service, &file).await;
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is being written by another `onrecord backup`"));
+    assert_eq!(fs::read(&file).unwrap(), before);
+    drop(other);
+    assert!(backup(&service, &file).await.status.success());
 }
 
 #[test]

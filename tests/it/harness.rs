@@ -54,6 +54,12 @@ impl Service {
         Self::on(directory, Clock::System, |_| {}).await
     }
 
+    /// On a store that is there already, by a clock that stands some seconds after the beginning.
+    pub(crate) async fn start_on_at(directory: Arc<TempDir>, seconds: i64) -> Self {
+        let clock = Clock::manual(Timestamp::from_micros(BEGINNING).plus_seconds(seconds));
+        Self::on(directory, clock, |_| {}).await
+    }
+
     async fn on(directory: Arc<TempDir>, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::insecure(directory.path().to_owned());
         config.journal.clock = clock.clone();

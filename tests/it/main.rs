@@ -23,6 +23,7 @@ mod architecture;
 mod awkward_cases;
 mod backup_file;
 mod bad_input;
+mod copying;
 mod feed_loop;
 mod following;
 mod formats;

@@ -6,15 +6,16 @@
 //!
 //! **Invariants**
 //! - It only ever grows. What a crash left half written at its end is cut off once what follows is there to be written.
-//! - A copy is whole up to its last `end`.
+//! - A copy is whole up to its last `end`, which is on the device, file and folder, before anybody is told of it.
+//! - One process at a time writes to it.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use prost::Message as _;
 
 use crate::{
@@ -26,6 +27,20 @@ const MAGIC: &[u8; 18] = b"onrecord backup 1\n";
 /// Bytes of a frame, at most: far more than any entry has.
 const FRAME_BYTES_MAX: u32 = 256 * 1024 * 1024;
 
+/// Why a frame cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum Fault {
+    /// The file ends in it.
+    #[error("{}: a frame is cut off after byte {after}", file.display())]
+    CutOff { file: PathBuf, after: u64 },
+    /// It is not what was written, or what a newer onrecord wrote.
+    #[error("{}: a frame is damaged or not known after byte {after}", file.display())]
+    Damaged { file: PathBuf, after: u64 },
+    /// The file cannot be read.
+    #[error("cannot read the copy")]
+    Io(#[from] std::io::Error),
+}
+
 /// Reads a backup, frame by frame.
 #[derive(Debug)]
 pub(in crate::cli) struct Reader {
@@ -33,6 +48,8 @@ pub(in crate::cli) struct Reader {
     file: BufReader<File>,
     /// Where the last frame that could be read ends.
     good: u64,
+    /// Where to end.
+    end: u64,
 }
 
 impl Reader {
@@ -45,43 +62,88 @@ impl Reader {
         if read.is_err() || magic != *MAGIC {
             return Err(Refusal::Usage(format!("{name} is no backup, or one of a newer onrecord")).into());
         }
-        Ok(Self { path: path.to_owned(), file, good: u64::try_from(MAGIC.len())? })
+        Ok(Self { path: path.to_owned(), file, good: u64::try_from(MAGIC.len())?, end: u64::MAX })
     }
 
-    /// The next message; none at the end of the file.
-    ///
-    /// # Errors
-    /// If what follows is damaged or was only half written.
-    pub(in crate::cli) fn next(&mut self) -> Result<Option<Message>> {
-        let damaged = |what: &str| format!("{}: {what} after byte {}", self.path.display(), self.good);
-        let mut head = [0; 8];
-        let first = self.file.read(&mut head)?;
-        if first == 0 {
-            return Ok(None);
-        }
-        let rest = head.get_mut(first..).unwrap_or_default();
-        self.file.read_exact(rest).with_context(|| damaged("a frame is cut off"))?;
-        let head = u64::from_be_bytes(head);
-        let (length, crc) = (u32::try_from(head >> 32)?, u32::try_from(head & u64::from(u32::MAX))?);
+    /// Reads on to where a copy is whole, and no further.
+    pub(in crate::cli) fn up_to(self, known: &Known) -> Self {
+        Self { end: known.good, ..self }
+    }
+
+    /// The next message; none at the end.
+    pub(in crate::cli) fn next(&mut self) -> Result<Option<Message>, Fault> {
+        let head = if self.good < self.end { self.bytes(8)? } else { Vec::new() };
+        let (length, crc) = match (head.first_chunk(), head.last_chunk()) {
+            (Some(length), Some(crc)) if head.len() == 8 => (u32::from_be_bytes(*length), u32::from_be_bytes(*crc)),
+            _ if head.is_empty() => return Ok(None),
+            _ => return Err(self.cut_off()),
+        };
         if length > FRAME_BYTES_MAX {
-            bail!("{}", damaged("a frame is damaged"));
+            return Err(self.damaged());
         }
-        let mut bytes = vec![0; usize::try_from(length)?];
-        self.file.read_exact(&mut bytes).with_context(|| damaged("a frame is cut off"))?;
+        let bytes = self.bytes(u64::from(length))?;
+        if bytes.len() < usize::try_from(length).unwrap_or(usize::MAX) {
+            return Err(self.cut_off());
+        }
         if crc32c::crc32c(&bytes) != crc {
-            bail!("{}", damaged("a frame is damaged"));
+            return Err(self.damaged());
         }
-        let message = BackupResponse::decode(bytes.as_slice()).with_context(|| damaged("a frame cannot be read"))?;
+        // One that says nothing is of a kind that is not known.
+        let response = BackupResponse::decode(bytes.as_slice()).ok().and_then(|response| response.message);
+        let message = response.ok_or_else(|| self.damaged())?;
         self.good += 8 + u64::from(length);
-        Ok(message.message)
+        Ok(Some(message))
+    }
+
+    /// The next bytes, fewer if there are no more.
+    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
+        let mut bytes = Vec::new();
+        self.file.by_ref().take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn cut_off(&self) -> Fault {
+        Fault::CutOff { file: self.path.clone(), after: self.good }
+    }
+
+    fn damaged(&self) -> Fault {
+        Fault::Damaged { file: self.path.clone(), after: self.good }
     }
 }
 
-/// What a backup has.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+/// What is whole in a backup.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Known {
     pub(super) header: Option<BackupHeader>,
-    pub(super) end: BackupEnd,
+    pub(in crate::cli) end: BackupEnd,
+    /// Where it ends.
+    good: u64,
+    /// Why what comes after that is not whole; none if there is nothing.
+    pub(in crate::cli) after: Option<Fault>,
+}
+
+impl Known {
+    /// Reads the whole file. What comes after the last `end` is of a copy that was cut off, and is fetched again.
+    pub(in crate::cli) fn read(path: &Path) -> Result<Self> {
+        let mut reader = Reader::open(path)?;
+        let mut known = Self { good: reader.good, ..Self::default() };
+        known.after = loop {
+            match reader.next() {
+                Ok(Some(Message::Header(header))) if known.header.is_none() => {
+                    known.header = Some(header);
+                    known.good = reader.good;
+                }
+                Ok(Some(Message::End(end))) => {
+                    known.end = end;
+                    known.good = reader.good;
+                }
+                Ok(Some(Message::Header(_) | Message::Part(_))) => {}
+                Ok(None) => break (reader.good > known.good).then(|| reader.cut_off()),
+                Err(fault) => break Some(fault),
+            }
+        };
+        Ok(known)
+    }
 }
 
 /// Goes on with a backup.
@@ -89,9 +151,7 @@ pub(super) struct Known {
 pub(super) struct Writer {
     file: BufWriter<File>,
     known: Known,
-    /// Where what is whole ends.
-    good: u64,
-    /// Whether what comes after that is to be cut off before anything is written.
+    /// Whether what comes after what is whole is to be cut off before anything is written.
     cut: bool,
 }
 
@@ -99,15 +159,25 @@ impl Writer {
     /// Opens a file or begins one.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let name = || format!("cannot write {}", path.display());
-        if is_begun(path)? {
-            let (known, good) = whole(path)?;
-            let file = File::options().write(true).open(path).with_context(name)?;
-            return Ok(Self { file: BufWriter::new(file), known, good, cut: true });
+        let file = File::options().create(true).truncate(false).write(true).open(path).with_context(name)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let words = format!("{} is being written by another `onrecord backup`", path.display());
+                return Err(Refusal::Refused(words).into());
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(name),
         }
-        let mut file = File::create(path).with_context(name)?;
-        file.write_all(MAGIC)?;
-        let good = u64::try_from(MAGIC.len())?;
-        Ok(Self { file: BufWriter::new(file), known: Known::default(), good, cut: false })
+        let known = if is_begun(path)? {
+            Known::read(path)?
+        } else {
+            file.set_len(0)?;
+            (&file).write_all(MAGIC)?;
+            file.sync_all()?;
+            sync_folder(path)?;
+            Known { good: u64::try_from(MAGIC.len())?, ..Known::default() }
+        };
+        Ok(Self { file: BufWriter::new(file), known, cut: true })
     }
 
     /// What is whole in it.
@@ -124,8 +194,8 @@ impl Writer {
     pub(super) fn put(&mut self, message: Message) -> Result<()> {
         if self.cut {
             // The position of a writer is that of what it holds, so that is written first, and then cut off.
-            self.file.seek(SeekFrom::Start(self.good))?;
-            self.file.get_ref().set_len(self.good)?;
+            self.file.seek(SeekFrom::Start(self.known.good))?;
+            self.file.get_ref().set_len(self.known.good)?;
             self.cut = false;
         }
         let response = BackupResponse { message: Some(message) };
@@ -142,38 +212,21 @@ impl Writer {
             }
             Some(Message::Part(_)) | None => return Ok(()),
         }
-        self.good = self.file.stream_position()?;
+        self.known.good = self.file.stream_position()?;
         Ok(())
     }
 }
 
 /// Whether there is more than a crash leaves that came while the file was begun.
 fn is_begun(path: &Path) -> Result<bool> {
-    if !path.exists() {
-        return Ok(false);
-    }
     let mut first = Vec::new();
     let length = u64::try_from(MAGIC.len())?;
     File::open(path)?.take(length).read_to_end(&mut first)?;
     Ok(first.len() == MAGIC.len() || !MAGIC.starts_with(&first))
 }
 
-/// What a file has up to its last `end`, and where that is. What comes after is of a copy that was cut off, and is fetched again.
-fn whole(path: &Path) -> Result<(Known, u64)> {
-    let mut reader = Reader::open(path)?;
-    let (mut known, mut good) = (Known::default(), reader.good);
-    while let Ok(Some(message)) = reader.next() {
-        match message {
-            Message::Header(header) if known.header.is_none() => {
-                known.header = Some(header);
-                good = reader.good;
-            }
-            Message::End(end) => {
-                known.end = end;
-                good = reader.good;
-            }
-            Message::Header(_) | Message::Part(_) => {}
-        }
-    }
-    Ok((known, good))
+/// Makes the name of a new file as durable as what is in it.
+pub(super) fn sync_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(File::open(folder)?.sync_all()?)
 }

@@ -4,18 +4,23 @@
 //!
 //! **Invariants**
 //! - An erasure is in the register, on the device, before its entry is in the copy.
+//! - A last line that is cut off is none: whoever wrote it was cut off before its entry was put into the copy, and fetches it again.
 //! - A line may come twice; of another record it is left aside.
 
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use crate::{cli::failure::Refusal, journal::Erasure};
+use super::file::sync_folder;
+use crate::{
+    cli::{failure::Refusal, output::note},
+    journal::Erasure,
+};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,10 +48,23 @@ pub(super) fn append(path: &Path, feed_id: &[u8], erasures: &[Erasure]) -> Resul
         anyhow::Ok(line + "\n")
     };
     let lines: String = erasures.iter().map(line).collect::<Result<_>>()?;
-    let name = path.display();
-    let mut file =
-        File::options().create(true).append(true).open(path).with_context(|| format!("cannot write {name}"))?;
-    file.write_all(lines.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {name}"))
+    write(path, &lines).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write(path: &Path, lines: &str) -> Result<()> {
+    let is_new = !path.exists();
+    let mut file = File::options().create(true).read(true).append(true).open(path)?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    let last = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    if serde_json::from_slice::<Line>(last).is_ok() {
+        file.write_all(b"\n")?;
+    } else {
+        file.set_len(u64::try_from(text.len() - last.len())?)?;
+    }
+    file.write_all(lines.as_bytes())?;
+    file.sync_all()?;
+    if is_new { sync_folder(path) } else { Ok(()) }
 }
 
 /// The erasures of a record that a register has.
@@ -55,9 +73,18 @@ pub(in crate::cli) fn read(path: &Path, feed_id: &[u8]) -> Result<Vec<Erasure>> 
     let text = fs::read_to_string(path).with_context(|| Refusal::Usage(format!("cannot read {name}")))?;
     let feed_id = hex::encode(feed_id);
     let mut erasures = Vec::new();
-    for (line, number) in text.lines().zip(1..) {
-        let fault = || Refusal::Usage(format!("{name}, line {number}: no erasure as `onrecord backup` writes it"));
-        let line: Line = serde_json::from_str(line).with_context(fault)?;
+    for (line, number) in text.split_inclusive('\n').zip(1..) {
+        let line: Line = match serde_json::from_str(line) {
+            Ok(line) => line,
+            Err(_) if !line.ends_with('\n') => {
+                note(format_args!("{name}, line {number} is cut off and erases nothing: {line}"));
+                continue;
+            }
+            Err(fault) => {
+                let words = format!("{name}, line {number}: no erasure as `onrecord backup` writes it");
+                return Err(anyhow!(fault).context(Refusal::Usage(words)));
+            }
+        };
         if line.feed_id == feed_id {
             erasures.push(line.erasure);
         }
@@ -87,6 +114,22 @@ mod tests {
         let line = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
         let right = r#"{"feedId":"01010101010101010101010101010101","statement":"statements/fire","createTime":"1970-01-01T00:00:00.000001Z","expungeTime":"1970-01-01T00:00:02Z"}"#;
         assert_eq!(line, right);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_none_and_does_no_harm_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("register");
+        append(&path, &[1; 16], &[erasure("fire")]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&path, [&whole, &whole[..length]].concat()).unwrap();
+            let twice = if length == whole.len() - 1 { 2 } else { 1 };
+            assert_eq!(read(&path, &[1; 16]).unwrap(), vec![erasure("fire"); twice], "{length}");
+            append(&path, &[1; 16], &[erasure("flood")]).unwrap();
+            let all = [vec![erasure("fire"); twice], vec![erasure("flood")]].concat();
+            assert_eq!(read(&path, &[1; 16]).unwrap(), all, "{length}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Run {
         // A copy is the same record, and both are as they were written.
         let (header, entries, _) = backup(&run.service, &v1::BackupEnd::default()).await;
         let report = verified(run.service.stop().await.directory());
-        let (_, restored) = restored(&header, &entries);
+        let (_, restored) = restored(&header, &entries).await;
         assert_eq!((report.findings, report.state_digest), (Vec::new(), restored.state_digest));
     }
 
