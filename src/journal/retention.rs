@@ -11,11 +11,9 @@
 //! - The digest of a text that was taken away stays, with an empty row: it is known that it was there, and that nobody lost it.
 //! - Rows go in small batches, in commits of the one writer, and each batch is durable before the next.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-    time::Duration,
-};
+mod find;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -27,20 +25,12 @@ use tracing::{error, info};
 
 use super::{
     Journal, JournalError, key,
-    row::{EntryRow, EventRow, RequestRow, decode, encode, from_seal},
+    row::{decode, encode},
     store::{Change, Store},
-    view::View,
     writer::Request,
 };
-use crate::domain::{
-    digest::Digest,
-    entry::{Action, EntryHead},
-    event::EventHead,
-    id::{LanguageTag, StatementId},
-    live::Edition,
-    state::{Slots, State},
-    time::Timestamp,
-};
+use crate::domain::{digest::Digest, time::Timestamp};
+pub(super) use find::slots_texts;
 
 /// How long an answer is remembered by its request id unless the options say otherwise.
 const REQUESTS_FOR_DEFAULT: Duration = Duration::from_hours(30 * 24);
@@ -85,6 +75,8 @@ pub(super) struct Kept {
     /// Answers of entries from this time on.
     pub(super) answers_since: Timestamp,
 }
+
+type Key = Vec<u8>;
 
 /// Rows that need not be kept.
 #[derive(Debug)]
@@ -204,114 +196,10 @@ fn before(now: Timestamp, duration: Duration) -> Timestamp {
     now.plus_seconds(-i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
 }
 
-type Key = Vec<u8>;
-
-/// The texts that were saved as drafts of a language.
-struct SavedTexts {
-    /// Oldest first, each with the time when another took its place.
-    superseded: Vec<(Digest, Timestamp)>,
-    newest: Option<Digest>,
-    /// When the language was last touched: if the newest draft is none any more, it was one until then at most.
-    touched: Timestamp,
-}
-
-impl SavedTexts {
-    fn new(touched: Timestamp) -> Self {
-        Self { superseded: Vec::new(), newest: None, touched }
-    }
-}
-
-impl View<'_> {
-    /// Keys of answers given before a time, among those after a key, and the key to go on from; none if there are no more.
-    fn answers_before(&self, since: Timestamp, after: &[u8]) -> Result<(Vec<Key>, Option<Key>), JournalError> {
-        let (mut old, mut last) = (Vec::new(), None);
-        for row in self.store().scan(&key::requests(), Bound::Excluded(after.to_vec()), false).take(BATCH_ROWS) {
-            let (key, row) = row?;
-            if decode::<RequestRow>(&row.value)?.time < since {
-                old.push(key.clone());
-            }
-            last = Some(key);
-        }
-        Ok((old, last))
-    }
-
-    /// Texts of drafts that need not be kept (another took their place before `since`, or more than `max` ago), of the statements after one, and the
-    /// statement to go on from; none if there are no more.
-    fn old_texts(
-        &self,
-        after: Option<&StatementId>,
-        since: Option<Timestamp>,
-        max: Option<usize>,
-    ) -> Result<(Vec<Digest>, Option<StatementId>), JournalError> {
-        // What is saved after this is none of ours: the states may not have it.
-        let newest = self.newest_entry();
-        let states = self.states(after, PAGE_STATEMENTS)?;
-        let mut old = Vec::new();
-        for state in states.iter().filter(|state| !state.is_expunged()) {
-            let kept = self.kept_texts(state)?;
-            for saved in self.saved_texts(&state.statement.id, newest)?.into_values() {
-                let newest = saved.newest.map(|digest| (digest, saved.touched));
-                let superseded = saved.superseded.into_iter().chain(newest).rev();
-                let superseded = superseded.filter(|(digest, _)| !kept.contains(digest));
-                for (place, (digest, time)) in superseded.enumerate() {
-                    let over = max.is_some_and(|max| place >= max) || since.is_some_and(|since| time < since);
-                    if over && self.canonical(&digest)?.is_some() {
-                        old.push(digest);
-                    }
-                }
-            }
-        }
-        Ok((old, states.last().map(|state| state.statement.id.clone())))
-    }
-
-    /// Texts that a statement needs: of its slots, editions and events.
-    fn kept_texts(&self, state: &State) -> Result<BTreeSet<Digest>, JournalError> {
-        let id = &state.statement.id;
-        let mut kept = BTreeSet::new();
-        for (language, slots) in &state.languages {
-            kept.extend(slots_texts(slots));
-            for (_, row) in self.reader.rows(&key::editions(id, language))? {
-                kept.insert(decode::<Edition>(&row.value)?.outline.digest);
-            }
-            if slots.embargo_sequence > 0 {
-                for number in self.reader.numbers(&key::events_of(id, language))? {
-                    let Some(row) = self.store().get(&key::event(number))? else { continue };
-                    kept.extend(from_seal::<EventHead>(&decode::<EventRow>(&row.value)?.seal)?.content_digest);
-                }
-            }
-        }
-        Ok(kept)
-    }
-
-    /// Texts that were saved as drafts of a statement, by entries up to `newest`.
-    fn saved_texts(&self, id: &StatementId, newest: u64) -> Result<BTreeMap<LanguageTag, SavedTexts>, JournalError> {
-        let mut saved = BTreeMap::new();
-        for number in self.reader.numbers(&key::entries_of(id))?.into_iter().filter(|number| *number <= newest) {
-            let Some(row) = self.store().get(&key::entry(number))? else { continue };
-            let head: EntryHead = from_seal(&decode::<EntryRow>(&row.value)?.seal)?;
-            let digests = if head.action == Action::SaveDraft { head.content_digests } else { Vec::new() };
-            for language in head.language_codes {
-                let saved = saved.entry(language).or_insert_with(|| SavedTexts::new(head.commit_time));
-                saved.touched = head.commit_time;
-                for digest in &digests {
-                    let before = saved.newest.replace(*digest);
-                    saved.superseded.extend(before.map(|before| (before, head.commit_time)));
-                }
-            }
-        }
-        Ok(saved)
-    }
-}
-
-/// Texts that the slots of a language name.
-pub(super) fn slots_texts(slots: &Slots) -> impl Iterator<Item = Digest> {
-    let draft = slots.draft.as_ref().map(|draft| draft.outline.digest);
-    let release = slots.release.as_ref().map(|release| release.outline.digest);
-    draft.into_iter().chain(release)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ops::Bound;
+
     use super::*;
     use crate::journal::verify::fixture;
 
