@@ -11,6 +11,7 @@ pub mod digest;
 pub mod draft;
 pub mod entry;
 pub mod event;
+pub mod filter;
 pub mod id;
 pub mod language;
 pub mod limits;

@@ -22,7 +22,6 @@
 
 mod batch;
 mod cursor;
-mod filter;
 mod follow;
 mod item;
 mod jitter;
@@ -40,14 +39,16 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-pub use filter::Filter;
 pub use item::{Delivery, Encoder, Item};
-pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, Subscription};
+pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, StreamRequest};
 pub use outbox::Messages;
 pub use refusal::FeedRefusal;
 pub use selection::Scope;
 
-use crate::journal::{Journal, JournalError};
+use crate::{
+    domain::filter::Filter,
+    journal::{Journal, JournalError},
+};
 use cursor::{Cursor, Point};
 use follow::Follower;
 use item::{Weighed, read_items};
@@ -145,8 +146,8 @@ impl Feed {
     /// # Errors
     /// If there are too many streams or snapshots, the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
     /// waited for, for up to [`Options::behind_wait`].
-    pub async fn subscribe(&self, subscription: Subscription) -> Result<Messages, FeedRefusal> {
-        let Subscription { start, filter, include_embargoed, heartbeat } = subscription;
+    pub async fn subscribe(&self, request: StreamRequest) -> Result<Messages, FeedRefusal> {
+        let StreamRequest { start, filter, include_embargoed, heartbeat } = request;
         let admission = self.shared.admit(&start)?;
         let selection = Selection::new(filter, include_embargoed);
         let origin = start::resolve(&self.shared, &start, &selection).await?;

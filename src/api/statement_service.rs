@@ -13,13 +13,13 @@ use super::{
 use crate::{
     domain::{
         diff::{FieldDiff, diff},
+        filter::Filter,
         id::{EditionName, EditionRef, LanguageTag, StatementId},
         language::lookup,
         live::{Edition, Live},
         rejection::Rejection,
         time::Timestamp,
     },
-    feed::Filter,
     journal::{Journal, JournalError, Public, View},
 };
 

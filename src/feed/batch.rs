@@ -156,8 +156,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{digest::Digest, id::Code},
-        feed::{filter::Filter, item::fixture::item},
+        domain::{digest::Digest, filter::Filter, id::Code},
+        feed::item::fixture::item,
     };
 
     const MIB: usize = 1024 * 1024;

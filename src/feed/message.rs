@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{filter::Filter, item::Delivery};
+use super::item::Delivery;
 use crate::domain::{
     content::Content,
     draft::Release,
+    filter::Filter,
     id::{Code, LanguageTag, StatementId},
     live::Live,
     time::Timestamp,
@@ -26,7 +27,7 @@ pub enum Start {
 
 /// What a subscriber wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
+pub struct StreamRequest {
     /// Where to start.
     pub start: Start,
     /// Which statements.

@@ -103,8 +103,8 @@ impl Sheet {
 mod tests {
     use super::*;
     use crate::{
-        domain::{digest::Digest, id::Code},
-        feed::{filter::Filter, item::fixture::item},
+        domain::{digest::Digest, filter::Filter, id::Code},
+        feed::item::fixture::item,
     };
 
     /// Sequences and end of the page that begins at `from` in a feed in which event n is `(more, admitted, bytes)`.

@@ -6,12 +6,12 @@
 //! - Nobody without clearance is told of a text under embargo (`embargo_kinds_go_to_cleared_subscribers_only`).
 //! - Whoever may hold an erased text is told to delete it (`an_erasure_reaches_whoever_may_hold_the_text`).
 
-use super::filter::Filter;
 use crate::{
     domain::{
         content::{Facts, canonical_json},
         digest::Digest,
         event::EventKind,
+        filter::Filter,
     },
     journal::EventRecord,
 };

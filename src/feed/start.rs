@@ -116,7 +116,10 @@ fn align(view: &View<'_>, floor: u64, tail: u64) -> Result<u64, JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{domain::digest::Digest, feed::filter::Filter, journal::Identity};
+    use crate::{
+        domain::{digest::Digest, filter::Filter},
+        journal::Identity,
+    };
 
     /// The verdict on a cursor of feed 7, epoch 2, that was made without a filter and comes to event 100.
     fn verdict(feed: u8, epoch: u32, embargoed: bool, tail: u64, floor: u64) -> String {

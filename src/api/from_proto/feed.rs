@@ -6,10 +6,11 @@ use super::{Faults, text::codes};
 use crate::{
     api::v1,
     domain::{
+        filter::Filter,
         id::{Code, LanguageTag, Region, StatementId},
         rejection::Rejection,
     },
-    feed::{Filter, Start, Subscription},
+    feed::{Start, StreamRequest},
 };
 
 /// Values in one field of a filter.
@@ -22,13 +23,13 @@ const EVENTS_DEFAULT: i32 = 100;
 const EVENTS_MAX: i32 = 1_000;
 
 /// Follows the feed.
-pub(in crate::api) fn subscription(given: &v1::SubscribeRequest) -> Result<Subscription, Rejection> {
+pub(in crate::api) fn subscription(given: &v1::SubscribeRequest) -> Result<StreamRequest, Rejection> {
     let mut faults = Faults::default();
     let start = start(&mut faults, given.start(), &given.cursor, true);
     let filter = filter_in(&mut faults, given.filter.as_ref());
     let heartbeat = heartbeat(&mut faults, given.heartbeat_interval);
     let include_embargoed = given.include_embargoed;
-    faults.finish_some(start.map(|start| Subscription { start, filter, include_embargoed, heartbeat }))
+    faults.finish_some(start.map(|start| StreamRequest { start, filter, include_embargoed, heartbeat }))
 }
 
 /// One page of the feed: where, what, and how many events.

@@ -5,15 +5,15 @@
 //!   (`any_of_inside_a_field_all_of_across_fields`).
 //! - A region that a text excludes never makes it match (`a_region_matches_where_the_text_applies_and_is_not_excluded`).
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::{
+use super::{
     content::Facts,
     id::{Code, LanguageTag, Region, StatementId},
 };
 
 /// Which statements: any of the values inside a field, all of the fields. An empty field admits everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// Kinds.
     pub kinds: Vec<Code>,
@@ -43,7 +43,8 @@ impl Filter {
     }
 
     /// The same filter with the values of each field in order and without repetition: equal filters are written alike.
-    pub(super) fn in_order(&self) -> Self {
+    #[must_use]
+    pub fn in_order(&self) -> Self {
         Self {
             kinds: in_order(&self.kinds),
             topics: in_order(&self.topics),
@@ -56,7 +57,8 @@ impl Filter {
     }
 
     /// Whether it admits that statement and language, whatever the facts of its texts; a kind that is not known passes.
-    pub(super) fn admits_name(&self, statement: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
+    #[must_use]
+    pub fn admits_name(&self, statement: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
         any_of(&self.statements, |wanted| wanted == statement)
             && any_of(&self.languages, |wanted| wanted == language)
             && any_of(&self.kinds, |wanted| kind.is_none_or(|kind| wanted == kind))
