@@ -2,6 +2,18 @@
 //!
 //! `from_proto` and `to_proto` are the only converters, `status` the only place that builds a `Status`.
 
+/// What every request that changes something has.
+macro_rules! envelope {
+    ($service:ident, $request:expr) => {
+        Envelope {
+            caller: caller($request.metadata())?,
+            request_id: &$request.get_ref().request_id,
+            validate_only: $request.get_ref().validate_only,
+            limits: &$service.limits,
+        }
+    };
+}
+
 mod backup_service;
 mod caller;
 pub(crate) mod codec;
@@ -69,8 +81,8 @@ pub fn backups(journal: Journal, shutdown: CancellationToken) -> BackupServer<ba
     BackupServer::new(backup_service::Backups { journal, shutdown })
 }
 
-/// `FeedService` on a feed.
+/// `FeedService` on a feed and the journal it is of.
 #[must_use]
-pub fn feed(feed: Feed) -> FeedServer<feed_service::Follow> {
-    FeedServer::new(feed_service::Follow { feed })
+pub fn feed(feed: Feed, journal: Journal, limits: Limits) -> FeedServer<feed_service::Follow> {
+    FeedServer::new(feed_service::Follow { feed, journal, limits: Arc::new(limits) })
 }

@@ -30,6 +30,7 @@ mod serve;
 mod session;
 mod show;
 mod statement;
+mod subscription;
 mod times;
 mod verify;
 mod watch;
@@ -92,6 +93,10 @@ enum Command {
     ApproveEdition(approvals::ApproveArgs),
     Entries(entries::Args),
     Watch(watch::Args),
+    /// Name the sites that follow, and see how far they are.
+    #[command(subcommand)]
+    Subscription(subscription::Command),
+    Deliveries(subscription::DeliveriesArgs),
     Import(import::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -118,6 +123,8 @@ impl Cli {
             Command::Correct(args) => args.run(&session()?).await,
             Command::Withdraw(args) => args.run(&session()?).await,
             Command::Release(command) => command.run(&session()?).await,
+            Command::Subscription(command) => command.run(&session()?).await,
+            Command::Deliveries(args) => args.run(&session()?).await,
             Command::Approvals(args) => args.run(&session()?).await,
             Command::ApproveEdition(args) => args.run(&session()?).await,
             Command::Entries(args) => args.run(&session()?).await,

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod live;
 pub mod rejection;
 pub mod state;
+pub mod subscription;
 pub mod time;
 
 pub use decide::decide;

@@ -25,12 +25,14 @@ mod cursor;
 mod follow;
 mod item;
 mod jitter;
+mod ledger;
 mod message;
 mod outbox;
 mod page;
 mod refusal;
 mod selection;
 mod snapshot;
+mod standing;
 mod start;
 mod window;
 
@@ -40,18 +42,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use item::{Delivery, Encoder, Item};
-pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, StreamRequest};
+pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted};
 pub use outbox::Messages;
 pub use refusal::FeedRefusal;
 pub use selection::Scope;
+pub use standing::{Outcome, Standing, StandingState, Target, Told};
 
 use crate::{
-    domain::filter::Filter,
+    domain::{filter::Filter, subscription::Point},
     journal::{Journal, JournalError},
 };
-use cursor::{Cursor, Point};
+use cursor::Cursor;
 use follow::Follower;
 use item::{Weighed, read_items};
+use ledger::{Hold, Ledger};
 use outbox::Lanes;
 use selection::Selection;
 use window::Window;
@@ -134,9 +138,11 @@ impl Feed {
             cold_reads: Semaphore::new(COLD_READS_MAX),
             snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
             lanes: Lanes::default(),
+            ledger: Ledger::default(),
         });
         tokio::spawn(window::fill(Arc::clone(&shared)));
         tokio::spawn(sweep(Arc::clone(&shared)));
+        tokio::spawn(ledger::note(Arc::clone(&shared)));
         Self { shared }
     }
 
@@ -144,15 +150,29 @@ impl Feed {
     /// takes nothing for [`Options::stall`]. Dropping the stream ends the subscription.
     ///
     /// # Errors
-    /// If there are too many streams or snapshots, the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
+    /// If there are too many streams or snapshots, there is no such subscription, the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
     /// waited for, for up to [`Options::behind_wait`].
     pub async fn subscribe(&self, request: StreamRequest) -> Result<Messages, FeedRefusal> {
-        let StreamRequest { start, filter, include_embargoed, heartbeat } = request;
-        let admission = self.shared.admit(&start)?;
-        let selection = Selection::new(filter, include_embargoed);
-        let origin = start::resolve(&self.shared, &start, &selection).await?;
+        let StreamRequest { mut start, wanted, heartbeat } = request;
         let shared = Arc::clone(&self.shared);
-        let follow = |outbox| Follower::new(shared, admission, selection, origin, heartbeat, outbox).run();
+        let (selection, named) = match wanted {
+            Wanted::These { filter, include_embargoed } => (Selection::new(filter, include_embargoed), None),
+            Wanted::Named(id) => {
+                let named = shared.subscription(id).await?;
+                (standing::selection(&named), Some(named))
+            }
+        };
+        if let (Start::Applied, Some(named)) = (&start, &named) {
+            let applied = shared.applied(named).await?;
+            start = applied.map_or(Start::Snapshot, |cursor| Start::Cursor(cursor.encode()));
+        }
+        let admission = shared.admit(&start)?;
+        let origin = start::resolve(&shared, &start, &selection).await?;
+        let hold = match &named {
+            Some(named) => Some(Box::new(Hold::take(Arc::clone(&shared), named).await?)),
+            None => None,
+        };
+        let follow = |outbox| Follower::new(shared, admission, selection, origin, hold, heartbeat, outbox).run();
         Ok(self.shared.lanes.open(self.shared.options.stall, follow))
     }
 
@@ -161,7 +181,8 @@ impl Feed {
     /// next page. Looks at no more than about 10,000 events, so a page may be empty before the tail is reached.
     ///
     /// # Errors
-    /// As [`Feed::subscribe`]; and [`Start::Snapshot`], which is for streams, is refused as an invalid cursor.
+    /// As [`Feed::subscribe`]; and [`Start::Snapshot`], which is for streams, is refused as an invalid cursor,
+    /// and so is [`Start::Applied`].
     pub async fn read(
         &self,
         start: Start,
@@ -169,8 +190,8 @@ impl Feed {
         include_embargoed: bool,
         max_events: usize,
     ) -> Result<Page, FeedRefusal> {
-        if matches!(start, Start::Snapshot) {
-            return Err(FeedRefusal::CursorInvalid("a page of the feed cannot start with a snapshot"));
+        if matches!(start, Start::Snapshot | Start::Applied) {
+            return Err(FeedRefusal::CursorInvalid("a page of the feed starts with a cursor, the beginning or now"));
         }
         let selection = Selection::new(filter, include_embargoed);
         let origin = start::resolve(&self.shared, &start, &selection).await?;
@@ -191,6 +212,7 @@ struct Shared {
     streams: Arc<Semaphore>,
     snapshots: Arc<Semaphore>,
     lanes: Lanes,
+    ledger: Ledger,
 }
 
 /// A place among those who follow, and until the snapshot is sent one among those who are sent one.
@@ -209,7 +231,7 @@ impl Shared {
             Start::Snapshot => {
                 Some(place(&self.snapshots).map_err(|_| FeedRefusal::TooManySnapshots { most: snapshots_max })?)
             }
-            Start::Cursor(_) | Start::Beginning | Start::Now => None,
+            Start::Cursor(_) | Start::Applied | Start::Beginning | Start::Now => None,
         };
         Ok(Admission { _stream: stream, snapshot })
     }

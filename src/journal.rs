@@ -56,10 +56,17 @@ pub use scrub::scrub;
 pub use verify::{Finding, Report, verify};
 pub use view::{OwedRecord, Public, View};
 
-use crate::domain::{answer::Answer, command::Call, rejection::Rejection, time::Timestamp};
+use crate::domain::{
+    answer::Answer,
+    command::Call,
+    id::SubscriptionId,
+    rejection::Rejection,
+    subscription::{Progress, SubscriptionCall},
+    time::Timestamp,
+};
 use reading::Reading;
 use store::{Store, StoreError};
-use writer::{Progress, Request, Writer};
+use writer::{Reached, Reply, Request, Writer};
 
 /// Calls that may wait for the writer; more are refused.
 const WAITING_CALLS_MAX: usize = 1_024;
@@ -168,7 +175,7 @@ pub struct Identity {
 pub struct Journal {
     reading: Arc<Reading>,
     requests: mpsc::Sender<Request>,
-    progress: Progress,
+    reached: Reached,
     identity: Identity,
     clock: Clock,
     store_bytes_max: u64,
@@ -192,7 +199,7 @@ impl Journal {
         let writer = Writer::open(Arc::clone(&store), &options)?;
         let reading = Reading::new(store, options.directory, options.cache_bytes)?;
         let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);
-        let (progress, identity) = (writer.progress(), writer.identity());
+        let (reached, identity) = (writer.reached(), writer.identity());
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("journal".to_owned());
         thread
@@ -201,7 +208,7 @@ impl Journal {
         Ok(Self {
             reading: Arc::new(reading),
             requests,
-            progress,
+            reached,
             identity,
             clock: options.clock,
             store_bytes_max: options.store_bytes_max,
@@ -213,8 +220,12 @@ impl Journal {
     /// # Errors
     /// If the rule book refuses it, too many calls wait, or the journal is closed.
     pub async fn submit(&self, call: Call) -> Result<Answer, Refusal> {
+        self.ask(|reply| Request::Call(Box::new(call), reply)).await
+    }
+
+    async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Answer, Refusal> {
         let (reply, answer) = oneshot::channel();
-        self.requests.try_send(Request::Call(Box::new(call), reply)).map_err(|error| match error {
+        self.requests.try_send(request(reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => JournalError::Busy,
             mpsc::error::TrySendError::Closed(_) => self.closed(),
         })?;
@@ -226,6 +237,24 @@ impl Journal {
         }
     }
 
+    /// Takes a step on a named subscription; returns once it is on the device.
+    ///
+    /// # Errors
+    /// As [`Journal::submit`].
+    pub async fn enrol(&self, call: SubscriptionCall) -> Result<Answer, Refusal> {
+        self.ask(|reply| Request::Enrol(Box::new(call), reply)).await
+    }
+
+    /// Notes how far subscriptions are; returns once that is on the device. Of one that was deleted nothing is noted.
+    ///
+    /// # Errors
+    /// If the journal is closed.
+    pub async fn note(&self, progress: Vec<(SubscriptionId, Progress)>) -> Result<(), JournalError> {
+        let (reply, done) = oneshot::channel();
+        self.requests.send(Request::Note(progress, reply)).await.map_err(|_| self.closed())?;
+        done.await.map_err(|_| self.closed())
+    }
+
     /// Returns once nothing is written any more.
     async fn ended(&self) {
         let mut closed = self.failure();
@@ -233,7 +262,7 @@ impl Journal {
     }
 
     fn closed(&self) -> JournalError {
-        let why = self.progress.closed.borrow().clone();
+        let why = self.reached.closed.borrow().clone();
         JournalError::Closed(why.unwrap_or_else(|| "its writer has ended".to_owned()))
     }
 
@@ -265,19 +294,25 @@ impl Journal {
     /// The sequence that the next event will take. It moves once the events below it are durable.
     #[must_use]
     pub fn tail(&self) -> watch::Receiver<u64> {
-        self.progress.tail.clone()
+        self.reached.tail.clone()
     }
 
     /// Number of the newest entry that is durable.
     #[must_use]
     pub fn newest_entry(&self) -> watch::Receiver<u64> {
-        self.progress.durable.clone()
+        self.reached.durable.clone()
+    }
+
+    /// Durable writes since the start: each is a sync of the device, whatever goes in it.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        *self.reached.writes.borrow()
     }
 
     /// Why the journal takes no writes; none while it does.
     #[must_use]
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
-        self.progress.closed.clone()
+        self.reached.closed.clone()
     }
 
     /// Whether reads are answered. Once the journal is closed a read may fail: the store is then opened anew for it, if that can be done.
@@ -321,7 +356,7 @@ impl Journal {
     ) -> Result<T, JournalError> {
         let read = Arc::new(read);
         let (instance, mut answer) = self.read_once(&read).await;
-        if self.progress.closed.borrow().is_none() {
+        if self.reached.closed.borrow().is_none() {
             return answer;
         }
         if matches!(answer, Err(JournalError::Store(_))) {
@@ -344,9 +379,9 @@ impl Journal {
         let Some(store) = store else {
             return (instance, Err(JournalError::Store("it could not be opened anew".to_owned())));
         };
-        let (read, progress, runtime) = (Arc::clone(read), self.progress.clone(), Handle::current());
-        let tail = *progress.tail.borrow();
-        let task = move || read(&View::new(&store, tail, progress.durable, progress.closed, runtime));
+        let (read, reached, runtime) = (Arc::clone(read), self.reached.clone(), Handle::current());
+        let tail = *reached.tail.borrow();
+        let task = move || read(&View::new(&store, tail, reached.durable, reached.closed, runtime));
         (instance, blocking(task).await)
     }
 }

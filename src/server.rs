@@ -102,10 +102,12 @@ pub async fn run_on(
         .add_service(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
-        .add_service(api::editorial(journal.clone(), config.limits).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(
+            api::editorial(journal.clone(), config.limits.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
+        )
         .add_service(api::backups(journal.clone(), shutdown.clone()))
-        .add_service(api::statements(journal).max_decoding_message_size(REQUEST_BYTES_MAX))
-        .add_service(api::feed(feed).max_decoding_message_size(REQUEST_BYTES_MAX));
+        .add_service(api::statements(journal.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(api::feed(feed, journal, config.limits).max_decoding_message_size(REQUEST_BYTES_MAX));
     info!(%address, insecure = config.insecure, "serving");
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let serving = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());

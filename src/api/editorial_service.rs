@@ -29,18 +29,6 @@ pub struct Editorial {
     pub(super) limits: Arc<Limits>,
 }
 
-/// What every request that changes something has.
-macro_rules! envelope {
-    ($service:ident, $request:expr) => {
-        Envelope {
-            caller: caller($request.metadata())?,
-            request_id: &$request.get_ref().request_id,
-            validate_only: $request.get_ref().validate_only,
-            limits: &$service.limits,
-        }
-    };
-}
-
 impl Editorial {
     /// Takes the step and shows the answer with the words of its texts.
     async fn take(&self, call: Result<Call, Rejection>) -> Result<to_proto::Answered, Status> {
@@ -92,7 +80,8 @@ fn digests(answer: &Answer) -> Vec<Digest> {
         | Answer::Approval(_)
         | Answer::Cancelled(_, None)
         | Answer::Proposed(_)
-        | Answer::Due => Vec::new(),
+        | Answer::Due
+        | Answer::Subscription(_) => Vec::new(),
     }
 }
 

@@ -1,34 +1,82 @@
 //! `FeedService`: parse, follow, show.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
-use super::{caller::caller, from_proto, to_proto, v1};
-use crate::feed::Feed;
+use super::{
+    caller::caller,
+    from_proto::{self, Envelope, both},
+    page_token::{Page, Place},
+    status::ApiRefusal,
+    to_proto, v1,
+};
+use crate::{
+    domain::{
+        answer::Answer,
+        id::SubscriptionId,
+        limits::Limits,
+        rejection::Rejection,
+        subscription::{Subscription, SubscriptionCall},
+    },
+    feed::Feed,
+    journal::Journal,
+};
 
 /// The subscribers' service.
 #[derive(Clone, Debug)]
 pub struct Follow {
     pub(super) feed: Feed,
+    pub(super) journal: Journal,
+    pub(super) limits: Arc<Limits>,
 }
+
+impl Follow {
+    /// Takes a step on a named subscription, and shows it as it then stands.
+    async fn enrol(&self, call: Result<SubscriptionCall, Rejection>) -> Result<v1::Subscription, Status> {
+        let call = call?;
+        let changes = !call.validate_only;
+        let answer = self.journal.enrol(call).await?;
+        let Answer::Subscription(subscription) = answer else { return Err(Rejection::RequestIdReused.into()) };
+        if changes {
+            self.feed.release(&subscription.id);
+        }
+        Ok(self.show(vec![*subscription]).await?.swap_remove(0))
+    }
+
+    async fn show(&self, subscriptions: Vec<Subscription>) -> Result<Vec<v1::Subscription>, Status> {
+        let (standings, now) = (self.feed.standings(subscriptions.clone()).await?, self.journal.now());
+        let both = subscriptions.iter().zip(&standings);
+        Ok(both.map(|(subscription, standing)| to_proto::subscription(subscription, standing, now)).collect())
+    }
+
+    /// A page of named subscriptions, and the place of the next.
+    async fn page(&self, page: &Page) -> Result<(Vec<Subscription>, Option<Place>), Status> {
+        let after = page.place()?.after.first().map(|id| SubscriptionId::parse(id)).transpose();
+        let (after, size) = (after.map_err(|_| ApiRefusal::InvalidPageToken)?, page.size);
+        let mut found = self.journal.read(move |view| view.subscriptions(after.as_ref(), size + 1)).await?;
+        let more = found.len() > size;
+        found.truncate(size);
+        let last = found.last().filter(|_| more).map(|last| Place { after: vec![last.id.to_string()], tail: 0 });
+        Ok((found, last))
+    }
+}
+
+type Reply<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl v1::feed_service_server::FeedService for Follow {
     type SubscribeStream = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
 
-    async fn subscribe(
-        &self,
-        request: Request<v1::SubscribeRequest>,
-    ) -> Result<Response<Self::SubscribeStream>, Status> {
+    async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Reply<Self::SubscribeStream> {
         caller(request.metadata())?;
         let subscription = from_proto::subscription(request.get_ref())?;
         let messages = self.feed.subscribe(subscription).await?;
         Ok(Response::new(Box::pin(messages.map(|message| Ok(to_proto::message(message))))))
     }
 
-    async fn read_feed(&self, request: Request<v1::ReadFeedRequest>) -> Result<Response<v1::ReadFeedResponse>, Status> {
+    async fn read_feed(&self, request: Request<v1::ReadFeedRequest>) -> Reply<v1::ReadFeedResponse> {
         caller(request.metadata())?;
         let (start, filter, max_events) = from_proto::read_feed(request.get_ref())?;
         let page = self.feed.read(start, filter, request.get_ref().include_embargoed, max_events).await?;
@@ -36,6 +84,81 @@ impl v1::feed_service_server::FeedService for Follow {
             deliveries: page.deliveries.iter().map(to_proto::delivery).collect(),
             cursor: page.cursor,
             tail: page.tail,
+        }))
+    }
+
+    async fn create_subscription(
+        &self,
+        request: Request<v1::CreateSubscriptionRequest>,
+    ) -> Reply<v1::CreateSubscriptionResponse> {
+        let call = from_proto::create_subscription(envelope!(self, request), request.get_ref());
+        let subscription = Some(self.enrol(call).await?);
+        Ok(Response::new(v1::CreateSubscriptionResponse { subscription }))
+    }
+
+    async fn get_subscription(
+        &self,
+        request: Request<v1::GetSubscriptionRequest>,
+    ) -> Reply<v1::GetSubscriptionResponse> {
+        caller(request.metadata())?;
+        let id = from_proto::subscription_name(&request.get_ref().name)?;
+        let found = self.journal.read(move |view| view.subscription(&id)).await?;
+        let subscription = self.show(vec![found.ok_or(Rejection::SubscriptionNotFound)?]).await?.pop();
+        Ok(Response::new(v1::GetSubscriptionResponse { subscription }))
+    }
+
+    async fn list_subscriptions(
+        &self,
+        request: Request<v1::ListSubscriptionsRequest>,
+    ) -> Reply<v1::ListSubscriptionsResponse> {
+        caller(request.metadata())?;
+        let page = Page::of(&mut request.into_inner())?;
+        let (found, last) = self.page(&page).await?;
+        let subscriptions = self.show(found).await?;
+        let next_page_token = page.token_after(last.as_ref());
+        Ok(Response::new(v1::ListSubscriptionsResponse { subscriptions, next_page_token }))
+    }
+
+    async fn update_subscription(
+        &self,
+        request: Request<v1::UpdateSubscriptionRequest>,
+    ) -> Reply<v1::UpdateSubscriptionResponse> {
+        let call = from_proto::update_subscription(envelope!(self, request), request.get_ref());
+        let subscription = Some(self.enrol(call).await?);
+        Ok(Response::new(v1::UpdateSubscriptionResponse { subscription }))
+    }
+
+    async fn delete_subscription(
+        &self,
+        request: Request<v1::DeleteSubscriptionRequest>,
+    ) -> Reply<v1::DeleteSubscriptionResponse> {
+        self.enrol(from_proto::delete_subscription(envelope!(self, request), request.get_ref())).await?;
+        Ok(Response::new(v1::DeleteSubscriptionResponse {}))
+    }
+
+    async fn acknowledge(&self, request: Request<v1::AcknowledgeRequest>) -> Reply<v1::AcknowledgeResponse> {
+        caller(request.metadata())?;
+        let (id, generation) = from_proto::acknowledge(request.get_ref())?;
+        let acknowledged_sequence = self.feed.acknowledge(id, generation, &request.get_ref().cursor).await?;
+        Ok(Response::new(v1::AcknowledgeResponse { acknowledged_sequence }))
+    }
+
+    async fn reject(&self, request: Request<v1::RejectRequest>) -> Reply<v1::RejectResponse> {
+        caller(request.metadata())?;
+        let (id, generation, refused) = from_proto::reject(request.get_ref(), self.journal.now())?;
+        self.feed.refuse(id, generation, refused).await?;
+        Ok(Response::new(v1::RejectResponse {}))
+    }
+
+    async fn list_deliveries(&self, request: Request<v1::ListDeliveriesRequest>) -> Reply<v1::ListDeliveriesResponse> {
+        caller(request.metadata())?;
+        let mut given = request.into_inner();
+        let (target, page) = both(from_proto::target(&given.name), Page::of(&mut given))?;
+        let (found, last) = self.page(&page).await?;
+        let told = self.feed.deliveries(target, found).await?;
+        Ok(Response::new(v1::ListDeliveriesResponse {
+            deliveries: told.iter().map(to_proto::delivery_report).collect(),
+            next_page_token: page.token_after(last.as_ref()),
         }))
     }
 }

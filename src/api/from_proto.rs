@@ -5,6 +5,7 @@ mod content;
 mod editorial;
 mod feed;
 mod seconded;
+mod subscription;
 mod text;
 
 pub(super) use backup::backup;
@@ -12,6 +13,7 @@ pub use backup::{backup_entry, backup_identity};
 pub(super) use editorial::*;
 pub(super) use feed::*;
 pub(super) use seconded::*;
+pub(super) use subscription::*;
 
 use crate::domain::{
     draft::FieldFault,
@@ -40,6 +42,15 @@ impl Faults {
             self.add(field, "is required");
         }
         value
+    }
+
+    /// Whether a field is to be changed: those that the mask names, or all if it names none (AIP-134).
+    fn mask(&mut self, mask: Option<&prost_types::FieldMask>, fields: &[&str]) -> impl Fn(&str) -> bool + use<> {
+        let paths = mask.map(|mask| mask.paths.clone()).filter(|paths| !paths.is_empty());
+        for path in paths.iter().flatten().filter(|path| !fields.contains(&path.as_str())) {
+            self.add("update_mask", format!("must name {}, not {path}", fields.join(", ")));
+        }
+        move |field| paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field))
     }
 
     /// The value, if nothing was wrong.

@@ -45,6 +45,7 @@ macro_rules! lists {
 
 lists! {
     ListDraftsRequest ListReleasesRequest ListOwedApprovalsRequest ListEntriesRequest ListStatementsRequest ListEditionsRequest
+    ListSubscriptionsRequest ListDeliveriesRequest
 }
 
 /// The page that a request asks for.

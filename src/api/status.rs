@@ -160,6 +160,10 @@ fn code_of(rejection: &Rejection) -> (Code, &'static str) {
         Rejection::RequestIdReused => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
         Rejection::StatementExists => (Code::AlreadyExists, "STATEMENT_EXISTS"),
         Rejection::StatementNotFound => (Code::NotFound, "STATEMENT_NOT_FOUND"),
+        Rejection::SubscriptionExists => (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"),
+        Rejection::SubscriptionNotFound => (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"),
+        Rejection::SubscriptionTaken { .. } => (Code::Aborted, "SUBSCRIPTION_TAKEN"),
+        Rejection::AppliedAlready { .. } => (Code::FailedPrecondition, "APPLIED_ALREADY"),
         Rejection::DraftNotFound(_) => (Code::NotFound, "DRAFT_NOT_FOUND"),
         Rejection::ReleaseNotFound(_) => (Code::NotFound, "RELEASE_NOT_FOUND"),
         Rejection::EditionNotFound => (Code::NotFound, "EDITION_NOT_FOUND"),
@@ -222,6 +226,7 @@ fn not_followed(refusal: &FeedRefusal) -> Answer {
             Answer::new(Code::ResourceExhausted, "TOO_MANY_SNAPSHOTS", words).and_retry()
         }
         FeedRefusal::Draining => Answer::new(Code::Unavailable, "DRAINING", words).and_retry(),
+        FeedRefusal::Rejected(rejection) => rejected(rejection),
         FeedRefusal::Journal(error) => failed(error),
     }
 }
@@ -258,6 +263,10 @@ mod tests {
             (Rejection::RequestIdReused, Code::InvalidArgument, "REQUEST_ID_REUSED"),
             (Rejection::StatementExists, Code::AlreadyExists, "STATEMENT_EXISTS"),
             (Rejection::StatementNotFound, Code::NotFound, "STATEMENT_NOT_FOUND"),
+            (Rejection::SubscriptionExists, Code::AlreadyExists, "SUBSCRIPTION_EXISTS"),
+            (Rejection::SubscriptionNotFound, Code::NotFound, "SUBSCRIPTION_NOT_FOUND"),
+            (Rejection::SubscriptionTaken { generation: 2 }, Code::Aborted, "SUBSCRIPTION_TAKEN"),
+            (Rejection::AppliedAlready { next: 2 }, precondition, "APPLIED_ALREADY"),
             (Rejection::DraftNotFound(de()), Code::NotFound, "DRAFT_NOT_FOUND"),
             (Rejection::ReleaseNotFound(de()), Code::NotFound, "RELEASE_NOT_FOUND"),
             (Rejection::EditionNotFound, Code::NotFound, "EDITION_NOT_FOUND"),

@@ -4,12 +4,14 @@ mod backup;
 mod content;
 mod editorial;
 mod feed;
+mod subscription;
 
 pub(super) use backup::{backup_end, backup_header, backup_part};
 pub(super) use content::content;
 pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
 pub use feed::EVENTS;
 pub(super) use feed::{delivery, message};
+pub(super) use subscription::{delivery_report, subscription};
 
 use super::v1;
 use crate::domain::{

@@ -7,6 +7,7 @@ use std::{convert::Infallible, fmt, str::FromStr};
 use anyhow::{Context as _, bail};
 
 const COLLECTION: &str = "statements/";
+const SUBSCRIPTIONS: &str = "subscriptions/";
 
 /// `recall-7`, or `statements/recall-7`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,10 +110,16 @@ impl FromStr for EditionName {
 
 /// The short form of a resource name: `statements/recall-7/editions/de.2` -> `recall-7/de.2`.
 pub(super) fn short(name: &str) -> String {
-    let mut parts = name.strip_prefix(COLLECTION).unwrap_or(name).split('/');
+    let bare = name.strip_prefix(COLLECTION).or_else(|| name.strip_prefix(SUBSCRIPTIONS)).unwrap_or(name);
+    let mut parts = bare.split('/');
     let statement = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.filter(|part| !matches!(*part, "drafts" | "releases" | "editions")).collect();
     if rest.is_empty() { statement.to_owned() } else { format!("{statement}/{}", rest.join("/")) }
+}
+
+/// `subscriptions/press-site`, also of the short form.
+pub(super) fn subscription(id: &str) -> String {
+    format!("{SUBSCRIPTIONS}{}", short(id))
 }
 
 /// An etag as people type it: a shell takes the quotes off.

@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::{args::Limit, json::Answer, output::note};
 use crate::api::v1::{
-    ListDraftsResponse, ListEditionsResponse, ListEntriesResponse, ListOwedApprovalsResponse, ListReleasesResponse,
-    ListStatementsResponse,
+    ListDeliveriesResponse, ListDraftsResponse, ListEditionsResponse, ListEntriesResponse, ListOwedApprovalsResponse,
+    ListReleasesResponse, ListStatementsResponse, ListSubscriptionsResponse,
 };
 
 const PAGE_MAX: u32 = 1000;
@@ -40,6 +40,8 @@ pages!(
     ListOwedApprovalsResponse: owed_approvals,
     ListReleasesResponse: releases,
     ListStatementsResponse: live,
+    ListSubscriptionsResponse: subscriptions,
+    ListDeliveriesResponse: deliveries,
 );
 
 /// Fetches page after page into one, and says on standard error if there is more than was asked for.

@@ -128,6 +128,18 @@ impl Session {
             .await
             .map_err(|status| self.explained(status))
     }
+
+    /// Calls the feed about named subscriptions.
+    pub(super) async fn subscriptions<Q: Clone, A>(
+        &self,
+        request: Q,
+        rpc: impl AsyncFn(Feed, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> anyhow::Result<A> {
+        let client = self.feed();
+        Box::pin(retried(request, async |request| rpc(client.clone(), request).await))
+            .await
+            .map_err(|status| self.explained(status))
+    }
 }
 
 async fn retried<Q: Clone, A>(

@@ -18,7 +18,7 @@ pub(super) use self::{
     line::told as told_line,
 };
 use self::{follow::Follow, keep::Keep};
-use super::{args::FilterArgs, failure::Refusal, session::Session};
+use super::{args::FilterArgs, failure::Refusal, names, session::Session};
 use crate::api::v1::{Start, SubscribeRequest};
 
 const EXAMPLES: &str = "\
@@ -29,6 +29,7 @@ Examples:
   onrecord watch --cursor-file bot.cursor               a crash may repeat the last lines
   onrecord watch --mirror site.json                     a crash repeats and loses nothing
   onrecord watch --mirror site.json --until-current     catches up and ends
+  onrecord watch --as press-site --mirror site.json     and says what it has applied
 
 It connects again by itself: after 0 to 100 ms, then up to twice as long each time, at most 30 s.
 
@@ -61,6 +62,9 @@ pub(super) struct Args {
     /// Texts under embargo too; needs embargo clearance
     #[arg(long)]
     embargoed: bool,
+    /// Follow under this name, as `onrecord subscription create` gave it, and acknowledge what was shown and kept
+    #[arg(long = "as", value_name = "ID", conflicts_with_all = ["FilterArgs", "embargoed", "from", "cursor"])]
+    name: Option<String>,
     /// End once there is nothing new
     #[arg(long)]
     until_current: bool,
@@ -92,12 +96,17 @@ impl Args {
             start: self.start().into(),
             filter: self.filter.filter(),
             include_embargoed: self.embargoed,
+            subscription: self.name.as_deref().map(names::subscription).unwrap_or_default(),
             ..SubscribeRequest::default()
         };
         Follow::new(session.clone(), request, keep, self.until_current).run().await
     }
 
     fn start(&self) -> Start {
+        // A mirror that has nothing yet needs the whole state.
+        if self.name.is_some() && self.mirror.is_none() {
+            return Start::Acknowledged;
+        }
         match self.from {
             From::Snapshot => Start::Snapshot,
             From::Beginning => Start::Beginning,

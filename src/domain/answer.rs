@@ -7,6 +7,7 @@ use super::{
     id::LanguageTag,
     live::Live,
     state::{Proposal, Statement},
+    subscription::Subscription,
 };
 
 /// What a step answers.
@@ -44,4 +45,6 @@ pub enum Answer {
     Seconded(Vec<(LanguageTag, Live)>),
     /// A step that time took.
     Due,
+    /// Create, update or delete of a subscription: as it now is.
+    Subscription(Box<Subscription>),
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     content::canonical_json,
     digest::Digest,
-    id::{Caller, LanguageTag, StatementId},
+    id::{Caller, LanguageTag, StatementId, SubscriptionId},
     time::Timestamp,
 };
 
@@ -22,9 +22,12 @@ pub struct EntryHead {
     pub caller: Caller,
     /// What was done.
     pub action: Action,
-    /// To which statement; none where the journal itself is meant.
+    /// To which statement; none where a subscription or the journal itself is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<StatementId>,
+    /// To which subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionId>,
     /// Which languages it changed.
     pub language_codes: Vec<LanguageTag>,
     /// The caller's request id; empty if none was given.
@@ -75,6 +78,9 @@ pub enum Action {
     ExpireDue,
     RepeatErasure,
     BeginEpoch,
+    CreateSubscription,
+    UpdateSubscription,
+    DeleteSubscription,
 }
 
 impl Action {
@@ -101,6 +107,9 @@ impl Action {
             Self::ExpireDue => "ExpireDue",
             Self::RepeatErasure => "RepeatErasure",
             Self::BeginEpoch => "BeginEpoch",
+            Self::CreateSubscription => "CreateSubscription",
+            Self::UpdateSubscription => "UpdateSubscription",
+            Self::DeleteSubscription => "DeleteSubscription",
         }
     }
 }

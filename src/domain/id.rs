@@ -25,68 +25,88 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// Which statement: 1 to 63 characters of `a-z`, `0-9` and inner hyphens.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StatementId(String);
+/// An id that names a resource of a collection (AIP-122).
+macro_rules! resource_id {
+    ($(#[$doc:meta])* $id:ident, $prefix:literal, $pattern:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $id(String);
 
-impl StatementId {
-    /// Parses the bare id.
-    ///
-    /// # Errors
-    /// If it is not 1 to 63 characters of `a-z`, `0-9` and inner hyphens.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        if is_label(text) {
-            return Ok(Self(text.to_owned()));
+        impl $id {
+            /// Parses the bare id.
+            ///
+            /// # Errors
+            /// If it is not 1 to 63 characters of `a-z`, `0-9` and inner hyphens.
+            pub fn parse(text: &str) -> Result<Self, Malformed> {
+                if is_label(text) {
+                    return Ok(Self(text.to_owned()));
+                }
+                let most = limits::ID_CHARS_MAX;
+                Err(Malformed::new(format!("must be 1 to {most} characters of a-z, 0-9 and inner hyphens")))
+            }
+
+            /// Parses the resource name.
+            ///
+            /// # Errors
+            /// If it is not such a name.
+            pub fn parse_name(name: &str) -> Result<Self, Malformed> {
+                name.strip_prefix($prefix)
+                    .and_then(|id| Self::parse(id).ok())
+                    .ok_or_else(|| Malformed::new(concat!("must be ", $pattern)))
+            }
+
+            /// The bare id.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The resource name.
+            #[must_use]
+            pub fn name(&self) -> String {
+                format!(concat!($prefix, "{}"), self.0)
+            }
         }
-        Err(Malformed::new(format!("must be 1 to {} characters of a-z, 0-9 and inner hyphens", limits::ID_CHARS_MAX)))
-    }
 
-    /// Parses the resource name `statements/{statement}`.
-    ///
-    /// # Errors
-    /// If it is not such a name.
-    pub fn parse_name(name: &str) -> Result<Self, Malformed> {
-        name.strip_prefix("statements/")
-            .and_then(|id| Self::parse(id).ok())
-            .ok_or_else(|| Malformed::new("must be statements/{statement}, such as statements/data-centre-fire"))
-    }
-
-    /// The bare id.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The resource name, `statements/{statement}`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        format!("statements/{}", self.0)
-    }
-}
-
-impl fmt::Display for StatementId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for StatementId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return serializer.serialize_str(&self.name());
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
         }
-        serializer.serialize_str(&self.0)
-    }
+
+        impl Serialize for $id {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    return serializer.serialize_str(&self.name());
+                }
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let named = deserializer.is_human_readable();
+                let text = String::deserialize(deserializer)?;
+                let parsed = if named { Self::parse_name(&text) } else { Self::parse(&text) };
+                parsed.map_err(|fault| de::Error::custom(fault.0))
+            }
+        }
+    };
 }
 
-impl<'de> Deserialize<'de> for StatementId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let named = deserializer.is_human_readable();
-        let text = String::deserialize(deserializer)?;
-        let parsed = if named { Self::parse_name(&text) } else { Self::parse(&text) };
-        parsed.map_err(|fault| de::Error::custom(fault.0))
-    }
-}
+resource_id!(
+    /// Which statement, `statements/{statement}`: 1 to 63 characters of `a-z`, `0-9` and inner hyphens.
+    StatementId,
+    "statements/",
+    "statements/{statement}, such as statements/data-centre-fire"
+);
+
+resource_id!(
+    /// Which named subscription, `subscriptions/{subscription}`: 1 to 63 characters of `a-z`, `0-9` and inner hyphens.
+    SubscriptionId,
+    "subscriptions/",
+    "subscriptions/{subscription}, such as subscriptions/press-site"
+);
 
 /// A language: a BCP-47 tag (RFC 5646) in canonical case, such as `de`, `pt-BR` or `zh-Hant`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

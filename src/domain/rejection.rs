@@ -21,6 +21,24 @@ pub enum Rejection {
     /// No such statement.
     #[error("there is no such statement")]
     StatementNotFound,
+    /// The id is taken.
+    #[error("a subscription with this id exists: choose another id")]
+    SubscriptionExists,
+    /// No such subscription.
+    #[error("there is no such subscription")]
+    SubscriptionNotFound,
+    /// Somebody else follows under this name by now.
+    #[error("somebody else follows under this name by now (generation {generation}): follow anew, or leave it to them")]
+    SubscriptionTaken {
+        /// The generation that may speak.
+        generation: u64,
+    },
+    /// What was applied cannot be refused.
+    #[error("sequence is of an event that was acknowledged: what comes next is {next}")]
+    AppliedAlready {
+        /// The first sequence that was not acknowledged.
+        next: u64,
+    },
     /// No such draft.
     #[error("there is no draft in {0}")]
     DraftNotFound(LanguageTag),

@@ -8,10 +8,10 @@
 //! - What waits here is at most one part (1 MiB and one event).
 
 use super::{
-    cursor::Point,
     item::{Delivery, Weighed},
     selection::Selection,
 };
+use crate::domain::subscription::Point;
 
 /// Bytes after which a batch of whole commits is sent: 64 KiB.
 const BATCH_BYTES: usize = 64 * 1024;

@@ -15,7 +15,10 @@
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{refusal::FeedRefusal, selection::Fingerprint};
-use crate::{domain::digest::Digest, journal::Identity};
+use crate::{
+    domain::{digest::Digest, subscription::Point},
+    journal::Identity,
+};
 
 /// The first byte. Another layout takes another one.
 const VERSION: u8 = 1;
@@ -23,13 +26,6 @@ const VERSION: u8 = 1;
 const CURSOR_BYTES: usize = 45;
 /// Bytes of it that the checksum covers.
 const BODY_BYTES: usize = CURSOR_BYTES - 4;
-
-/// A place in the feed: the sequence that comes next, and the hash of the event before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Point {
-    pub(super) next: u64,
-    pub(super) hash: Digest,
-}
 
 /// A place in a feed as one subscriber saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

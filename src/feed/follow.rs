@@ -17,8 +17,8 @@ use tracing::error;
 use super::{
     Admission, Shared,
     batch::{Batch, Packer},
-    cursor::Point,
     jitter,
+    ledger::Hold,
     message::{ClosingReason, Message},
     outbox::Outbox,
     selection::Selection,
@@ -26,7 +26,7 @@ use super::{
     start::Origin,
     window::Position,
 };
-use crate::journal::JournalError;
+use crate::{domain::subscription::Point, journal::JournalError};
 
 /// Events that the filter may leave out in a row before the subscriber's cursor is refreshed.
 const FILTERED_EVENTS_MAX: u64 = 1_000;
@@ -46,6 +46,8 @@ pub(super) struct Follower {
     admission: Admission,
     selection: Selection,
     origin: Origin,
+    /// The name under which it follows, if it has one.
+    hold: Option<Box<Hold>>,
     packer: Packer,
     /// The place after what was sent; none until the snapshot is complete.
     sent: Option<Point>,
@@ -75,6 +77,7 @@ impl Follower {
         admission: Admission,
         selection: Selection,
         origin: Origin,
+        hold: Option<Box<Hold>>,
         heartbeat: Duration,
         outbox: Outbox,
     ) -> Self {
@@ -94,6 +97,7 @@ impl Follower {
             admission,
             selection,
             origin,
+            hold,
         }
     }
 
@@ -130,6 +134,7 @@ impl Follower {
             resumed: self.origin.resumed,
             earliest_sequence: self.shared.floor(tail),
             cursor: self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default(),
+            generation: self.hold.as_ref().map_or(0, |hold| hold.generation),
         };
         self.send(opened).await;
     }
@@ -169,6 +174,9 @@ impl Follower {
         if self.position.borrow().draining {
             return Err(End(ClosingReason::Drain));
         }
+        if self.hold.as_ref().is_some_and(|hold| hold.is_superseded()) {
+            return Err(End(ClosingReason::Superseded));
+        }
         Ok(())
     }
 
@@ -206,6 +214,7 @@ impl Follower {
         tokio::select! {
             biased;
             moved = moved(&mut self.position, next) => moved,
+            () = superseded(self.hold.as_deref()) => Err(End(ClosingReason::Superseded)),
             () = self.timer.as_mut() => {
                 if Instant::now() >= self.heartbeat_at {
                     self.beat().await;
@@ -242,10 +251,18 @@ async fn moved(position: &mut watch::Receiver<Position>, next: u64) -> Result<()
     moved.map(drop).map_err(|_| End(ClosingReason::StoreFailed))
 }
 
+/// Waits until somebody else follows under the same name: for ever, without one.
+async fn superseded(hold: Option<&Hold>) {
+    match hold {
+        Some(hold) => hold.superseded().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Who has to take a new snapshot may do so at once; the others come back one by one.
 fn reconnect_after(reason: ClosingReason) -> Duration {
     match reason {
-        ClosingReason::Trimmed | ClosingReason::AccessRevoked => Duration::ZERO,
+        ClosingReason::Trimmed | ClosingReason::AccessRevoked | ClosingReason::Superseded => Duration::ZERO,
         ClosingReason::Lifetime | ClosingReason::Drain | ClosingReason::Stalled | ClosingReason::StoreFailed => {
             jitter::up_to(RECONNECT_AFTER_MAX)
         }

@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{cursor::Point, selection::Scope};
+use super::selection::Scope;
 use crate::{
     domain::{
         content::Content,
         digest::Digest,
         event::EventHead,
         live::{Live, Openness},
+        subscription::Point,
     },
     journal::{EventRecord, JournalError, View},
 };
@@ -123,7 +124,7 @@ pub(super) fn read_items(
 ) -> Result<Vec<Weighed>, JournalError> {
     let (mut items, mut bytes) = (Vec::new(), 0_usize);
     for record in dense(from, view.events(from, limit)?)? {
-        let record = if is_concealed(view, &record)? { record.hollowed() } else { record };
+        let record = as_shown(view, record)?;
         let words = shown(&record).map(|digest| read_words(view, &digest)).transpose()?.flatten();
         let item = Weighed::new(record, words.as_ref().map(|words| &words.content), encoder);
         bytes = bytes.saturating_add(item.bytes());
@@ -133,6 +134,11 @@ pub(super) fn read_items(
         }
     }
     Ok(items)
+}
+
+/// An event as readers may see it now. Blocks.
+pub(super) fn as_shown(view: &View<'_>, record: EventRecord) -> Result<EventRecord, JournalError> {
+    Ok(if is_concealed(view, &record)? { record.hollowed() } else { record })
 }
 
 /// Nothing may be skipped: neither the first nor one in between.

@@ -7,7 +7,7 @@ use crate::domain::{
     content::Content,
     draft::Release,
     filter::Filter,
-    id::{Code, LanguageTag, StatementId},
+    id::{Code, LanguageTag, StatementId, SubscriptionId},
     live::Live,
     time::Timestamp,
 };
@@ -23,6 +23,8 @@ pub enum Start {
     Beginning,
     /// The next event.
     Now,
+    /// After what was applied under the name; the state now, if nothing was. Of an unnamed stream, refused.
+    Applied,
 }
 
 /// What a subscriber wants.
@@ -31,11 +33,23 @@ pub struct StreamRequest {
     /// Where to start.
     pub start: Start,
     /// Which statements.
-    pub filter: Filter,
-    /// Also texts under embargo.
-    pub include_embargoed: bool,
+    pub wanted: Wanted,
     /// How long the stream may be quiet before a heartbeat, give or take 10 %.
     pub heartbeat: Duration,
+}
+
+/// Which statements a subscriber wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those that a filter admits.
+    These {
+        /// Which.
+        filter: Filter,
+        /// Also texts under embargo.
+        include_embargoed: bool,
+    },
+    /// What a named subscription says; whoever followed under this name ends.
+    Named(SubscriptionId),
 }
 
 /// What is live, in a snapshot.
@@ -80,6 +94,8 @@ pub enum Message {
         resumed: bool,
         earliest_sequence: u64,
         cursor: String,
+        /// 0 without a name.
+        generation: u64,
     },
     Snapshot {
         live: Vec<SnapshotLive>,
@@ -122,6 +138,8 @@ pub enum ClosingReason {
     AccessRevoked,
     /// The store cannot be read.
     StoreFailed,
+    /// Somebody else follows under this name, or it stands for something else by now.
+    Superseded,
 }
 
 /// One page of the feed.

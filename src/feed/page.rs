@@ -6,12 +6,12 @@
 
 use super::{
     Shared,
-    cursor::Point,
     item::{Delivery, Weighed},
     message::Page,
     refusal::FeedRefusal,
     selection::Selection,
 };
+use crate::domain::subscription::Point;
 
 /// Events on a page, at most, whatever is asked for.
 const PAGE_EVENTS_MAX: usize = 1_000;

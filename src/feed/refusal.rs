@@ -1,6 +1,6 @@
 //! Why a subscription or a page is refused.
 
-use crate::journal::JournalError;
+use crate::{domain::rejection::Rejection, journal::JournalError};
 
 /// Why a subscription or a page is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum FeedRefusal {
     /// The service takes no new subscribers.
     #[error("the service is stopping")]
     Draining,
+    /// The rule book refuses it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -8,14 +8,11 @@
 use tokio::time::timeout;
 use tracing::error;
 
-use super::{
-    Shared,
-    cursor::{Cursor, Point},
-    message::Start,
-    refusal::FeedRefusal,
-    selection::Selection,
+use super::{Shared, cursor::Cursor, message::Start, refusal::FeedRefusal, selection::Selection};
+use crate::{
+    domain::subscription::Point,
+    journal::{JournalError, View},
 };
-use crate::journal::{JournalError, View};
 
 /// Events that are read at a time to find the end of a commit.
 const ALIGN_EVENTS: usize = 64;
@@ -56,6 +53,7 @@ async fn find(shared: &Shared, start: &Start, selection: &Selection) -> Result<O
             let point = resume(shared, text, selection).await?;
             Ok(Origin { point, resumed: true, snapshot: false })
         }
+        Start::Applied => Err(FeedRefusal::CursorInvalid("nothing is acknowledged without a name")),
     }
 }
 
@@ -70,13 +68,19 @@ async fn reach(shared: &Shared, tail: u64) -> Result<(), FeedRefusal> {
 
 async fn resume(shared: &Shared, text: &str, selection: &Selection) -> Result<Point, FeedRefusal> {
     let cursor = Cursor::decode(text).map_err(FeedRefusal::CursorInvalid)?;
+    let point = locate(shared, &cursor, selection).await?;
+    check_floor(point.next, shared.floor(shared.window.tail()))?;
+    Ok(point)
+}
+
+/// The place of a cursor in this very history. Waits for this node to get there, for a while.
+pub(super) async fn locate(shared: &Shared, cursor: &Cursor, selection: &Selection) -> Result<Point, FeedRefusal> {
     let identity = shared.journal.identity();
     cursor.check_origin(identity, selection.fingerprint())?;
     match cursor.check_reach(identity, shared.window.tail()) {
         Err(FeedRefusal::ReplicaBehind) => reach(shared, cursor.next()).await?,
         verdict => verdict?,
     }
-    check_floor(cursor.next(), shared.floor(shared.window.tail()))?;
     let point = point_at(shared, cursor.next()).await?;
     if !cursor.saw(point.hash) {
         error!(sequence = point.next, "a subscriber has seen a history that is not the history of this feed");
@@ -85,7 +89,7 @@ async fn resume(shared: &Shared, text: &str, selection: &Selection) -> Result<Po
     Ok(point)
 }
 
-fn check_floor(next: u64, floor: u64) -> Result<(), FeedRefusal> {
+pub(super) fn check_floor(next: u64, floor: u64) -> Result<(), FeedRefusal> {
     if next < floor { Err(FeedRefusal::CursorTrimmed { earliest: floor }) } else { Ok(()) }
 }
 

@@ -8,6 +8,7 @@ use super::{
     store::Change,
 };
 use crate::domain::{
+    answer::Answer,
     command::Call,
     decide::Decision,
     digest::{Digest, Salt},
@@ -15,14 +16,73 @@ use crate::domain::{
     event::Event,
     id::{Caller, LanguageTag, StatementId},
     state::{Slots, State},
+    subscription::{Subscription, SubscriptionCall},
     time::Timestamp,
 };
+
+/// Who asked for a step, and for which.
+pub(super) struct Asked<'c> {
+    caller: &'c Caller,
+    request_id: Option<uuid::Uuid>,
+    /// What tells one step from another: the digest of its own encoding, which has no maps without order.
+    fingerprint: Digest,
+}
+
+impl<'c> Asked<'c> {
+    pub(super) fn of(call: &'c Call) -> Self {
+        let Call { caller, request_id, command, .. } = call;
+        Self { caller, request_id: *request_id, fingerprint: Digest::of(&[&encode(command)]) }
+    }
+
+    pub(super) fn of_subscription(call: &'c SubscriptionCall) -> Self {
+        let SubscriptionCall { caller, request_id, id, step, .. } = call;
+        Self { caller, request_id: *request_id, fingerprint: Digest::of(&[&encode(&(id, step))]) }
+    }
+
+    /// The key under which the answer is remembered, if it is.
+    pub(super) fn key(&self) -> Option<Vec<u8>> {
+        Some(key::request(self.caller, self.request_id?))
+    }
+
+    /// Whether a remembered answer is to this very step.
+    pub(super) fn is(&self, row: &RequestRow) -> bool {
+        row.fingerprint == self.fingerprint
+    }
+
+    pub(super) fn row(&self, answer: &Answer, time: Timestamp) -> RequestRow {
+        RequestRow { fingerprint: self.fingerprint, time, answer: answer.clone() }
+    }
+
+    fn change(&self, answer: &Answer, time: Timestamp) -> Option<Change> {
+        Some(Change::put(self.key()?, encode(&self.row(answer, time))))
+    }
+
+    /// The head of an entry that changes nothing yet.
+    fn head(&self, action: Action, body: &[u8], now: Timestamp, meta: &Meta) -> EntryHead {
+        EntryHead {
+            number: meta.next_entry,
+            commit_time: now,
+            caller: self.caller.clone(),
+            action,
+            statement: None,
+            subscription: None,
+            language_codes: Vec::new(),
+            request_id: self.request_id.map(|id| id.to_string()).unwrap_or_default(),
+            content_digests: Vec::new(),
+            first_sequence: 0,
+            event_count: 0,
+            rows_digest: Digest::of(&[body]),
+            epoch: None,
+        }
+    }
+}
 
 /// The changes that commit a decision, and where the journal stands after it.
 pub(super) fn changes(
     before: Option<&State>,
     decision: &Decision,
     call: &Call,
+    asked: &Asked<'_>,
     now: Timestamp,
     salt: Salt,
     meta: &mut Meta,
@@ -32,28 +92,43 @@ pub(super) fn changes(
     for event in &decision.events {
         event_rows(event, meta, &mut rows);
     }
-    rows.extend(request_row(call, decision, now));
-    let body =
-        encode(&EntryBody { salt, reason: decision.reason.clone(), rows: rows.iter().map(Into::into).collect() });
+    rows.extend(asked.change(&decision.answer, now));
+    let body = body(salt, decision.reason.clone(), &rows);
     let head = EntryHead {
-        number: meta.next_entry,
-        commit_time: now,
-        caller: call.caller.clone(),
-        action: call.command.step.action(),
         statement: Some(call.command.statement.clone()),
         language_codes: changed_languages(before, &decision.state),
-        request_id: call.request_id.map(|id| id.to_string()).unwrap_or_default(),
         content_digests: decision.digests.clone(),
         first_sequence,
         event_count: u32::try_from(decision.events.len()).unwrap_or(u32::MAX),
-        rows_digest: Digest::of(&[&body]),
-        epoch: None,
+        ..asked.head(call.command.step.action(), &body, now, meta)
     };
     if erases(before, decision) {
         rows.push(Change::put(key::erasing(&call.command.statement), encode(&meta.next_entry)));
     }
     if let Some(text) = &decision.text {
         rows.push(Change::put(key::text(&text.digest), text.bytes.clone()));
+    }
+    entry_rows(&head, body, meta, &mut rows);
+    meta.time = now;
+    rows
+}
+
+/// The changes that commit a step on a subscription, and where the journal stands after it.
+pub(super) fn enrolment(
+    after: &Subscription,
+    action: Action,
+    asked: &Asked<'_>,
+    answer: &Answer,
+    now: Timestamp,
+    salt: Salt,
+    meta: &mut Meta,
+) -> Vec<Change> {
+    let mut rows = vec![Change::put(key::subscription(&after.id), encode(after))];
+    rows.extend(asked.change(answer, now));
+    let body = body(salt, String::new(), &rows);
+    let head = EntryHead { subscription: Some(after.id.clone()), ..asked.head(action, &body, now, meta) };
+    if after.delete_time.is_some() {
+        rows.push(Change::remove(key::progress(&after.id)));
     }
     entry_rows(&head, body, meta, &mut rows);
     meta.time = now;
@@ -68,21 +143,10 @@ pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Ch
     meta.time = now;
     meta.restored = false;
     let reason = format!("restored from a copy that ends with entry {}", meta.next_entry - 1);
-    let body = encode(&EntryBody { salt, reason, rows: Vec::new() });
-    let head = EntryHead {
-        number: meta.next_entry,
-        commit_time: now,
-        caller: Caller::service(),
-        action: Action::BeginEpoch,
-        statement: None,
-        language_codes: Vec::new(),
-        request_id: String::new(),
-        content_digests: Vec::new(),
-        first_sequence: 0,
-        event_count: 0,
-        rows_digest: Digest::of(&[&body]),
-        epoch: Some(meta.epoch),
-    };
+    let body = body(salt, reason, &[]);
+    let (caller, fingerprint) = (Caller::service(), Digest::ZERO);
+    let asked = Asked { caller: &caller, request_id: None, fingerprint };
+    let head = EntryHead { epoch: Some(meta.epoch), ..asked.head(Action::BeginEpoch, &body, now, meta) };
     let mut rows = Vec::new();
     entry_rows(&head, body, meta, &mut rows);
     rows.push(Change::put(key::meta(), encode(meta)));
@@ -92,6 +156,10 @@ pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Ch
 /// Whether this is the step that erases the statement.
 pub(super) fn erases(before: Option<&State>, decision: &Decision) -> bool {
     decision.state.is_expunged() && !before.is_some_and(State::is_expunged)
+}
+
+fn body(salt: Salt, reason: String, rows: &[Change]) -> Vec<u8> {
+    encode(&EntryBody { salt, reason, rows: rows.iter().map(Into::into).collect() })
 }
 
 fn entry_rows(head: &EntryHead, body: Vec<u8>, meta: &mut Meta, rows: &mut Vec<Change>) {
@@ -119,16 +187,6 @@ fn event_rows(event: &Event, meta: &mut Meta, rows: &mut Vec<Change>) {
     rows.push(Change::put(key::event_of(&head.statement, &head.language_code, head.sequence), Vec::new()));
     meta.event_hash = hash;
     meta.next_sequence += 1;
-}
-
-fn request_row(call: &Call, decision: &Decision, now: Timestamp) -> Option<Change> {
-    let row = RequestRow { fingerprint: fingerprint(call), time: now, answer: decision.answer.clone() };
-    Some(Change::put(key::request(&call.caller, call.request_id?), encode(&row)))
-}
-
-/// What tells one command from another: the digest of its own encoding, which has no maps without order.
-pub(super) fn fingerprint(call: &Call) -> Digest {
-    Digest::of(&[&encode(&call.command)])
 }
 
 fn changed_languages(before: Option<&State>, after: &State) -> Vec<LanguageTag> {

@@ -75,6 +75,7 @@ fn write(store: &Store, fresh: &Path, cache_bytes: u64) -> Result<Report, Journa
     for number in 1..next_entry {
         restore.put(&reader.backup_entry(number)?.0)?;
     }
+    restore.put_beside(reader.rows(&key::progresses())?);
     restore.close(restored)
 }
 

@@ -15,13 +15,15 @@
 //! r caller 0 request-id        the answer to a call
 //! x id                         a statement whose texts are being erased
 //! k                            from when on answers are kept
+//! u id                         a named subscription, or the trace of one
+//! p id                         how far it is
 //! ```
 //!
 //! The store itself keeps the chunks of long rows under `~`.
 
 use crate::domain::{
     digest::Digest,
-    id::{Caller, LanguageTag, StatementId},
+    id::{Caller, LanguageTag, StatementId, SubscriptionId},
     state::{Due, DueStep},
     time::Timestamp,
 };
@@ -152,6 +154,22 @@ pub(super) fn requests() -> Vec<u8> {
 
 pub(super) fn kept() -> Vec<u8> {
     Key::new(b'k').0
+}
+
+pub(super) fn subscription(id: &SubscriptionId) -> Vec<u8> {
+    Key(subscriptions()).text(id.as_str()).0
+}
+
+pub(super) fn subscriptions() -> Vec<u8> {
+    Key::new(b'u').0
+}
+
+pub(super) fn progress(id: &SubscriptionId) -> Vec<u8> {
+    Key(progresses()).text(id.as_str()).0
+}
+
+pub(super) fn progresses() -> Vec<u8> {
+    Key::new(b'p').0
 }
 
 pub(super) fn erasing(id: &StatementId) -> Vec<u8> {

@@ -7,7 +7,7 @@
 use tracing::{info, warn};
 
 use super::JournalError;
-use crate::domain::command::Step;
+use crate::domain::{command::Step, subscription};
 
 /// How full a store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +82,22 @@ impl Quota {
             | Step::Due { .. }
             | Step::RepeatErasure { .. } => Room::Full,
         };
+        self.check(most)
+    }
+
+    /// Whether there is room for a step on a subscription.
+    ///
+    /// # Errors
+    /// [`JournalError::Full`].
+    pub(super) fn admit_enrolment(self, step: &subscription::Step) -> Result<(), JournalError> {
+        self.check(match step {
+            subscription::Step::Create { .. } => Room::Low,
+            subscription::Step::Update { .. } => Room::Reserve,
+            subscription::Step::Delete { .. } => Room::Full,
+        })
+    }
+
+    fn check(self, most: Room) -> Result<(), JournalError> {
         if self.room() <= most {
             return Ok(());
         }

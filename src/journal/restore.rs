@@ -19,7 +19,7 @@ use super::{
     blocking, commit, compact, erase, key,
     retention::Kept,
     row::{self, EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode, from_seal},
-    store::{Change, Store},
+    store::{Change, Row, Store},
     verify::{Report, check},
     view::Reader,
 };
@@ -110,6 +110,11 @@ impl Restore {
     pub(super) fn forget(&mut self, kept: Option<Kept>) {
         self.group.extend(kept.map(|kept| (Change::put(key::kept(), encode(&kept)), 0)));
         self.kept = kept;
+    }
+
+    /// Puts rows that no entry wrote.
+    pub(super) fn put_beside(&mut self, rows: Vec<(Vec<u8>, Row)>) {
+        self.group.extend(rows.into_iter().map(|(key, row)| (Change::put(key, row.value), row.version)));
     }
 
     /// Puts the next entry.

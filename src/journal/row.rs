@@ -13,8 +13,8 @@ use crate::domain::{
 
 /// The format of a store. An older one is read, and becomes this with the first commit; a newer one is refused.
 ///
-/// 1: rows as they are. 2: rows compressed (`store/envelope.rs`), and an epoch is raised by an entry.
-pub const FORMAT: u32 = 2;
+/// 1: rows as they are. 2: rows compressed (`store/envelope.rs`), and an epoch is raised by an entry. 3: named subscriptions.
+pub const FORMAT: u32 = 3;
 
 /// Refuses the format of a store or a copy that is not known.
 pub(super) fn check_format(format: u32) -> Result<(), JournalError> {

@@ -17,9 +17,10 @@ use super::{
 use crate::domain::{
     content::Content,
     digest::Digest,
-    id::{EditionName, LanguageTag, StatementId},
+    id::{EditionName, LanguageTag, StatementId, SubscriptionId},
     live::Edition,
     state::{Owed, Slots, State, Statement},
+    subscription::{Progress, Subscription},
 };
 
 /// Rows as they are in the store, durable or not.
@@ -186,6 +187,41 @@ impl<'s> View<'s> {
     fn row<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, JournalError> {
         let row = self.reader.store.get(key)?.filter(|row| self.is_durable(row.version));
         row.map(|row| decode(&row.value)).transpose()
+    }
+
+    /// A named subscription; none if there is none by this name.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, JournalError> {
+        let found: Option<Subscription> = self.row(&key::subscription(id))?;
+        Ok(found.filter(|found| found.delete_time.is_none()))
+    }
+
+    /// Up to `limit` named subscriptions after `after`, in the order of ids.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn subscriptions(
+        &self,
+        after: Option<&SubscriptionId>,
+        limit: usize,
+    ) -> Result<Vec<Subscription>, JournalError> {
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(key::subscription(id)));
+        let rows = self.reader.store.scan(&key::subscriptions(), from, false);
+        let durable = rows.filter(|row| row.as_ref().map_or(true, |(_, row)| self.is_durable(row.version)));
+        let found = durable.map(|row| decode::<Subscription>(&row?.1.value));
+        found.filter(|it| it.as_ref().map_or(true, |it| it.delete_time.is_none())).take(limit).collect()
+    }
+
+    /// How far a named subscription is, as far as that was noted.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn progress(&self, subscription: &Subscription) -> Result<Progress, JournalError> {
+        let noted: Option<Progress> = self.row(&key::progress(&subscription.id))?;
+        let noted = noted.filter(|noted| noted.subscription == subscription.number);
+        Ok(noted.unwrap_or_else(|| Progress::new(subscription.number)))
     }
 
     /// The words as canonical JSON; none once they were erased.

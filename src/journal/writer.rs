@@ -6,6 +6,7 @@
 //! - The first failed write closes the journal: the group's callers are told, and nothing is written after it.
 
 mod due;
+mod enrol;
 mod start;
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
@@ -20,7 +21,8 @@ use tracing::{error, info};
 use super::{
     Identity, JournalError, Options, Refusal,
     clock::Clock,
-    commit, erase, key,
+    commit::{self, Asked},
+    erase, key,
     quota::Quota,
     retention::Outlived,
     row::{Meta, RequestRow, decode, encode},
@@ -34,9 +36,11 @@ use crate::domain::{
     command::Call,
     decide::{Context, decide, redirect_target},
     digest::Salt,
-    id::StatementId,
+    id::{StatementId, SubscriptionId},
     rejection::Rejection,
     state::State,
+    subscription::{Progress, Subscription, SubscriptionCall},
+    time::Timestamp,
 };
 
 /// Entries in one durable write: more would keep readers waiting.
@@ -44,13 +48,17 @@ const GROUP_ENTRIES_MAX: usize = 64;
 /// Bytes of rows in one durable write: less than a segment of the store has to be between two syncs.
 const GROUP_BYTES_MAX: usize = 512 * 1024;
 
-type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+pub(super) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Take a step.
     Call(Box<Call>, Reply),
+    /// Take a step on a subscription.
+    Enrol(Box<SubscriptionCall>, Reply),
+    /// Note how far subscriptions are.
+    Note(Vec<(SubscriptionId, Progress)>, oneshot::Sender<()>),
     /// Take rows away that need not be kept.
     TakeAway(Outlived, oneshot::Sender<()>),
     /// Look at the clock.
@@ -61,9 +69,11 @@ pub(super) enum Request {
 
 /// How far the journal is.
 #[derive(Clone, Debug)]
-pub(super) struct Progress {
+pub(super) struct Reached {
     /// Number of the newest entry that is durable.
     pub(super) durable: watch::Receiver<u64>,
+    /// Durable writes since the start.
+    pub(super) writes: watch::Receiver<u64>,
     /// The sequence that the next event will take.
     pub(super) tail: watch::Receiver<u64>,
     /// Why nothing is written any more.
@@ -80,6 +90,7 @@ pub(super) struct Writer {
     meta: Meta,
     /// A request that came while more was due than one group takes.
     waiting: Option<Request>,
+    writes: watch::Sender<u64>,
     durable: watch::Sender<u64>,
     tail: watch::Sender<u64>,
     closed: watch::Sender<Option<String>>,
@@ -94,6 +105,8 @@ struct Group {
     entries: usize,
     /// Statements as the group leaves them.
     states: BTreeMap<StatementId, State>,
+    /// Subscriptions as the group leaves them.
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
     /// Answers of the group to calls with a request id, by row key.
     answers: BTreeMap<Vec<u8>, RequestRow>,
     /// Statements to be erased once the group is durable, and the entries that erase them.
@@ -106,6 +119,31 @@ struct Group {
 impl Group {
     fn is_full(&self) -> bool {
         self.entries >= GROUP_ENTRIES_MAX || self.bytes >= GROUP_BYTES_MAX || self.close.is_some()
+    }
+
+    /// Adds an entry.
+    fn add(&mut self, entry: u64, changes: Vec<Change>) {
+        self.entries += 1;
+        self.add_rows(entry, changes);
+    }
+
+    fn add_rows(&mut self, entry: u64, changes: Vec<Change>) {
+        self.bytes += changes.iter().map(Change::bytes).sum::<usize>();
+        self.changes.extend(changes.into_iter().map(|change| (change, entry)));
+    }
+
+    fn remember(&mut self, asked: &Asked<'_>, answer: &Answer, now: Timestamp) {
+        self.answers.extend(asked.key().map(|key| (key, asked.row(answer, now))));
+    }
+
+    /// Tells a caller, once the group is durable. A failure of the store ends the writer.
+    fn reply(&mut self, reply: Reply, answer: Result<Answer, Refusal>) -> Result<(), JournalError> {
+        let failure = match &answer {
+            Ok(_) | Err(Refusal::Rejected(_) | Refusal::Journal(JournalError::Full { .. })) => None,
+            Err(Refusal::Journal(failure)) => Some(failure.clone()),
+        };
+        self.replies.push((reply, answer));
+        failure.map_or(Ok(()), Err)
     }
 }
 
@@ -125,6 +163,7 @@ impl Writer {
             store,
             watermark,
             clock: clock.clone(),
+            writes: watch::Sender::new(0),
             durable: watch::Sender::new(meta.next_entry - 1),
             tail: watch::Sender::new(meta.next_sequence),
             closed,
@@ -133,8 +172,13 @@ impl Writer {
         })
     }
 
-    pub(super) fn progress(&self) -> Progress {
-        Progress { durable: self.durable.subscribe(), tail: self.tail.subscribe(), closed: self.closed.subscribe() }
+    pub(super) fn reached(&self) -> Reached {
+        Reached {
+            writes: self.writes.subscribe(),
+            durable: self.durable.subscribe(),
+            tail: self.tail.subscribe(),
+            closed: self.closed.subscribe(),
+        }
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -214,20 +258,20 @@ impl Writer {
 
     fn take(&mut self, group: &mut Group, request: Request) -> Result<(), JournalError> {
         match request {
-            Request::Call(call, reply) => match self.step(group, &call) {
-                Ok(answer) => group.replies.push((reply, Ok(answer))),
-                Err(told @ (Refusal::Rejected(_) | Refusal::Journal(JournalError::Full { .. }))) => {
-                    group.replies.push((reply, Err(told)));
-                }
-                Err(Refusal::Journal(failure)) => {
-                    group.replies.push((reply, Err(failure.clone().into())));
-                    return Err(failure);
-                }
-            },
+            Request::Call(call, reply) => {
+                let answer = self.step(group, &call);
+                group.reply(reply, answer)?;
+            }
+            Request::Enrol(call, reply) => {
+                let answer = self.enrol(group, &call);
+                group.reply(reply, answer)?;
+            }
+            Request::Note(progress, reply) => {
+                self.note(group, progress)?;
+                group.pokes.push(reply);
+            }
             Request::TakeAway(outlived, reply) => {
-                let (newest, changes) = (self.meta.next_entry - 1, outlived.changes(&self.store)?);
-                group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
-                group.changes.extend(changes.into_iter().map(|change| (change, newest)));
+                group.add_rows(self.meta.next_entry - 1, outlived.changes(&self.store)?);
                 group.pokes.push(reply);
             }
             Request::Poke(reply) => group.pokes.push(reply),
@@ -237,7 +281,8 @@ impl Writer {
     }
 
     fn step(&mut self, group: &mut Group, call: &Call) -> Result<Answer, Refusal> {
-        if let Some(answer) = self.remembered(group, call)? {
+        let asked = Asked::of(call);
+        if let Some(answer) = self.remembered(group, &asked)? {
             return answer.map_err(Into::into);
         }
         let state = self.state(group, &call.command.statement)?;
@@ -261,29 +306,21 @@ impl Writer {
         if commit::erases(state.as_ref(), &decision) {
             group.erasures.push((call.command.statement.clone(), entry));
         }
-        let changes = commit::changes(state.as_ref(), &decision, call, now, salt, &mut self.meta);
-        group.bytes += changes.iter().map(Change::bytes).sum::<usize>();
-        group.entries += 1;
-        group.changes.extend(changes.into_iter().map(|change| (change, entry)));
-        if let Some(id) = call.request_id {
-            let row = RequestRow { fingerprint: commit::fingerprint(call), time: now, answer: decision.answer.clone() };
-            group.answers.insert(key::request(&call.caller, id), row);
-        }
+        let changes = commit::changes(state.as_ref(), &decision, call, &asked, now, salt, &mut self.meta);
+        group.add(entry, changes);
+        group.remember(&asked, &decision.answer, now);
         group.states.insert(call.command.statement.clone(), decision.state);
         Ok(decision.answer)
     }
 
     /// The answer that was given to this very call before.
-    fn remembered(&self, group: &Group, call: &Call) -> Result<Option<Result<Answer, Rejection>>, JournalError> {
-        let Some(id) = call.request_id else { return Ok(None) };
-        let key = key::request(&call.caller, id);
+    fn remembered(&self, group: &Group, asked: &Asked<'_>) -> Result<Option<Result<Answer, Rejection>>, JournalError> {
+        let Some(key) = asked.key() else { return Ok(None) };
         let row = match group.answers.get(&key) {
             Some(row) => Some(row.clone()),
             None => self.store.get(&key)?.map(|row| decode(&row.value)).transpose()?,
         };
-        Ok(row.map(|row| {
-            if row.fingerprint == commit::fingerprint(call) { Ok(row.answer) } else { Err(Rejection::RequestIdReused) }
-        }))
+        Ok(row.map(|row| if asked.is(&row) { Ok(row.answer) } else { Err(Rejection::RequestIdReused) }))
     }
 
     fn state(&self, group: &Group, id: &StatementId) -> Result<Option<State>, JournalError> {
@@ -331,6 +368,7 @@ impl Writer {
             self.watchdog.watch(|| erase::erase(store, id, *entry, newest))?;
         }
         self.quota.note(self.store.bytes()?);
+        self.writes.send_modify(|writes| *writes += 1);
         self.durable.send_replace(newest);
         self.tail.send_replace(self.meta.next_sequence);
         Ok(())

@@ -50,6 +50,7 @@ impl Collector for JournalMetrics {
             ("journal_writable", "1 while the journal takes writes", u64::from(failure.is_none())),
             ("journal_readable", "1 while reads are answered", u64::from(*journal.readable().borrow())),
             ("journal_newest_entry", "Number of the newest durable entry", *journal.newest_entry().borrow()),
+            ("journal_writes", "Durable writes since the start, each a sync of the device", journal.writes()),
             ("journal_tail", "Sequence that the next event will take", *journal.tail().borrow()),
             (
                 "store_bytes",

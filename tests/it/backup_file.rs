@@ -31,6 +31,10 @@ const FIXTURE_1_STATE: &str = "056ed308c1bc3abd961796fccc45d79e2fb19fe2a6e00eacb
 const FIXTURE_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/restored.backup");
 const FIXTURE_2_STATE: &str = "7924ef6f478ca75bdbe0a2a83ab6f3e5e12d3701262130469038d6cee195d24b";
 
+/// A record with named subscriptions: a backup of a store of format 3.
+const FIXTURE_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/subscriptions.backup");
+const FIXTURE_3_STATE: &str = "c98fe4a29c072052543cabecd2555121d901a7f819771b4579ce22164f6b9835";
+
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_onrecord")).args(arguments).output().unwrap()
 }
@@ -241,6 +245,11 @@ fn a_backup_of_format_1_is_restored() {
 #[test]
 fn a_backup_of_storage_format_2_is_restored() {
     assert_eq!(restored(Path::new(FIXTURE_2)), FIXTURE_2_STATE);
+}
+
+#[test]
+fn a_backup_of_storage_format_3_is_restored() {
+    assert_eq!(restored(Path::new(FIXTURE_3)), FIXTURE_3_STATE);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use onrecord::{
         v1::{self, ChangeKind},
     },
     domain::{event::EventKind, filter::Filter, id::Code},
-    feed::{ClosingReason, Delivery, Feed, FeedRefusal, Message, Messages, Options, Scope, Start, StreamRequest},
+    feed::{
+        ClosingReason, Delivery, Feed, FeedRefusal, Message, Messages, Options, Scope, Start, StreamRequest, Wanted,
+    },
 };
 use prost::Message as _;
 use tokio_stream::StreamExt as _;
@@ -17,7 +19,11 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{Person, Service, approved, changed, publish, words};
 
 fn all(start: Start) -> StreamRequest {
-    StreamRequest { start, filter: Filter::default(), include_embargoed: false, heartbeat: Duration::from_mins(1) }
+    StreamRequest { start, wanted: these(Filter::default()), heartbeat: Duration::from_mins(1) }
+}
+
+fn these(filter: Filter) -> Wanted {
+    Wanted::These { filter, include_embargoed: false }
 }
 
 fn about(topic: &str) -> Filter {
@@ -188,12 +194,13 @@ async fn a_thousand_events_that_are_filtered_out_bring_a_heartbeat() {
     let service = Service::start().await;
     events(&service, "fire", &["en", "de", "fr", "it", "es", "pt", "nl", "da", "sv", "fi"], 105).await;
     let (feed, _drain) = feed(&service, |_| {});
-    let mut stream = feed.subscribe(StreamRequest { filter: about("energy"), ..all(Start::Beginning) }).await.unwrap();
+    let mut stream =
+        feed.subscribe(StreamRequest { wanted: these(about("energy")), ..all(Start::Beginning) }).await.unwrap();
     next(&mut stream).await;
     let Message::Heartbeat { cursor, tail, .. } = next(&mut stream).await else { panic!("a heartbeat") };
     assert_eq!(tail, 1_051);
     let mut resumed =
-        feed.subscribe(StreamRequest { filter: about("energy"), ..all(Start::Cursor(cursor)) }).await.unwrap();
+        feed.subscribe(StreamRequest { wanted: these(about("energy")), ..all(Start::Cursor(cursor)) }).await.unwrap();
     let Message::Opened { start_sequence, .. } = next(&mut resumed).await else { panic!() };
     assert!((1_001..1_051).contains(&start_sequence), "{start_sequence}");
     let page = feed.read(Start::Beginning, about("energy"), false, 10).await.unwrap();

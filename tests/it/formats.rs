@@ -1,5 +1,5 @@
 //! A stored fixture of each format, opened for ever. `tests/fixtures/storage-1` is the record of README's tour; `storage-2` has a text that
-//! was saved twice, approved, published and withdrawn. Both were killed, not closed.
+//! was saved twice, approved, published and withdrawn; `storage-3` has two named subscriptions. All were killed, not closed.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -52,7 +52,7 @@ async fn storage_format_1_opens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn storage_format_1_is_written_on_as_format_2() {
+async fn storage_format_1_is_written_on_as_the_newest() {
     let service = fixture().await;
     publish(&service, "data-centre-fire", "en", changed("There was none", ChangeKind::Major)).await;
     let store = service.stop().await;
@@ -73,6 +73,20 @@ async fn storage_format_2_opens() {
     assert_eq!(live.state(), live::State::Withdrawn);
     let content = live.edition.unwrap().content.unwrap();
     assert_eq!(content.body, "There is no water at all in the basement.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_format_3_opens() {
+    let directory = store("storage-3");
+    let report = verified(directory.path());
+    assert_eq!((report.findings, report.entries, report.events), (Vec::new(), 8, 2));
+    let service = Service::start_on(Arc::new(directory)).await;
+    let request = v1::ListSubscriptionsRequest::default();
+    let listed = service.person("operator").feed.list_subscriptions(request).await.unwrap().into_inner().subscriptions;
+    let standing = |it: &v1::Subscription| (it.name.clone(), it.generation, it.acknowledged_sequence);
+    let bot = ("subscriptions/bot".to_owned(), 2, 2);
+    assert_eq!(listed.iter().map(standing).collect::<Vec<_>>(), [bot, ("subscriptions/press-site".to_owned(), 2, 2)]);
+    assert_eq!(listed[0].filter.as_ref().unwrap().kinds, ["notice"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,4 +32,5 @@ mod kills;
 mod model;
 mod operating;
 mod retention;
+mod subscriptions;
 mod survival;

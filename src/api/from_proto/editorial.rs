@@ -15,9 +15,10 @@ use crate::{
     domain::{
         command::{Call, Command, PublishDrafts, SaveDraft, Step, When},
         digest::Digest,
-        id::{Caller, Code, EditionName, LanguageTag, StatementId},
+        id::{Caller, Code, EditionName, LanguageTag, StatementId, SubscriptionId},
         limits::{self, Limits},
         rejection::Rejection,
+        subscription::{self, SubscriptionCall},
     },
 };
 
@@ -38,14 +39,29 @@ impl Envelope<'_> {
         statement: Option<StatementId>,
         step: Option<Step>,
     ) -> Result<Call, Rejection> {
-        let request_id = (!self.request_id.is_empty()).then(|| Uuid::parse_str(self.request_id));
-        if matches!(request_id, Some(Err(_))) {
-            faults.add("request_id", "must be a UUID (AIP-155), or empty");
-        }
+        let request_id = self.request_id(&mut faults);
         let command = statement.zip(step).map(|(statement, step)| Command { statement, step });
         let (caller, validate_only) = (self.caller, self.validate_only);
-        let request_id = request_id.and_then(Result::ok);
         faults.finish_some(command.map(|command| Call { caller, request_id, validate_only, command }))
+    }
+
+    pub(super) fn enrol(
+        self,
+        mut faults: Faults,
+        id: Option<SubscriptionId>,
+        step: subscription::Step,
+    ) -> Result<SubscriptionCall, Rejection> {
+        let request_id = self.request_id(&mut faults);
+        let (caller, validate_only) = (self.caller, self.validate_only);
+        faults.finish_some(id.map(|id| SubscriptionCall { caller, request_id, validate_only, id, step }))
+    }
+
+    fn request_id(&self, faults: &mut Faults) -> Option<Uuid> {
+        let request_id = (!self.request_id.is_empty()).then(|| Uuid::parse_str(self.request_id))?;
+        if request_id.is_err() {
+            faults.add("request_id", "must be a UUID (AIP-155), or empty");
+        }
+        request_id.ok()
     }
 }
 
@@ -56,7 +72,7 @@ pub(in crate::api) fn create(envelope: Envelope<'_>, given: &v1::CreateStatement
     let kind = faults.take("statement.kind", Code::parse(&statement.kind));
     let source = faults.take("statement.source_language_code", LanguageTag::parse(&statement.source_language_code));
     let owner = short(&mut faults, "statement.owner", &statement.owner, limits::SHORT_BYTES_MAX);
-    let annotations = annotations(&mut faults, &statement.annotations);
+    let annotations = annotations(&mut faults, "statement.annotations", &statement.annotations);
     let step = kind.zip(source).map(|(kind, source_language)| Step::CreateStatement {
         kind,
         source_language,
@@ -71,28 +87,28 @@ pub(in crate::api) fn update(envelope: Envelope<'_>, given: &v1::UpdateStatement
     let statement = given.statement.clone().unwrap_or_default();
     let id = faults.take("statement.name", StatementId::parse_name(&statement.name));
     let etag = etag(&mut faults, "statement.etag", &statement.etag);
-    let paths = given.update_mask.as_ref().map(|mask| mask.paths.clone()).filter(|paths| !paths.is_empty());
-    for path in paths.iter().flatten().filter(|path| !matches!(path.as_str(), "owner" | "annotations")) {
-        faults.add("update_mask", format!("must name owner, annotations or both, not {path}"));
-    }
-    let named = |field: &str| paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field));
+    let named = faults.mask(given.update_mask.as_ref(), &["owner", "annotations"]);
     let owner = short(&mut faults, "statement.owner", &statement.owner, limits::SHORT_BYTES_MAX);
-    let annotations = annotations(&mut faults, &statement.annotations);
+    let annotations = annotations(&mut faults, "statement.annotations", &statement.annotations);
     let (owner, annotations) = (named("owner").then_some(owner), named("annotations").then_some(annotations));
     envelope.call(faults, id, Some(Step::UpdateStatement { etag, owner, annotations }))
 }
 
-fn annotations(faults: &mut Faults, given: &std::collections::HashMap<String, String>) -> BTreeMap<String, String> {
-    bounded(faults, "statement.annotations", given.len(), limits::ANNOTATIONS_MAX);
+pub(super) fn annotations(
+    faults: &mut Faults,
+    field: &str,
+    given: &std::collections::HashMap<String, String>,
+) -> BTreeMap<String, String> {
+    bounded(faults, field, given.len(), limits::ANNOTATIONS_MAX);
     for (key, value) in given {
         if key.is_empty() || key.len() > limits::ID_CHARS_MAX || value.len() > limits::ANNOTATION_BYTES_MAX {
-            faults.add(format!("statement.annotations[{key}]"), "keys have 1 to 63 bytes, values at most 1,024");
+            faults.add(format!("{field}[{key}]"), "keys have 1 to 63 bytes, values at most 1,024");
         }
     }
     given.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-fn etag(faults: &mut Faults, field: &str, given: &str) -> String {
+pub(super) fn etag(faults: &mut Faults, field: &str, given: &str) -> String {
     if given.is_empty() {
         faults.add(field, "is required: send the etag of what you read");
     }

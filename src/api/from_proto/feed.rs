@@ -7,10 +7,10 @@ use crate::{
     api::v1,
     domain::{
         filter::Filter,
-        id::{Code, LanguageTag, Region, StatementId},
+        id::{Code, LanguageTag, Region, StatementId, SubscriptionId},
         rejection::Rejection,
     },
-    feed::{Start, StreamRequest},
+    feed::{Start, StreamRequest, Wanted},
 };
 
 /// Values in one field of a filter.
@@ -26,10 +26,26 @@ const EVENTS_MAX: i32 = 1_000;
 pub(in crate::api) fn subscription(given: &v1::SubscribeRequest) -> Result<StreamRequest, Rejection> {
     let mut faults = Faults::default();
     let start = start(&mut faults, given.start(), &given.cursor, true);
-    let filter = filter_in(&mut faults, given.filter.as_ref());
+    let wanted = wanted(&mut faults, given);
+    if start == Some(Start::Applied) && given.subscription.is_empty() {
+        faults.add("subscription", "is required for START_ACKNOWLEDGED");
+    }
     let heartbeat = heartbeat(&mut faults, given.heartbeat_interval);
+    faults.finish_some(start.zip(wanted).map(|(start, wanted)| StreamRequest { start, wanted, heartbeat }))
+}
+
+fn wanted(faults: &mut Faults, given: &v1::SubscribeRequest) -> Option<Wanted> {
     let include_embargoed = given.include_embargoed;
-    faults.finish_some(start.map(|start| StreamRequest { start, filter, include_embargoed, heartbeat }))
+    if given.subscription.is_empty() {
+        return Some(Wanted::These { filter: filter_in(faults, given.filter.as_ref()), include_embargoed });
+    }
+    if given.filter.is_some() {
+        faults.add("filter", "is that of the named subscription: leave it unset");
+    }
+    if include_embargoed {
+        faults.add("include_embargoed", "is that of the named subscription: leave it unset");
+    }
+    faults.take("subscription", SubscriptionId::parse_name(&given.subscription)).map(Wanted::Named)
 }
 
 /// One page of the feed: where, what, and how many events.
@@ -57,8 +73,9 @@ fn start(faults: &mut Faults, given: v1::Start, cursor: &str, snapshot: bool) ->
     }
     match given {
         v1::Start::Snapshot if snapshot => Some(Start::Snapshot),
-        v1::Start::Unspecified | v1::Start::Snapshot => {
-            let most = if snapshot { "START_SNAPSHOT, " } else { "" };
+        v1::Start::Acknowledged if snapshot => Some(Start::Applied),
+        v1::Start::Unspecified | v1::Start::Snapshot | v1::Start::Acknowledged => {
+            let most = if snapshot { "START_SNAPSHOT, START_ACKNOWLEDGED, " } else { "" };
             faults.add("start", format!("must be {most}START_CURSOR, START_BEGINNING or START_NOW"));
             None
         }
@@ -83,7 +100,7 @@ fn heartbeat(faults: &mut Faults, given: Option<prost_types::Duration>) -> Durat
     interval.filter(|_| right).unwrap_or(HEARTBEAT_DEFAULT)
 }
 
-fn filter_in(faults: &mut Faults, given: Option<&v1::Filter>) -> Filter {
+pub(super) fn filter_in(faults: &mut Faults, given: Option<&v1::Filter>) -> Filter {
     let Some(given) = given else { return Filter::default() };
     let most = FILTER_VALUES_MAX;
     Filter {

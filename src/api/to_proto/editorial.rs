@@ -7,7 +7,7 @@ use crate::{
         answer::Answer,
         content::Content,
         draft::{Approval, Blocked, Draft, DraftState, Release, ReleaseState},
-        id::{Caller, EditionName, LanguageTag, StatementId},
+        id::{Caller, EditionName, LanguageTag, StatementId, SubscriptionId},
         live::{Edition, Live, LiveState},
         rejection::etag,
         state::{Owed, Proposal, ProposedStep, Removal, Slots, State, Statement},
@@ -208,6 +208,7 @@ pub(in crate::api) fn entry(record: &EntryRecord) -> v1::Entry {
         caller: head.caller.to_string(),
         action: head.action.as_str().to_owned(),
         statement: head.statement.as_ref().map(StatementId::name).unwrap_or_default(),
+        subscription: head.subscription.as_ref().map(SubscriptionId::name).unwrap_or_default(),
         language_codes: head.language_codes.iter().map(ToString::to_string).collect(),
         request_id: head.request_id.clone(),
         reason: record.reason.clone(),
@@ -257,7 +258,7 @@ pub(in crate::api) fn answered(id: &StatementId, kind: &str, answer: &Answer, wo
         }
         Answer::Proposed(it) => shown.proposal = Some(proposal(it)),
         Answer::Seconded(live) => shown.live = lives(id, kind, live, words),
-        Answer::Discarded | Answer::Due => {}
+        Answer::Discarded | Answer::Due | Answer::Subscription(_) => {}
     }
     shown
 }

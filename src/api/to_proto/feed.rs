@@ -18,8 +18,17 @@ use crate::{
 /// A message of a subscription.
 pub(in crate::api) fn message(message: Message) -> v1::SubscribeResponse {
     let wire = match message {
-        Message::Opened { feed_id, epoch, tail, start_sequence, resumed, earliest_sequence, cursor } => {
-            Wire::Opened(v1::Opened { feed_id, epoch, tail, start_sequence, resumed, earliest_sequence, cursor })
+        Message::Opened { feed_id, epoch, tail, start_sequence, resumed, earliest_sequence, cursor, generation } => {
+            Wire::Opened(v1::Opened {
+                feed_id,
+                epoch,
+                tail,
+                start_sequence,
+                resumed,
+                earliest_sequence,
+                cursor,
+                generation,
+            })
         }
         Message::Snapshot { live, embargoes } => Wire::Snapshot(v1::Snapshot {
             live: live.iter().map(snapshot_live).collect(),
@@ -52,6 +61,7 @@ fn closing(reason: ClosingReason) -> v1::closing::Reason {
         ClosingReason::Trimmed => v1::closing::Reason::Trimmed,
         ClosingReason::AccessRevoked => v1::closing::Reason::AccessRevoked,
         ClosingReason::StoreFailed => v1::closing::Reason::StoreFailed,
+        ClosingReason::Superseded => v1::closing::Reason::Superseded,
     }
 }
 

@@ -37,6 +37,10 @@ impl Follow {
             closing::Reason::AccessRevoked => {
                 return Err(Refusal::Permission("the caller lost the right to follow".to_owned()).into());
             }
+            closing::Reason::Superseded => {
+                let words = "somebody else follows under this name by now, or it was changed or deleted";
+                return Err(Refusal::Refused(words.to_owned()).into());
+            }
             closing::Reason::Trimmed => self.start_anew("what comes next is no longer there"),
             closing::Reason::Lifetime
             | closing::Reason::Drain

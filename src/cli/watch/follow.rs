@@ -10,12 +10,12 @@ use tonic::Streaming;
 use super::{keep::Keep, line};
 use crate::{
     api::v1::{
-        Delivery, EventBatch, Opened, Snapshot, SnapshotEnd, Start, SubscribeRequest, SubscribeResponse,
-        subscribe_response::Message,
+        AcknowledgeRequest, Delivery, EventBatch, Opened, Snapshot, SnapshotEnd, Start, SubscribeRequest,
+        SubscribeResponse, subscribe_response::Message,
     },
     cli::{
         backoff::Backoff,
-        failure::Refusal,
+        failure::{Refusal, is_unavailable},
         output::{note, say},
         session::Session,
     },
@@ -49,6 +49,10 @@ pub(super) struct Follow {
     pending: Vec<Delivery>,
     snapshot: Snapshot,
     written: Instant,
+    /// Of the stream, if it follows under a name.
+    generation: u64,
+    /// The cursor that was acknowledged last.
+    acknowledged: String,
 }
 
 impl Follow {
@@ -58,7 +62,8 @@ impl Follow {
         }
         let (backoff, written) = (Backoff::default(), Instant::now());
         let (pending, snapshot) = (Vec::new(), Snapshot::default());
-        Self { session, request, keep, until_current, backoff, pending, snapshot, written }
+        let (generation, acknowledged) = (0, String::new());
+        Self { session, request, keep, until_current, backoff, pending, snapshot, written, generation, acknowledged }
     }
 
     /// Follows until it is done, or cannot go on.
@@ -80,8 +85,31 @@ impl Follow {
         };
         // What failed may be half applied: then the file keeps what it had.
         let end = self.messages(&mut stream).await?;
-        self.keep.write().await?;
+        self.write().await?;
         Ok(end)
+    }
+
+    /// Brings the file up to date, and says so to the service, if it knows this site by name.
+    async fn write(&mut self) -> Result<()> {
+        self.keep.write().await?;
+        self.written = Instant::now();
+        let cursor = self.keep.newest_cursor();
+        if self.generation == 0 || cursor.is_empty() || cursor == self.acknowledged {
+            return Ok(());
+        }
+        let request = AcknowledgeRequest {
+            name: self.request.subscription.clone(),
+            generation: self.generation,
+            cursor: cursor.to_owned(),
+        };
+        let told = self.session.subscriptions(request, async |mut api, q| api.acknowledge(q).await).await;
+        match told {
+            Ok(_) => cursor.clone_into(&mut self.acknowledged),
+            // It is said again with the next cursor.
+            Err(error) if is_unavailable(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     /// The next request: from the newest cursor, if there is one.
@@ -115,8 +143,7 @@ impl Follow {
         if self.keep.is_dirty() {
             let ready = timeout(Duration::ZERO, stream.message()).await;
             if ready.is_err() || self.written.elapsed() > WRITE_DELAY_MAX {
-                self.keep.write().await?;
-                self.written = Instant::now();
+                self.write().await?;
             }
             if let Ok(message) = ready {
                 return Ok(message.map_err(|status| self.session.explained(status)));
@@ -149,6 +176,7 @@ impl Follow {
 
     fn opened(&mut self, opened: &Opened) {
         self.keep.opened(opened);
+        self.generation = opened.generation;
         let how = if opened.resumed { "goes on" } else { "starts" };
         let behind = opened.tail.saturating_sub(opened.start_sequence);
         note(format_args!("feed {} {how} at {}, {behind} to catch up", opened.feed_id, opened.start_sequence));

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         draft::Release,
         event::EventKind,
-        id::{LanguageTag, StatementId},
+        id::{EditionName, LanguageTag, StatementId},
         live::Live,
         state::{Slots, Statement},
     },
@@ -80,6 +80,34 @@ impl View<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The newest event of a (statement, language) below `tail`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn newest_event(
+        &self,
+        id: &StatementId,
+        language: &LanguageTag,
+        tail: u64,
+    ) -> Result<Option<EventRecord>, JournalError> {
+        self.events_before(id, language, tail).next().transpose()
+    }
+
+    /// The event below `tail` that made an edition public, or sent it under embargo.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn event_of_edition(&self, name: &EditionName, tail: u64) -> Result<Option<EventRecord>, JournalError> {
+        let mut first = None;
+        for record in self.events_before(&name.statement, &name.language, tail) {
+            let record = record?;
+            if record.event.head.edition.as_ref() == Some(name) {
+                first = Some(record);
+            }
+        }
+        Ok(first)
     }
 
     /// Events of a (statement, language) below `tail`, newest first.

@@ -165,7 +165,7 @@ mod tests {
         });
         assert_eq!(
             newer,
-            "the store has format 3, and this onrecord reads 1 to 2: use the onrecord that wrote it, or a newer one"
+            "the store has format 4, and this onrecord reads 1 to 3: use the onrecord that wrote it, or a newer one"
         );
     }
 }

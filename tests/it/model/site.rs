@@ -53,6 +53,7 @@ impl Site {
                 filter: Some(self.plan.wanted.filter()),
                 include_embargoed: self.plan.include_embargoed,
                 heartbeat_interval: None,
+                subscription: String::new(),
             };
             self.parts.clear();
             self.incoming = Default::default();

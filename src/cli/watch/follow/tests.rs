@@ -15,8 +15,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::{Follow, Keep, Message};
 use crate::{
     api::v1::{
-        Closing, Delivery, Event, EventBatch, Heartbeat, Live, Opened, ReadFeedRequest, ReadFeedResponse, Snapshot,
-        SnapshotEnd, Start, SubscribeRequest, SubscribeResponse, closing,
+        self, Closing, Delivery, Event, EventBatch, Heartbeat, Live, Opened, Snapshot, SnapshotEnd, Start,
+        SubscribeRequest, SubscribeResponse, closing,
         delivery::Scope,
         feed_service_server::{FeedService, FeedServiceServer},
     },
@@ -32,19 +32,40 @@ struct Scripted {
     requests: Arc<Mutex<Vec<SubscribeRequest>>>,
 }
 
-#[tonic::async_trait]
-impl FeedService for Scripted {
-    type SubscribeStream = tokio_stream::Iter<vec::IntoIter<Result<SubscribeResponse, Status>>>;
+/// A service that has a script for Subscribe, and nothing else.
+macro_rules! scripted {
+    ($($other:ident $request:ident $response:ident,)*) => {
+        #[tonic::async_trait]
+        impl FeedService for Scripted {
+            type SubscribeStream = tokio_stream::Iter<vec::IntoIter<Result<SubscribeResponse, Status>>>;
 
-    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        self.requests.lock().unwrap().push(request.into_inner());
-        let script = self.scripts.lock().unwrap().pop_front().ok_or_else(|| Status::permission_denied("no more"))?;
-        Ok(Response::new(tokio_stream::iter(script)))
-    }
+            async fn subscribe(
+                &self,
+                request: Request<SubscribeRequest>,
+            ) -> Result<Response<Self::SubscribeStream>, Status> {
+                self.requests.lock().unwrap().push(request.into_inner());
+                let script = self.scripts.lock().unwrap().pop_front();
+                let script = script.ok_or_else(|| Status::permission_denied("no more"))?;
+                Ok(Response::new(tokio_stream::iter(script)))
+            }
 
-    async fn read_feed(&self, _: Request<ReadFeedRequest>) -> Result<Response<ReadFeedResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
+            $(async fn $other(&self, _: Request<v1::$request>) -> Result<Response<v1::$response>, Status> {
+                Err(Status::unimplemented(""))
+            })*
+        }
+    };
+}
+
+scripted! {
+    read_feed ReadFeedRequest ReadFeedResponse,
+    create_subscription CreateSubscriptionRequest CreateSubscriptionResponse,
+    get_subscription GetSubscriptionRequest GetSubscriptionResponse,
+    list_subscriptions ListSubscriptionsRequest ListSubscriptionsResponse,
+    update_subscription UpdateSubscriptionRequest UpdateSubscriptionResponse,
+    delete_subscription DeleteSubscriptionRequest DeleteSubscriptionResponse,
+    acknowledge AcknowledgeRequest AcknowledgeResponse,
+    reject RejectRequest RejectResponse,
+    list_deliveries ListDeliveriesRequest ListDeliveriesResponse,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a line of a script")]

@@ -2,7 +2,7 @@
 
 use super::{Check, FINDINGS_MAX};
 use crate::{
-    domain::{digest::Digest, entry::EntryHead, live::Edition},
+    domain::{digest::Digest, entry::EntryHead, live::Edition, subscription::Progress},
     journal::{
         JournalError, key,
         retention::slots_texts,
@@ -30,7 +30,7 @@ impl Check<'_> {
     fn check_row(&mut self, place: String, key: &[u8], row: &Row) {
         self.report.rows += 1;
         let value = match key.first() {
-            Some(b'm' | b'r' | b'k') => None,
+            Some(b'm' | b'r' | b'k' | b'p') => None,
             Some(b't') => Some([].as_slice()),
             Some(_) | None => Some(row.value.as_slice()),
         };
@@ -41,7 +41,7 @@ impl Check<'_> {
         match key.first() {
             Some(b'd' | b'o') => drop(self.indexed.insert(key.to_vec())),
             Some(b'a' | b'v') => self.listed += 1,
-            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'x' | b'k') => {}
+            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'x' | b'k' | b'u' | b'p') => {}
             Some(_) | None => self.find(place.clone(), "is of no known space"),
         }
         let fault = match fault(key, &row.value) {
@@ -57,7 +57,11 @@ impl Check<'_> {
     fn content_fault(&mut self, key: &[u8], row: &Row) -> Result<Option<String>, JournalError> {
         let (mut texts, mut rewritten) = (Vec::new(), false);
         match key.first() {
-            Some(b's' | b'r') => {}
+            Some(b's' | b'r' | b'u') => {}
+            Some(b'p') => {
+                decode::<Progress>(&row.value)?;
+                return Ok(None);
+            }
             Some(b'l') => texts.extend(slots_texts(&decode(&row.value)?)),
             Some(b'n') => {
                 let edition: Edition = decode(&row.value)?;

@@ -1,0 +1,256 @@
+//! Named subscriptions: what they acknowledge, how they stand, and who has applied what.
+//!
+//! **Invariants**
+//! - A site is never said to have applied what it did not acknowledge under the filter it has now
+//!   (`a_changed_filter_begins_anew`).
+
+use super::{
+    Feed, FeedRefusal, Shared,
+    cursor::Cursor,
+    item::as_shown,
+    selection::Selection,
+    start::{self, check_floor},
+};
+use crate::{
+    domain::{
+        draft::FieldFault,
+        event::EventHead,
+        id::{EditionName, StatementId, SubscriptionId},
+        rejection::Rejection,
+        subscription::{Progress, Refused, Subscription},
+        time::Timestamp,
+    },
+    journal::{EventRecord, JournalError, View},
+};
+
+/// How a named subscription stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How far it is.
+    pub progress: Progress,
+    /// Resumes after what was applied; empty if nothing was.
+    pub cursor: String,
+    /// In a word.
+    pub state: StandingState,
+    /// Events of the feed that were not acknowledged, whatever the filter.
+    pub lag_events: u64,
+    /// When the first of them happened; none if there is none.
+    pub lags_since: Option<Timestamp>,
+}
+
+/// How a named subscription stands, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandingState {
+    /// Somebody follows under this name.
+    Active,
+    /// Nobody does.
+    Idle,
+    /// Somebody does, and has said nothing for [`Options::stall`](super::Options::stall) though there is something to apply.
+    Stalled,
+    /// It does not apply an event, and says why.
+    Rejecting,
+}
+
+/// What it is that sites may have applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// What happened last to a statement, in each language.
+    Statement(StatementId),
+    /// The publication of an edition.
+    Edition(EditionName),
+}
+
+/// An event, and what became of it at a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which site.
+    pub subscription: SubscriptionId,
+    /// Which event.
+    pub event: EventHead,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What became of an event at a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was applied, at the latest at that time, if that is still known.
+    Applied(Option<Timestamp>),
+    /// It was not, as far as is known.
+    Waiting,
+    /// The site says that it does not apply it.
+    Refused(Refused),
+}
+
+impl Feed {
+    /// Everything before a cursor was applied by who follows under a name. Returns once that is on the device, with the newest event that
+    /// was acknowledged.
+    ///
+    /// # Errors
+    /// If there is no such subscription, somebody else follows under its name by now, the cursor is not one of this subscription and
+    /// this feed, or the journal is closed.
+    pub async fn acknowledge(&self, id: SubscriptionId, generation: u64, cursor: &str) -> Result<u64, FeedRefusal> {
+        let subscription = self.shared.subscription(id).await?;
+        let selection = selection(&subscription);
+        let cursor = Cursor::decode(cursor).map_err(FeedRefusal::CursorInvalid)?;
+        let point = start::locate(&self.shared, &cursor, &selection).await?;
+        let (now, fingerprint) = (self.shared.journal.now(), selection.fingerprint());
+        let next = self.shared.change(&subscription, |progress, _| {
+            progress.acknowledge(generation, point, fingerprint.0, now)?;
+            Ok(progress.next())
+        });
+        Ok(next.await?.saturating_sub(1))
+    }
+
+    /// An event is not applied by who follows under a name. Returns once that is on the device.
+    ///
+    /// # Errors
+    /// As [`Feed::acknowledge`]; and if there is no such event, or it was acknowledged.
+    pub async fn refuse(&self, id: SubscriptionId, generation: u64, refused: Refused) -> Result<(), FeedRefusal> {
+        let subscription = self.shared.subscription(id).await?;
+        let tail = self.shared.window.tail();
+        if !(1..tail).contains(&refused.sequence) {
+            let fault = FieldFault::new("sequence", format!("must be of an event that was sent, 1 to {}", tail - 1));
+            return Err(Rejection::Invalid(vec![fault]).into());
+        }
+        self.shared.change(&subscription, |progress, _| progress.refuse(generation, refused)).await
+    }
+
+    /// Ends the stream of who follows under a name, since what it wants has changed or is no more.
+    pub fn release(&self, id: &SubscriptionId) {
+        self.shared.ledger.release(id);
+    }
+
+    /// How subscriptions stand, in the same order.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn standings(&self, subscriptions: Vec<Subscription>) -> Result<Vec<Standing>, FeedRefusal> {
+        let known = self.shared.known(subscriptions.clone()).await?;
+        let (tail, now, stall) = (self.shared.window.tail(), self.shared.journal.now(), self.shared.options.stall);
+        let next: Vec<_> = known.iter().map(|(progress, _)| progress.next()).collect();
+        let since = self.shared.journal.read(move |view| next.iter().map(|next| happened(view, *next, tail)).collect());
+        let since: Vec<_> = since.await?;
+        let all = subscriptions.iter().zip(known).zip(since);
+        let standings = all.map(|((subscription, (progress, is_followed)), lags_since)| {
+            let quiet = lags_since.max(progress.contact_time).filter(|_| lags_since.is_some());
+            let quiet_micros = quiet.map_or(0, |since| now.micros_since(since));
+            let state = match (&progress.refused, is_followed) {
+                (Some(_), _) => StandingState::Rejecting,
+                (None, false) => StandingState::Idle,
+                (None, true) if u128::try_from(quiet_micros).unwrap_or_default() > stall.as_micros() => {
+                    StandingState::Stalled
+                }
+                (None, true) => StandingState::Active,
+            };
+            let selection = selection(subscription);
+            let cursor = progress.applied.filter(|_| progress.selection == selection.fingerprint().0);
+            Standing {
+                cursor: cursor.map(|place| self.shared.cursor(place, &selection)).unwrap_or_default(),
+                state,
+                lag_events: tail.saturating_sub(progress.next()),
+                lags_since,
+                progress,
+            }
+        });
+        Ok(standings.collect())
+    }
+
+    /// What became of the events of a statement at the sites that they concern.
+    ///
+    /// # Errors
+    /// If there is no such statement or edition, or the store cannot be read.
+    pub async fn deliveries(&self, target: Target, subscriptions: Vec<Subscription>) -> Result<Vec<Told>, FeedRefusal> {
+        let tail = self.shared.window.tail();
+        let records = self.shared.journal.read(move |view| records(view, &target, tail)).await??;
+        let known = self.shared.known(subscriptions.clone()).await?;
+        let mut told = Vec::new();
+        for (subscription, (progress, _)) in subscriptions.iter().zip(known) {
+            let selection = selection(subscription);
+            for record in records.iter().filter(|record| selection.scope(record).is_some()) {
+                let event = record.event.head.clone();
+                let outcome = outcome(&progress, event.sequence, &selection);
+                told.push(Told { subscription: subscription.id.clone(), event, outcome });
+            }
+        }
+        Ok(told)
+    }
+}
+
+impl Shared {
+    pub(super) async fn subscription(&self, id: SubscriptionId) -> Result<Subscription, FeedRefusal> {
+        let found = self.journal.read(move |view| view.subscription(&id)).await?;
+        Ok(found.ok_or(Rejection::SubscriptionNotFound)?)
+    }
+
+    /// The cursor that goes on after what was applied; none if nothing was.
+    pub(super) async fn applied(&self, subscription: &Subscription) -> Result<Option<Cursor>, FeedRefusal> {
+        let (progress, _) = self.known(vec![subscription.clone()]).await?.swap_remove(0);
+        let Some(place) = progress.applied else { return Ok(None) };
+        let fingerprint = selection(subscription).fingerprint();
+        if progress.selection != fingerprint.0 {
+            return Err(FeedRefusal::FilterChanged);
+        }
+        check_floor(place.next, self.floor(self.window.tail()))?;
+        Ok(Some(Cursor::new(self.journal.identity(), place, fingerprint)))
+    }
+
+    /// How far subscriptions are, and whether somebody follows under their names; as many as were asked for.
+    pub(super) async fn known(&self, subscriptions: Vec<Subscription>) -> Result<Vec<(Progress, bool)>, JournalError> {
+        let known: Vec<_> = subscriptions.iter().map(|subscription| self.ledger.standing(subscription)).collect();
+        if known.iter().all(Option::is_some) {
+            return Ok(known.into_iter().flatten().collect());
+        }
+        let read = self.journal.read(move |view| {
+            let both = subscriptions.iter().zip(&known);
+            both.map(|(subscription, known)| match known {
+                Some(known) => Ok(known.clone()),
+                None => Ok((view.progress(subscription)?, false)),
+            })
+            .collect()
+        });
+        read.await
+    }
+}
+
+/// What a named subscription is to be sent.
+pub(super) fn selection(subscription: &Subscription) -> Selection {
+    Selection::new(subscription.filter.clone(), subscription.include_embargoed)
+}
+
+fn outcome(progress: &Progress, sequence: u64, selection: &Selection) -> Outcome {
+    match &progress.refused {
+        _ if progress.selection != selection.fingerprint().0 => Outcome::Waiting,
+        Some(refused) if refused.sequence == sequence => Outcome::Refused(refused.clone()),
+        _ if sequence < progress.next() => Outcome::Applied(progress.applied_since(sequence)),
+        _ => Outcome::Waiting,
+    }
+}
+
+/// When the event at a place happened, if there is one.
+fn happened(view: &View<'_>, sequence: u64, tail: u64) -> Result<Option<Timestamp>, JournalError> {
+    if sequence >= tail {
+        return Ok(None);
+    }
+    Ok(view.events(sequence, 1)?.first().map(|record| record.event.head.event_time))
+}
+
+/// The events that a target is about, as they are shown now.
+fn records(view: &View<'_>, target: &Target, tail: u64) -> Result<Result<Vec<EventRecord>, Rejection>, JournalError> {
+    let (id, edition) = match target {
+        Target::Statement(id) => (id, None),
+        Target::Edition(name) => (&name.statement, Some(name)),
+    };
+    let Some(state) = view.state(id)? else { return Ok(Err(Rejection::StatementNotFound)) };
+    let found = match edition {
+        None => {
+            let newest = state.languages.keys().map(|language| view.newest_event(id, language, tail));
+            newest.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+        }
+        Some(name) => match view.event_of_edition(name, tail)? {
+            Some(record) => vec![record],
+            None => return Ok(Err(Rejection::EditionNotFound)),
+        },
+    };
+    found.into_iter().map(|record: EventRecord| as_shown(view, record)).collect::<Result<_, _>>().map(Ok)
+}
