@@ -173,7 +173,7 @@ pub struct Progress {
     pub applied: Option<Point>,
     /// What the site wanted when it said so: the fingerprint of its filter.
     pub selection: [u8; 4],
-    /// Where what was applied ended, and since when: the newest [`ACKNOWLEDGEMENTS_MAX`], newest last.
+    /// Where what was applied ended, and since when: the newest 32, newest last.
     pub acknowledgements: Vec<(u64, Timestamp)>,
     /// What the site does not apply.
     pub refused: Option<Refused>,
