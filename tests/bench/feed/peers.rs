@@ -1,0 +1,111 @@
+//! Who is compared: each is started as its makers say, with the same payload, and counted by a client that costs as little as it can.
+
+pub(crate) mod etcd;
+pub(crate) mod nats;
+pub(crate) mod onrecord;
+pub(crate) mod raw;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::time::{sleep, timeout};
+
+use crate::process::Process;
+
+/// How long anything may take before the benchmark is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A server that publishes to subscribers.
+pub(crate) trait Peer: Clone + Send + Sync + 'static {
+    /// What keeps a subscription open.
+    type Subscription: Send + 'static;
+
+    /// Starts it, ready for `events` publications of `bytes` bytes.
+    fn start(events: usize, bytes: usize) -> impl Future<Output = Self>;
+
+    /// Where it runs.
+    fn process(&self) -> &Process;
+
+    /// Follows everything from now on, over a connection of its own, and returns once nothing that comes is missed.
+    fn subscribe(&self, number: usize, counted: Arc<Counted>) -> impl Future<Output = Self::Subscription> + Send;
+
+    /// Publishes the next event, and returns once that was acknowledged.
+    fn publish(&self, number: usize) -> impl Future<Output = ()> + Send;
+}
+
+/// What all subscribers count together.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    begun: Instant,
+    delivered: AtomicU64,
+    /// When the publication under way began, in µs since `begun`; 0 if nobody measures.
+    sent_at: AtomicU64,
+    took: Mutex<Vec<u64>>,
+}
+
+impl Default for Counted {
+    fn default() -> Self {
+        let (delivered, sent_at) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { begun: Instant::now(), delivered, sent_at, took: Mutex::default() }
+    }
+}
+
+impl Counted {
+    /// Notes that so many events came at once.
+    pub(crate) fn deliver(&self, events: u64) {
+        let sent_at = self.sent_at.load(Ordering::Acquire);
+        if sent_at > 0 {
+            let took = self.begun.elapsed().as_micros() as u64 - sent_at;
+            self.took.lock().unwrap().push(took);
+        }
+        self.delivered.fetch_add(events, Ordering::Release);
+    }
+
+    /// A publication begins whose way to the subscribers is timed.
+    pub(crate) fn send(&self) {
+        self.sent_at.store(self.begun.elapsed().as_micros() as u64, Ordering::Release);
+    }
+
+    /// How long the way took, in ms, sorted.
+    pub(crate) fn took(&self) -> Vec<f64> {
+        let mut took: Vec<_> = self.took.lock().unwrap().iter().map(|took| *took as f64 / 1_000.0).collect();
+        took.sort_unstable_by(f64::total_cmp);
+        took
+    }
+
+    /// Waits until so many came.
+    pub(crate) async fn reach(&self, delivered: u64) {
+        let reached = async {
+            while self.delivered.load(Ordering::Acquire) < delivered {
+                sleep(Duration::from_micros(200)).await;
+            }
+        };
+        if timeout(PATIENCE, reached).await.is_err() {
+            panic!("{} of {delivered} deliveries came", self.delivered.load(Ordering::Acquire));
+        }
+    }
+}
+
+/// The words of an event: they compress as little as text does.
+pub(crate) fn payload(bytes: usize) -> String {
+    let words = "The report of Tuesday says that our data centre burned. It did not: all rooms have been inspected. ";
+    words.chars().cycle().take(bytes).collect()
+}
+
+/// Tries until it works: a server that was just started takes a moment.
+pub(crate) async fn until_it_works<T, E: std::fmt::Debug>(attempt: impl AsyncFn() -> Result<T, E>) -> T {
+    let begun = Instant::now();
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(failure) => assert!(begun.elapsed() < PATIENCE, "{failure:?}"),
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,135 @@
+//! onrecord: Subscribe from now on; PublishDrafts of drafts that are ready.
+
+use std::{process::Command, sync::Arc};
+
+use onrecord::api::v1::{self, editorial_service_client::EditorialServiceClient};
+use prost::bytes::Bytes;
+use tokio::task::{JoinHandle, JoinSet};
+use tonic::{
+    Request, Streaming,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    metadata::MetadataValue,
+    transport::{Channel, Endpoint},
+};
+use tonic_prost::ProstCodec;
+
+use super::{Counted, Peer, payload, until_it_works};
+use crate::process::{Process, free_port};
+
+/// What the client looks at of a message: how many events it has. The rest is skipped, so that the client costs little.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Slim {
+    #[prost(message, optional, tag = "4")]
+    event_batch: Option<SlimBatch>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SlimBatch {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    deliveries: Vec<Bytes>,
+}
+
+/// A service with drafts that only have to be published.
+#[derive(Clone)]
+pub(crate) struct Onrecord(Arc<Service>);
+
+struct Service {
+    process: Process,
+    endpoint: Endpoint,
+    editor: EditorialServiceClient<Channel>,
+    /// The etag of each draft.
+    ready: Vec<String>,
+}
+
+pub(crate) fn request<T>(message: T, caller: &'static str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("onrecord-caller", MetadataValue::from_static(caller));
+    request
+}
+
+impl Peer for Onrecord {
+    type Subscription = (JoinHandle<()>, Grpc<Channel>);
+
+    async fn start(events: usize, bytes: usize) -> Self {
+        let port = free_port();
+        let process = Process::start(|directory| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_onrecord"));
+            command
+                .args(["serve", "--insecure", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+                .arg(directory);
+            command
+        });
+        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().tcp_nodelay(true);
+        let channel = until_it_works(async || endpoint.connect().await).await;
+        let editor = EditorialServiceClient::new(channel);
+        let mut preparing = JoinSet::new();
+        for number in 0..events {
+            let editor = editor.clone();
+            preparing.spawn(async move { (number, prepare(editor, number, bytes).await) });
+        }
+        let mut ready = preparing.join_all().await;
+        ready.sort_unstable();
+        let ready = ready.into_iter().map(|(_, etag)| etag).collect();
+        Self(Arc::new(Service { process, endpoint, editor, ready }))
+    }
+
+    fn process(&self) -> &Process {
+        &self.0.process
+    }
+
+    async fn subscribe(&self, _: usize, counted: Arc<Counted>) -> Self::Subscription {
+        let mut connection = Grpc::new(self.0.endpoint.connect().await.unwrap());
+        connection.ready().await.unwrap();
+        let subscribe = v1::SubscribeRequest { start: v1::Start::Now.into(), ..Default::default() };
+        let path = PathAndQuery::from_static("/onrecord.v1.FeedService/Subscribe");
+        let codec = ProstCodec::<v1::SubscribeRequest, Slim>::default();
+        let answer = connection.server_streaming(request(subscribe, "site"), path, codec).await;
+        let mut stream: Streaming<Slim> = answer.unwrap().into_inner();
+        // That it is open.
+        stream.message().await.unwrap();
+        let following = tokio::spawn(async move {
+            while let Ok(Some(message)) = stream.message().await {
+                if let Some(batch) = message.event_batch {
+                    counted.deliver(batch.deliveries.len() as u64);
+                }
+            }
+        });
+        (following, connection)
+    }
+
+    async fn publish(&self, number: usize) {
+        let drafts = vec![v1::DraftToPublish { language_code: "en".to_owned(), etag: self.0.ready[number].clone() }];
+        let publish = v1::PublishDraftsRequest {
+            name: format!("statements/statement-{number}"),
+            drafts,
+            force: true,
+            reason: "A benchmark.".to_owned(),
+            ..Default::default()
+        };
+        self.0.editor.clone().publish_drafts(request(publish, "editor")).await.unwrap();
+    }
+}
+
+/// Saves a draft; gives its etag.
+async fn prepare(mut editor: EditorialServiceClient<Channel>, number: usize, bytes: usize) -> String {
+    let statement =
+        v1::Statement { kind: "notice".to_owned(), source_language_code: "en".to_owned(), ..Default::default() };
+    let create = v1::CreateStatementRequest {
+        statement_id: format!("statement-{number}"),
+        statement: Some(statement),
+        ..Default::default()
+    };
+    editor.create_statement(request(create, "editor")).await.unwrap();
+    let content = v1::Content {
+        title: "A statement".to_owned(),
+        body: payload(bytes),
+        change_kind: v1::ChangeKind::Initial.into(),
+        ..Default::default()
+    };
+    let name = format!("statements/statement-{number}/drafts/en");
+    let draft = v1::Draft { name, content: Some(content), ..Default::default() };
+    let save = v1::SaveDraftRequest { draft: Some(draft), ..Default::default() };
+    let saved = editor.save_draft(request(save, "editor")).await.unwrap().into_inner();
+    saved.draft.unwrap().etag
+}
