@@ -8,7 +8,6 @@
 
 mod approvals;
 mod args;
-mod backoff;
 mod backup;
 mod compact;
 mod completions;

@@ -7,6 +7,8 @@ pub mod server;
 pub mod config;
 pub mod telemetry;
 
+pub mod client;
+
 pub mod api;
 
 pub mod feed;

@@ -12,7 +12,6 @@ use tokio::time::sleep;
 use self::file::Writer;
 pub(super) use self::file::{Fault, Known, Reader};
 use super::{
-    backoff::Backoff,
     failure::{Refusal, is_unavailable, told},
     output::{Format, note, say},
     session::Session,
@@ -22,6 +21,7 @@ use crate::{
         self,
         v1::{BackupEnd, BackupHeader, BackupPart, BackupRequest, backup_response::Message},
     },
+    client::Backoff,
     journal::Erasure,
 };
 
@@ -74,7 +74,7 @@ impl Args {
             if writer.known().end.entry > before {
                 backoff.reset();
             }
-            let delay = backoff.next();
+            let delay = backoff.delay();
             note(format_args!("{}\nconnecting again in {:.1} s", told(&away), delay.as_secs_f32()));
             sleep(delay).await;
             writer.resume();

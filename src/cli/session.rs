@@ -5,17 +5,20 @@ use std::{error::Error, fmt::Debug, time::Duration};
 use anyhow::Context as _;
 use tonic::{
     Code, Request, Response, Status, Streaming,
-    metadata::{Ascii, MetadataValue},
+    metadata::{Ascii, MetadataMap, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
 use uuid::Uuid;
 
-use super::{args::Global, backoff::Backoff, failure::Refusal, output::Format};
-use crate::api::v1::{
-    BackupRequest, BackupResponse, backup_service_client::BackupServiceClient,
-    editorial_service_client::EditorialServiceClient, feed_service_client::FeedServiceClient,
-    statement_service_client::StatementServiceClient,
+use super::{args::Global, failure::Refusal, output::Format};
+use crate::{
+    api::v1::{
+        BackupRequest, BackupResponse, backup_service_client::BackupServiceClient,
+        editorial_service_client::EditorialServiceClient, feed_service_client::FeedServiceClient,
+        statement_service_client::StatementServiceClient,
+    },
+    client::Backoff,
 };
 
 /// Longer than the longest batch of events (1 MiB) and a page of a thousand long texts is likely to be.
@@ -27,6 +30,8 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIME_MAX: Duration = Duration::from_secs(10);
 const RETRIES_MAX: u32 = 3;
+/// Who calls, where the service runs with `--insecure`.
+const CALLER: &str = "onrecord-caller";
 
 type Wire = InterceptedService<Channel, CallerName>;
 /// The client of the service that writes.
@@ -91,6 +96,18 @@ impl Session {
         InterceptedService::new(self.channel.clone(), self.caller.clone())
     }
 
+    /// The connection itself.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// What every call has with it.
+    pub(super) fn metadata(&self) -> MetadataMap {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(CALLER, self.caller.0.clone());
+        metadata
+    }
+
     /// A client of the feed.
     pub(super) fn feed(&self) -> Feed {
         Feed::new(self.wire()).max_decoding_message_size(RECEIVE_BYTES_MAX)
@@ -152,7 +169,7 @@ async fn retried<Q: Clone, A>(
         attempt.set_timeout(CALL_TIME_MAX);
         match call(attempt).await {
             Err(status) if status.code() == Code::Unavailable && backoff.attempts() < RETRIES_MAX => {
-                tokio::time::sleep(backoff.next()).await;
+                tokio::time::sleep(backoff.delay()).await;
             }
             answer => return answer.map(Response::into_inner),
         }
@@ -177,7 +194,7 @@ impl CallerName {
 
 impl Interceptor for CallerName {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("onrecord-caller", self.0.clone());
+        request.metadata_mut().insert(CALLER, self.0.clone());
         Ok(request)
     }
 }

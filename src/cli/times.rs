@@ -82,13 +82,6 @@ pub(super) fn brief(time: Option<&Timestamp>) -> String {
     }
 }
 
-/// A wire duration as the standard library has it; zero if absent or negative.
-pub(super) fn std(duration: Option<&Duration>) -> std::time::Duration {
-    let Some(duration) = duration else { return std::time::Duration::ZERO };
-    let seconds = u64::try_from(duration.seconds).unwrap_or_default();
-    std::time::Duration::new(seconds, u32::try_from(duration.nanos).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Length, Moment, Timestamp, brief, text};

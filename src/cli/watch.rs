@@ -1,14 +1,13 @@
 //! `onrecord watch`: follows the feed as a site does.
 //!
-//! `follow` keeps the stream open, `ending` says what comes after it, `fold` keeps the state, `keep` keeps it on disk, `line` says it.
+//! [`crate::client`] keeps the stream open; `site` shows what comes, `fold` keeps the state, `keep` keeps it on disk, `line` says it.
 
-mod ending;
 mod fold;
-mod follow;
 mod keep;
 mod line;
+mod site;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -17,9 +16,12 @@ pub(super) use self::{
     fold::{Mirror, Shown, slot},
     line::told as told_line,
 };
-use self::{follow::Follow, keep::Keep};
+use self::{
+    keep::Keep,
+    site::{Watcher, told},
+};
 use super::{args::FilterArgs, failure::Refusal, names, session::Session};
-use crate::api::v1::{Start, SubscribeRequest};
+use crate::client::{Begin, Follower, Options, Wanted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,7 +85,7 @@ enum From {
 
 impl Args {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
-        if self.mirror.is_some() && self.start() == Start::Now {
+        if self.mirror.is_some() && self.begin() == Begin::Now {
             let words = "a mirror has to begin with everything: --from snapshot, or --from beginning";
             return Err(Refusal::Usage(words.to_owned()).into());
         }
@@ -92,25 +94,33 @@ impl Args {
             (None, Some(path)) => Keep::cursor(path)?,
             (None, None) => Keep::nothing(self.cursor.clone().unwrap_or_default()),
         };
-        let request = SubscribeRequest {
-            start: self.start().into(),
-            filter: self.filter.filter(),
-            include_embargoed: self.embargoed,
-            subscription: self.name.as_deref().map(names::subscription).unwrap_or_default(),
-            ..SubscribeRequest::default()
+        let wanted = match &self.name {
+            Some(name) => Wanted::Named(names::subscription(name)),
+            None => {
+                Wanted::These { filter: self.filter.filter().unwrap_or_default(), include_embargoed: self.embargoed }
+            }
         };
-        Follow::new(session.clone(), request, keep, self.until_current).run().await
+        let mut options = Options::wanting(wanted);
+        options.begin = self.begin();
+        options.metadata = session.metadata();
+        options.until_current = self.until_current;
+        if self.until_current {
+            options.heartbeat = Duration::from_secs(1);
+        }
+        let site = Watcher { session: session.clone(), keep };
+        let mut follower = Follower::new(session.channel(), options, site);
+        follower.run().await.map_err(|error| told(session, error))
     }
 
-    fn start(&self) -> Start {
+    fn begin(&self) -> Begin {
         // A mirror that has nothing yet needs the whole state.
         if self.name.is_some() && self.mirror.is_none() {
-            return Start::Acknowledged;
+            return Begin::Acknowledged;
         }
         match self.from {
-            From::Snapshot => Start::Snapshot,
-            From::Beginning => Start::Beginning,
-            From::Now => Start::Now,
+            From::Snapshot => Begin::Snapshot,
+            From::Beginning => Begin::Beginning,
+            From::Now => Begin::Now,
         }
     }
 }

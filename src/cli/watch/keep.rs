@@ -4,18 +4,17 @@
 //! (`a_file_is_replaced_whole`).
 
 use std::{
-    fs::{self, File},
-    io::Write as _,
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
-use tempfile::NamedTempFile;
 
 use super::fold::Mirror;
 use crate::{
     api::v1::{Delivery, Opened, Snapshot},
     cli::failure::Refusal,
+    client::replace_file,
 };
 
 /// What survives this process.
@@ -24,7 +23,6 @@ pub(super) struct Keep {
     place: Place,
     /// Also without a file, the cursor and the newest sequence are kept here.
     mirror: Mirror,
-    dirty: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +35,7 @@ enum Place {
 impl Keep {
     /// Nothing survives; begins at this cursor, if it is not empty.
     pub(super) fn nothing(cursor: String) -> Self {
-        Self { place: Place::Nowhere, mirror: Mirror { cursor, ..Mirror::default() }, dirty: false }
+        Self { place: Place::Nowhere, mirror: Mirror { cursor, ..Mirror::default() } }
     }
 
     /// The cursor survives in a file.
@@ -50,22 +48,12 @@ impl Keep {
     pub(super) fn mirror(path: &Path) -> Result<Self> {
         let mirror = read(path)?.map(|text| serde_json::from_str(&text)).transpose();
         let mirror = mirror.with_context(|| Refusal::Usage(format!("{} is no mirror", path.display())))?;
-        Ok(Self { place: Place::Mirror(path.to_owned()), mirror: mirror.unwrap_or_default(), dirty: false })
+        Ok(Self { place: Place::Mirror(path.to_owned()), mirror: mirror.unwrap_or_default() })
     }
 
     /// The newest cursor; empty if there is none.
     pub(super) fn newest_cursor(&self) -> &str {
         &self.mirror.cursor
-    }
-
-    /// There is nothing to go on from. The file keeps what it has until a snapshot replaces it.
-    pub(super) fn forget_cursor(&mut self) {
-        self.mirror.cursor.clear();
-    }
-
-    /// True while the file lags behind.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.dirty
     }
 
     /// Notes which feed this is.
@@ -93,20 +81,18 @@ impl Keep {
     pub(super) fn advance(&mut self, cursor: &str) {
         if !cursor.is_empty() && self.mirror.cursor != cursor {
             cursor.clone_into(&mut self.mirror.cursor);
-            self.dirty = true;
         }
     }
 
     /// Brings the file up to date, durably.
     pub(super) async fn write(&mut self) -> Result<()> {
-        self.dirty = false;
         let (path, text) = match &self.place {
             Place::Nowhere => return Ok(()),
             Place::Cursor(path) => (path.clone(), format!("{}\n", self.mirror.cursor)),
             Place::Mirror(path) => (path.clone(), format!("{}\n", serde_json::to_string_pretty(&self.mirror)?)),
         };
         let name = path.display().to_string();
-        tokio::task::spawn_blocking(move || replace(&path, &text))
+        tokio::task::spawn_blocking(move || replace_file(&path, text.as_bytes()))
             .await?
             .with_context(|| format!("cannot write {name}"))
     }
@@ -118,18 +104,6 @@ fn read(path: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
-}
-
-/// Replaces a file whole: whoever reads it, also after a loss of power, reads the old text or the new one.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    // The new name is durable once the folder is.
-    File::open(folder)?.sync_all()?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -148,7 +122,7 @@ mod tests {
         let mut keep = Keep::mirror(&path).unwrap();
         assert_eq!(keep.newest_cursor(), "");
         keep.commit(&[delivery(1), delivery(2)], "after-2").unwrap();
-        assert!(keep.is_dirty() && !path.exists());
+        assert!(!path.exists());
         keep.write().await.unwrap();
         let mut again = Keep::mirror(&path).unwrap();
         assert_eq!(again.mirror, keep.mirror);

@@ -47,7 +47,9 @@ pub(crate) fn print(columns: &[Column], subscribers: usize, wanted: &Wanted) {
 fn table(columns: &[Column]) -> String {
     let (ours, others) = columns.split_first().unwrap();
     let mut table = format!("| | {} |", ours.name);
-    others.iter().for_each(|other| table += &format!(" {} | ratio |", other.name));
+    for other in others {
+        table += &format!(" {} | ratio |", other.name);
+    }
     table += &format!("\n|---|---:|{}\n", "---:|---:|".repeat(others.len()));
     for (name, of) in ROWS {
         let own = ours.median(of);

@@ -8,25 +8,26 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// Exponential backoff with full jitter: the n-th wait is drawn evenly from zero to `100 ms * 2^n`, at most 30 s
 /// ("Exponential Backoff and Jitter", AWS Architecture Blog, 2015), so that clients cut off together do not return together.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// How often it was asked since the last [`Self::reset`].
-    pub(super) fn attempts(&self) -> u32 {
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
     /// How long to wait now.
-    pub(super) fn next(&mut self) -> Duration {
+    pub fn delay(&mut self) -> Duration {
         // Without randomness a fixed half is as good as anything.
         let share = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
         self.ceiling().mul_f64(share)
     }
 
     /// It worked: start again.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.attempts = 0;
     }
 
@@ -47,7 +48,7 @@ mod tests {
         let ceilings: Vec<_> = (0..4).map(|_| backoff.ceiling().as_millis()).collect();
         assert_eq!(ceilings, [100, 200, 400, 800]);
         for _ in 0..100 {
-            assert!(backoff.next() <= BACKOFF_MAX);
+            assert!(backoff.delay() <= BACKOFF_MAX);
         }
         backoff.reset();
         assert_eq!(backoff.ceiling().as_millis(), 100);

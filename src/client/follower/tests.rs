@@ -1,0 +1,341 @@
+//! Over a real connection, against a feed that says what it is told to say.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    vec,
+};
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Response, Status, transport::Server};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::*;
+use crate::{
+    api::v1::{
+        self, Heartbeat, Live,
+        delivery::Scope,
+        feed_service_server::{FeedService, FeedServiceServer},
+    },
+    client::check::fixture,
+};
+
+type Script = Vec<Result<SubscribeResponse, Status>>;
+
+/// One script for each Subscribe; what was asked for, and what was acknowledged.
+#[derive(Clone, Default)]
+struct Scripted {
+    scripts: Arc<Mutex<VecDeque<Script>>>,
+    requests: Arc<Mutex<Vec<SubscribeRequest>>>,
+    acknowledged: Arc<Mutex<Vec<AcknowledgeRequest>>>,
+}
+
+/// A service that has a script for Subscribe, hears acknowledgements, and does nothing else.
+macro_rules! scripted {
+    ($($other:ident $request:ident $response:ident,)*) => {
+        #[tonic::async_trait]
+        impl FeedService for Scripted {
+            type SubscribeStream = tokio_stream::Iter<vec::IntoIter<Result<SubscribeResponse, Status>>>;
+
+            async fn subscribe(
+                &self,
+                request: Request<SubscribeRequest>,
+            ) -> Result<Response<Self::SubscribeStream>, Status> {
+                self.requests.lock().unwrap().push(request.into_inner());
+                let script = self.scripts.lock().unwrap().pop_front();
+                let script = script.ok_or_else(|| Status::permission_denied("no more"))?;
+                Ok(Response::new(tokio_stream::iter(script)))
+            }
+
+            async fn acknowledge(
+                &self,
+                request: Request<v1::AcknowledgeRequest>,
+            ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
+                self.acknowledged.lock().unwrap().push(request.into_inner());
+                Ok(Response::new(v1::AcknowledgeResponse::default()))
+            }
+
+            $(async fn $other(&self, _: Request<v1::$request>) -> Result<Response<v1::$response>, Status> {
+                Err(Status::unimplemented(""))
+            })*
+        }
+    };
+}
+
+scripted! {
+    read_feed ReadFeedRequest ReadFeedResponse,
+    create_subscription CreateSubscriptionRequest CreateSubscriptionResponse,
+    get_subscription GetSubscriptionRequest GetSubscriptionResponse,
+    list_subscriptions ListSubscriptionsRequest ListSubscriptionsResponse,
+    update_subscription UpdateSubscriptionRequest UpdateSubscriptionResponse,
+    delete_subscription DeleteSubscriptionRequest DeleteSubscriptionResponse,
+    reject RejectRequest RejectResponse,
+    list_deliveries ListDeliveriesRequest ListDeliveriesResponse,
+}
+
+/// A site that remembers the sequences it applied. What it holds is lost unless it was kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Shelf {
+    held: Shown,
+    kept: Shown,
+    notes: Vec<Note>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Shown {
+    applied: Vec<u64>,
+    snapshots: usize,
+    position: Option<Position>,
+}
+
+impl Shelf {
+    /// Another process, which has what was kept.
+    fn restarted(self) -> Self {
+        Self { held: self.kept.clone(), kept: self.kept, notes: Vec::new() }
+    }
+
+    fn cursor(&self) -> &str {
+        self.kept.position.as_ref().map_or("", |position| &position.cursor)
+    }
+}
+
+impl Site for Shelf {
+    type Error = &'static str;
+
+    fn position(&self) -> Option<Position> {
+        self.held.position.clone()
+    }
+
+    async fn replace(&mut self, snapshot: Snapshot, position: Position) -> Result<(), Self::Error> {
+        let applied = snapshot.live.iter().map(|live| live.sequence).collect();
+        self.held = Shown { applied, snapshots: self.held.snapshots + 1, position: Some(position) };
+        Ok(())
+    }
+
+    async fn apply(&mut self, deliveries: Vec<Delivery>, position: Position) -> Result<(), Self::Error> {
+        for delivery in deliveries {
+            let sequence = delivery.event.unwrap().sequence;
+            if sequence == 666 {
+                return Err("no room");
+            }
+            self.held.applied.push(sequence);
+        }
+        self.held.position = Some(position);
+        Ok(())
+    }
+
+    async fn advance(&mut self, position: Position) -> Result<(), Self::Error> {
+        self.held.position = Some(position);
+        Ok(())
+    }
+
+    async fn keep(&mut self) -> Result<(), Self::Error> {
+        self.kept = self.held.clone();
+        Ok(())
+    }
+
+    fn note(&mut self, note: &Note) {
+        self.notes.push(note.clone());
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a line of a script")]
+fn says(message: Message) -> Result<SubscribeResponse, Status> {
+    Ok(SubscribeResponse { message: Some(message) })
+}
+
+fn opened() -> Result<SubscribeResponse, Status> {
+    says(Message::Opened(Opened { feed_id: "feed".to_owned(), ..Opened::default() }))
+}
+
+fn batch(sequences: &[u64], cursor: &str, tail: u64) -> Result<SubscribeResponse, Status> {
+    let delivery = |sequence: &u64| Delivery::new(Scope::Entered, fixture::event(*sequence));
+    let deliveries = sequences.iter().map(delivery).collect();
+    says(Message::EventBatch(EventBatch { deliveries, cursor: cursor.to_owned(), tail, more: cursor.is_empty() }))
+}
+
+fn refusal(code: Code, reason: &str) -> Result<SubscribeResponse, Status> {
+    let details =
+        ErrorDetails::with_error_info(reason, "onrecord", [("k", "v")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    Err(Status::with_error_details(code, "no", details))
+}
+
+/// Follows these scripts until it is current, or as the options say. Returns how it ended, the site, and what was asked for.
+async fn follow_with(
+    site: Shelf,
+    scripts: Vec<Script>,
+    change: impl FnOnce(&mut Options),
+) -> (Result<(), FollowError<&'static str>>, Shelf, Scripted) {
+    let feed = Scripted { scripts: Arc::new(Mutex::new(scripts.into())), ..Scripted::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::builder().add_service(FeedServiceServer::new(feed.clone()));
+    let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let mut options = Options { begin: Begin::Beginning, until_current: true, ..Options::all() };
+    change(&mut options);
+    let mut follower = Follower::new(channel(&url).unwrap(), options, site);
+    let ended = follower.run().await;
+    assert_eq!(*follower.state().borrow(), State::Ended);
+    server.abort();
+    (ended, follower.into_site(), feed)
+}
+
+async fn follow(
+    site: Shelf,
+    scripts: Vec<Script>,
+) -> (Result<(), FollowError<&'static str>>, Shelf, Vec<SubscribeRequest>) {
+    let (ended, site, feed) = follow_with(site, scripts, |_| {}).await;
+    let requests = feed.requests.lock().unwrap().clone();
+    (ended, site, requests)
+}
+
+fn reset() -> Result<SubscribeResponse, Status> {
+    Err(Status::unknown("reset"))
+}
+
+#[tokio::test]
+async fn after_a_broken_stream_it_goes_on_from_the_newest_cursor() {
+    let broken = vec![opened(), batch(&[1], "after-1", 9), batch(&[2], "after-2", 9), reset()];
+    let closed = vec![opened(), says(Message::Closing(Closing { cursor: "later".to_owned(), ..Closing::default() }))];
+    let ended = vec![opened()];
+    let rest = vec![opened(), batch(&[3, 4], "after-4", 5)];
+    let (ended, site, requests) = follow(Shelf::default(), vec![broken, closed, ended, rest]).await;
+    ended.unwrap();
+    let cursors: Vec<_> = requests.iter().map(|request| request.cursor.as_str()).collect();
+    assert_eq!(cursors, ["", "after-2", "later", "later"]);
+    assert_eq!((site.kept.applied.as_slice(), site.cursor()), ([1, 2, 3, 4].as_slice(), "after-4"));
+    assert_eq!(site.kept.position.unwrap().last.unwrap().sequence, 4);
+}
+
+#[tokio::test]
+async fn a_commit_in_parts_is_applied_whole_or_not_at_all() {
+    let broken = vec![opened(), batch(&[1], "after-1", 9), batch(&[2], "", 9), Err(Status::unavailable(""))];
+    let whole = vec![opened(), batch(&[2], "", 4), batch(&[3], "after-3", 4)];
+    let (ended, site, requests) = follow(Shelf::default(), vec![broken, whole]).await;
+    ended.unwrap();
+    assert_eq!(requests[1].cursor, "after-1");
+    assert_eq!(site.kept.applied, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn what_breaks_the_contract_is_refused_and_nothing_of_it_is_kept() {
+    let (_, site, _) = follow(Shelf::default(), vec![vec![opened(), batch(&[1, 2], "after-2", 3)]]).await;
+    let mut forged = fixture::event(3);
+    forged.previous_hash = vec![9; 32];
+    forged.hash = fixture::hash(&forged).to_vec();
+    let forged = EventBatch {
+        deliveries: vec![Delivery::new(Scope::Entered, forged)],
+        cursor: "x".to_owned(),
+        tail: 9,
+        ..EventBatch::default()
+    };
+    let table = [
+        (batch(&[3, 2], "x", 9), Breach::Order { sequence: 2, newest: 3 }),
+        (batch(&[2], "x", 9), Breach::Order { sequence: 2, newest: 2 }),
+        (says(Message::EventBatch(forged)), Breach::Chain { sequence: 3 }),
+    ];
+    for (message, breach) in table {
+        // Also in another process, which has the position that was kept.
+        let (ended, after, _) = follow(site.clone().restarted(), vec![vec![opened(), message]]).await;
+        assert!(matches!(ended, Err(FollowError::Breach(found)) if found == breach), "{breach}");
+        assert_eq!(after.kept, site.kept);
+    }
+    let end = SnapshotEnd { cursor: "at-50".to_owned(), item_count: 1 };
+    let (ended, ..) = follow(Shelf::default(), vec![vec![opened(), says(Message::SnapshotEnd(end))]]).await;
+    assert!(matches!(ended, Err(FollowError::Breach(Breach::Snapshot { came: 0, wanted: 1 }))));
+}
+
+#[tokio::test]
+async fn a_site_that_fails_ends_it_and_what_it_kept_stays() {
+    let scripts = vec![vec![opened(), batch(&[1], "after-1", 9), reset()], vec![opened(), batch(&[666], "x", 667)]];
+    let (ended, site, _) = follow(Shelf::default(), scripts).await;
+    assert!(matches!(ended, Err(FollowError::Site("no room"))));
+    assert_eq!((site.kept.applied.as_slice(), site.cursor()), ([1].as_slice(), "after-1"));
+}
+
+#[tokio::test]
+async fn a_feed_that_diverged_ends_it_unless_a_snapshot_was_asked_for() {
+    let diverged = || vec![refusal(Code::FailedPrecondition, "CURSOR_DIVERGED")];
+    let first = || vec![opened(), batch(&[1], "c", 9), reset()];
+    let (ended, site, requests) = follow(Shelf::default(), vec![first(), diverged()]).await;
+    assert!(matches!(ended, Err(FollowError::Diverged(_))));
+    assert_eq!((requests.len(), site.kept.applied.len()), (2, 1));
+    let scripts = vec![first(), diverged(), snapshot()];
+    let (ended, site, _) =
+        follow_with(Shelf::default(), scripts, |options| options.snapshot_when_diverged = true).await;
+    ended.unwrap();
+    assert!(site.notes.contains(&Note::Diverged) && site.kept.snapshots == 1);
+}
+
+/// The state at 50, and a heartbeat.
+fn snapshot() -> Script {
+    let live = Live { statement: "statements/a".to_owned(), sequence: 40, ..Live::default() };
+    let part = Snapshot { live: vec![live], embargoes: Vec::new() };
+    let end = SnapshotEnd { cursor: "at-50".to_owned(), item_count: 1 };
+    let heartbeat = Heartbeat { cursor: "at-51".to_owned(), ..Heartbeat::default() };
+    let messages = [Message::Snapshot(part), Message::SnapshotEnd(end), Message::Heartbeat(heartbeat)];
+    [opened()].into_iter().chain(messages.map(says)).collect()
+}
+
+#[tokio::test]
+async fn a_trimmed_cursor_takes_a_snapshot() {
+    let trimmed = vec![refusal(Code::OutOfRange, "CURSOR_TRIMMED")];
+    let scripts = vec![vec![opened(), batch(&[1], "c", 9), reset()], trimmed, snapshot()];
+    let (ended, site, requests) = follow(Shelf::default(), scripts).await;
+    ended.unwrap();
+    assert_eq!((requests[2].start(), requests[2].cursor.as_str()), (Start::Snapshot, ""));
+    assert_eq!((site.cursor(), site.kept.applied.as_slice(), site.kept.snapshots), ("at-51", [40].as_slice(), 1));
+}
+
+#[tokio::test]
+async fn a_replica_that_is_behind_is_waited_for() {
+    let behind = vec![refusal(Code::FailedPrecondition, "REPLICA_BEHIND")];
+    let first = vec![opened(), batch(&[1], "c", 9), reset()];
+    let (ended, _, requests) = follow(Shelf::default(), vec![first, behind, vec![opened(), batch(&[2], "d", 3)]]).await;
+    ended.unwrap();
+    assert_eq!(requests[2].cursor, "c");
+}
+
+#[tokio::test]
+async fn what_only_a_person_can_mend_ends_it() {
+    for reason in [closing::Reason::AccessRevoked, closing::Reason::Superseded] {
+        let closing = Closing { reason: reason.into(), ..Closing::default() };
+        let scripts = vec![vec![opened(), says(Message::Closing(closing))]];
+        let (ended, _, requests) = follow(Shelf::default(), scripts).await;
+        assert!(matches!(ended, Err(FollowError::Closed(why)) if why == reason));
+        assert_eq!(requests.len(), 1);
+    }
+    let (ended, ..) = follow(Shelf::default(), vec![vec![refusal(Code::InvalidArgument, "FILTER_CHANGED")]]).await;
+    assert!(matches!(ended, Err(FollowError::FilterChanged(_))));
+    let (ended, ..) = follow(Shelf::default(), vec![vec![refusal(Code::PermissionDenied, "NO")]]).await;
+    assert!(matches!(ended, Err(FollowError::Refused(_))));
+    let away = (0..9).map(|_| vec![Err(Status::unavailable("away"))]).collect();
+    let (ended, _, requests) = follow(Shelf::default(), away).await;
+    assert!(matches!(ended, Err(FollowError::GaveUp(Lost::Status(_)))));
+    assert_eq!(requests.len(), 6, "somebody waits");
+}
+
+#[tokio::test]
+async fn whoever_follows_under_a_name_acknowledges_what_was_kept_and_nothing_else() {
+    let hello = || says(Message::Opened(Opened { generation: 7, ..Opened::default() }));
+    let scripts = vec![vec![hello(), batch(&[1], "after-1", 9), reset()], vec![hello(), batch(&[666], "x", 667)]];
+    let named = |options: &mut Options| options.wanted = Wanted::Named("subscriptions/shelf".to_owned());
+    let (ended, site, feed) = follow_with(Shelf::default(), scripts, named).await;
+    assert!(matches!(ended, Err(FollowError::Site("no room"))));
+    assert_eq!(feed.requests.lock().unwrap()[0].subscription, "subscriptions/shelf");
+    let acknowledged = feed.acknowledged.lock().unwrap().clone();
+    let said: Vec<_> = acknowledged.iter().map(|it| (it.generation, it.cursor.as_str())).collect();
+    assert_eq!((said.as_slice(), site.cursor()), ([(7, "after-1")].as_slice(), "after-1"));
+}
+
+#[tokio::test]
+async fn who_begins_now_misses_nothing_though_it_is_cut_off_at_once() {
+    let hello = says(Message::Opened(Opened { cursor: "here".to_owned(), ..Opened::default() }));
+    let scripts = vec![vec![hello, reset()], vec![opened(), batch(&[8], "c", 9)]];
+    let (ended, _, feed) = follow_with(Shelf::default(), scripts, |options| options.begin = Begin::Now).await;
+    ended.unwrap();
+    let requests = feed.requests.lock().unwrap().clone();
+    let asked = requests.iter().map(|request| (request.start(), request.cursor.as_str()));
+    assert_eq!(asked.collect::<Vec<_>>(), [(Start::Now, ""), (Start::Cursor, "here")]);
+}
