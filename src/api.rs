@@ -2,6 +2,7 @@
 //!
 //! `from_proto` and `to_proto` are the only converters, `status` the only place that builds a `Status`.
 
+#[cfg(feature = "server")]
 /// What every request that changes something has.
 macro_rules! envelope {
     ($service:ident, $request:expr) => {
@@ -14,23 +15,37 @@ macro_rules! envelope {
     };
 }
 
+#[cfg(feature = "server")]
 mod backup_service;
+#[cfg(feature = "server")]
 mod caller;
 pub(crate) mod codec;
 mod delivery;
+#[cfg(feature = "server")]
 mod editorial_reads;
+#[cfg(feature = "server")]
 mod editorial_service;
+#[cfg(feature = "server")]
 mod feed_service;
+#[cfg(feature = "server")]
 mod from_proto;
+#[cfg(feature = "server")]
 mod page_token;
+#[cfg(feature = "server")]
 mod statement_service;
+#[cfg(feature = "server")]
 mod status;
+#[cfg(feature = "server")]
 mod to_proto;
 pub mod v1;
 
+#[cfg(feature = "server")]
 pub use from_proto::{backup_entry, backup_identity};
+#[cfg(feature = "server")]
 pub use status::panicked;
+#[cfg(feature = "server")]
 pub use to_proto::EVENTS;
+#[cfg(feature = "server")]
 pub use v1::{
     backup_service_server::BackupServiceServer as BackupServer,
     editorial_service_server::EditorialServiceServer as EditorialServer,
@@ -38,13 +53,17 @@ pub use v1::{
     statement_service_server::StatementServiceServer as StatementServer,
 };
 
+#[cfg(feature = "server")]
 use std::sync::Arc;
 
+#[cfg(feature = "server")]
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "server")]
 use crate::{domain::limits::Limits, feed::Feed, journal::Journal};
 
 /// The names of the services, as health checks name them.
+#[cfg(feature = "server")]
 pub mod names {
     use tonic::server::NamedService;
 
@@ -64,24 +83,28 @@ pub mod names {
 }
 
 /// `EditorialService` on a journal, for texts within these limits.
+#[cfg(feature = "server")]
 #[must_use]
 pub fn editorial(journal: Journal, limits: Limits) -> EditorialServer<editorial_service::Editorial> {
     EditorialServer::new(editorial_service::Editorial { journal, limits: Arc::new(limits) })
 }
 
 /// `StatementService` on a journal.
+#[cfg(feature = "server")]
 #[must_use]
 pub fn statements(journal: Journal) -> StatementServer<statement_service::Statements> {
     StatementServer::new(statement_service::Statements { journal })
 }
 
 /// `BackupService` on a journal, until the service stops.
+#[cfg(feature = "server")]
 #[must_use]
 pub fn backups(journal: Journal, shutdown: CancellationToken) -> BackupServer<backup_service::Backups> {
     BackupServer::new(backup_service::Backups { journal, shutdown })
 }
 
 /// `FeedService` on a feed and the journal it is of.
+#[cfg(feature = "server")]
 #[must_use]
 pub fn feed(feed: Feed, journal: Journal, limits: Limits) -> FeedServer<feed_service::Follow> {
     FeedServer::new(feed_service::Follow { feed, journal, limits: Arc::new(limits) })

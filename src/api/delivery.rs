@@ -37,12 +37,14 @@ impl Delivery {
     }
 
     /// The same with what [`ready`] made.
+    #[cfg(feature = "server")]
     pub(super) fn of_ready(scope: Scope, ready: Bytes) -> Self {
         Self { scope: scope.into(), event: None, ready }
     }
 }
 
 /// An event in the form in which any number of deliveries can send it: it is itself a [`Delivery`] without a scope.
+#[cfg(feature = "server")]
 pub(super) fn ready(event: v1::Event) -> Bytes {
     Delivery { scope: 0, event: Some(event), ready: Bytes::new() }.encode_to_vec().into()
 }
