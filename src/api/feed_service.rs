@@ -81,7 +81,7 @@ impl v1::feed_service_server::FeedService for Follow {
         let (start, filter, max_events) = from_proto::read_feed(request.get_ref())?;
         let page = self.feed.read(start, filter, request.get_ref().include_embargoed, max_events).await?;
         Ok(Response::new(v1::ReadFeedResponse {
-            deliveries: page.deliveries.iter().map(to_proto::delivery).collect(),
+            deliveries: page.deliveries.into_iter().map(to_proto::delivery).collect(),
             cursor: page.cursor,
             tail: page.tail,
         }))

@@ -102,17 +102,18 @@ impl Packer {
     }
 
     /// Takes the next events and gives the batches to be sent. Only what is known of an unfinished commit waits.
-    pub(super) fn pack(&mut self, selection: &Selection, items: &[Weighed]) -> Vec<Batch> {
+    pub(super) fn pack(&mut self, selection: &Selection, items: Vec<Weighed>) -> Vec<Batch> {
         let mut batches = Vec::new();
         for item in items {
             assert_eq!(item.head().sequence, self.next, "events are looked at in order and without gaps");
+            let (end, more) = (item.end(), item.head().more);
             match selection.scope(&item.item.record) {
                 Some(scope) => self.admit(item.deliver(scope), &mut batches),
                 None => self.filtered = self.filtered.saturating_add(1),
             }
-            self.next = item.end().next;
-            if !item.head().more {
-                self.end_commit(item.end(), &mut batches);
+            self.next = end.next;
+            if !more {
+                self.end_commit(end, &mut batches);
             }
         }
         self.flush(&mut batches);
@@ -175,7 +176,7 @@ mod tests {
         let items: Vec<_> =
             (1..).zip(events).map(|(n, (more, admitted, bytes))| item(n, *more, *admitted, *bytes)).collect();
         let (mut packer, selection) = (packer(), energy());
-        let batches = items.chunks(page).flat_map(|items| packer.pack(&selection, items));
+        let batches = items.chunks(page).flat_map(|items| packer.pack(&selection, items.to_vec()));
         let sequence = |delivery: &Delivery| delivery.item.record.event.head.sequence;
         batches.map(|b| (b.deliveries.iter().map(sequence).collect(), b.end.map(|end| end.next))).collect()
     }
@@ -205,7 +206,7 @@ mod tests {
     fn what_is_left_out_moves_the_boundary_and_is_counted() {
         let items: Vec<_> = (1..=10).map(|n| item(n, false, n == 3, 10)).collect();
         let (mut packer, selection) = (packer(), energy());
-        assert_eq!(packer.pack(&selection, &items).len(), 1);
+        assert_eq!(packer.pack(&selection, items).len(), 1);
         assert_eq!((packer.next(), packer.boundary().next, packer.filtered()), (11, 11, 7));
     }
 

@@ -36,6 +36,8 @@ const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(2);
 const HEARTBEAT_PERCENT: u32 = 10;
 /// By how much lifetimes vary.
 const LIFETIME_PERCENT: u32 = 20;
+/// While events come faster than this, they leave together: a message costs as much as ten events.
+const GATHER: Duration = Duration::from_millis(5);
 /// The shortest interval between heartbeats, whatever was asked for.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
@@ -53,6 +55,12 @@ pub(super) struct Follower {
     sent: Option<Point>,
     outbox: Outbox,
     position: watch::Receiver<Position>,
+    /// What it was when this turn began: looking at it is a lock that all share.
+    seen: Position,
+    /// When this turn began.
+    now: Instant,
+    /// When something was sent last.
+    sent_at: Option<Instant>,
     heartbeat: Duration,
     heartbeat_at: Instant,
     expires_at: Instant,
@@ -84,11 +92,16 @@ impl Follower {
         let now = Instant::now();
         let heartbeat = jitter::around(heartbeat.max(HEARTBEAT_MIN), HEARTBEAT_PERCENT);
         let heartbeat_at = now + heartbeat;
+        let position = shared.window.position();
+        let seen = *position.borrow();
         Self {
+            seen,
+            now,
+            sent_at: None,
             packer: Packer::new(origin.point),
             sent: (!origin.snapshot).then_some(origin.point),
             outbox,
-            position: shared.window.position(),
+            position,
             heartbeat,
             heartbeat_at,
             timer: Box::pin(sleep_until(heartbeat_at)),
@@ -113,19 +126,21 @@ impl Follower {
             self.send_snapshot().await?;
         }
         loop {
+            self.look();
             self.check()?;
-            let tail = self.tail();
+            let tail = self.seen.tail;
             if self.packer.next() < tail { self.advance(tail).await? } else { self.wait().await? }
         }
     }
 
-    fn tail(&self) -> u64 {
-        self.position.borrow().tail
+    /// Begins a turn.
+    fn look(&mut self) {
+        (self.seen, self.now) = (*self.position.borrow_and_update(), Instant::now());
     }
 
     async fn open(&mut self) {
         let identity = self.shared.journal.identity();
-        let tail = self.tail();
+        let tail = self.seen.tail;
         let opened = Message::Opened {
             feed_id: hex::encode(identity.feed_id),
             epoch: identity.epoch,
@@ -143,6 +158,7 @@ impl Follower {
         let point = self.origin.point;
         let mut snapshot = Snapshot::new(Arc::clone(&self.shared), self.selection.clone(), point.next);
         while let Some(part) = snapshot.next().await? {
+            self.look();
             self.refuse_to_stay()?;
             self.send(part).await;
         }
@@ -156,14 +172,13 @@ impl Follower {
     /// Ends the stream if it is time.
     fn check(&self) -> Result<(), End> {
         self.refuse_to_stay()?;
-        let position = *self.position.borrow();
-        if position.failed {
+        if self.seen.failed {
             return Err(End(ClosingReason::StoreFailed));
         }
-        if self.packer.next() < self.shared.floor(position.tail) {
+        if self.packer.next() < self.shared.floor(self.seen.tail) {
             return Err(End(ClosingReason::Trimmed));
         }
-        if Instant::now() >= self.expires_at {
+        if self.now >= self.expires_at {
             return Err(End(ClosingReason::Lifetime));
         }
         Ok(())
@@ -171,7 +186,7 @@ impl Follower {
 
     /// What also ends a snapshot.
     fn refuse_to_stay(&self) -> Result<(), End> {
-        if self.position.borrow().draining {
+        if self.seen.draining {
             return Err(End(ClosingReason::Drain));
         }
         if self.hold.as_ref().is_some_and(|hold| hold.is_superseded()) {
@@ -183,7 +198,7 @@ impl Follower {
     /// Looks at the next events and sends what the filter leaves of them.
     async fn advance(&mut self, tail: u64) -> Result<(), End> {
         let items = self.shared.items(self.packer.next(), tail).await?;
-        let batches = self.packer.pack(&self.selection, &items);
+        let batches = self.packer.pack(&self.selection, items);
         if batches.is_empty() {
             yield_now().await;
         }
@@ -200,7 +215,7 @@ impl Follower {
     async fn send_batch(&mut self, batch: Batch) {
         let Batch { deliveries, end } = batch;
         let cursor = end.map(|end| self.shared.cursor(end, &self.selection)).unwrap_or_default();
-        self.send(Message::Batch { deliveries, cursor, tail: self.tail(), more: end.is_none() }).await;
+        self.send(Message::Batch { deliveries, cursor, tail: self.seen.tail, more: end.is_none() }).await;
         self.sent = end.or(self.sent);
     }
 
@@ -213,7 +228,11 @@ impl Follower {
         }
         tokio::select! {
             biased;
-            moved = moved(&mut self.position, next) => moved,
+            moved = moved(&mut self.position, next) => {
+                moved?;
+                self.gather().await;
+                Ok(())
+            }
             () = superseded(self.hold.as_deref()) => Err(End(ClosingReason::Superseded)),
             () = self.timer.as_mut() => {
                 if Instant::now() >= self.heartbeat_at {
@@ -224,12 +243,21 @@ impl Follower {
         }
     }
 
+    /// What comes right after something was sent waits a moment for more. What comes when it was quiet does not.
+    async fn gather(&mut self) {
+        let until = self.sent_at.map(|sent| sent + GATHER);
+        if let Some(until) = until.filter(|until| Instant::now() < *until) {
+            self.timer.as_mut().reset(until);
+            self.timer.as_mut().await;
+        }
+    }
+
     /// Says that there is nothing new, and where to resume.
     async fn beat(&mut self) {
         self.packer.reset_filtered();
         let Some(point) = self.sent else { return };
         let cursor = self.shared.cursor(point, &self.selection);
-        self.send(Message::Heartbeat { cursor, tail: self.tail(), server_time: self.shared.journal.now() }).await;
+        self.send(Message::Heartbeat { cursor, tail: self.seen.tail, server_time: self.shared.journal.now() }).await;
     }
 
     async fn close(&mut self, reason: ClosingReason) {
@@ -241,7 +269,8 @@ impl Follower {
 
     async fn send(&mut self, message: Message) {
         self.outbox.send(message).await;
-        self.heartbeat_at = Instant::now() + self.heartbeat;
+        self.heartbeat_at = self.now + self.heartbeat;
+        self.sent_at = Some(self.now);
     }
 }
 

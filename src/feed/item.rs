@@ -51,11 +51,25 @@ pub struct Delivery {
     pub item: Arc<Item>,
 }
 
+impl Item {
+    /// What is sent of it, as the [`Encoder`] made it.
+    #[must_use]
+    pub fn whole(&self) -> &Bytes {
+        &self.whole
+    }
+
+    /// What is sent of it to those it has left.
+    #[must_use]
+    pub fn left(&self) -> &Bytes {
+        &self.left
+    }
+}
+
 impl Delivery {
-    /// What is sent, as the [`Encoder`] made it.
+    /// What is sent.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        if self.scope == Scope::Left { &self.item.left } else { &self.item.whole }
+        if self.scope == Scope::Left { self.item.left() } else { self.item.whole() }
     }
 }
 
@@ -86,8 +100,8 @@ impl Weighed {
     }
 
     /// As it concerns one subscriber.
-    pub(super) fn deliver(&self, scope: Scope) -> Delivery {
-        Delivery { scope, item: Arc::clone(&self.item) }
+    pub(super) fn deliver(self, scope: Scope) -> Delivery {
+        Delivery { scope, item: self.item }
     }
 }
 

@@ -49,8 +49,8 @@ struct Lane {
 
 impl Lane {
     /// Lets go of the follower if its subscriber has stalled.
-    fn sweep(&mut self, stall: Duration) {
-        if self.follower.is_some() && self.handed_at.is_some_and(|handed| handed.elapsed() > stall) {
+    fn sweep(&mut self, now: Instant, stall: Duration) {
+        if self.follower.is_some() && self.handed_at.is_some_and(|handed| now.duration_since(handed) > stall) {
             debug!(reason = ?ClosingReason::Stalled, "a subscriber took nothing for too long");
             self.follower = None;
         }
@@ -74,8 +74,8 @@ impl Stream for Messages {
     type Item = Message;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
-        let mut lane = lock(&self.lane);
-        lane.sweep(self.stall);
+        let (mut lane, now) = (lock(&self.lane), Instant::now());
+        lane.sweep(now, self.stall);
         lane.handed_at = None;
         let Some(follower) = &mut lane.follower else { return Poll::Ready(None) };
         if follower.as_mut().poll(context).is_ready() {
@@ -84,7 +84,7 @@ impl Stream for Messages {
         let message = lock(&self.slot).take();
         match message {
             Some(message) => {
-                lane.handed_at = Some(Instant::now());
+                lane.handed_at = Some(now);
                 Poll::Ready(Some(message))
             }
             None if lane.follower.is_none() => Poll::Ready(None),
@@ -122,12 +122,12 @@ impl Lanes {
     pub(super) async fn sweep(&self, stall: Duration) {
         let mut rounds = interval((stall / 4).max(Duration::from_millis(1)));
         loop {
-            rounds.tick().await;
+            let now = rounds.tick().await;
             lock(&self.0).retain(|lane| {
                 let Some(lane) = lane.upgrade() else { return false };
                 // Who is being looked at has not stalled.
                 if let Ok(mut lane) = lane.try_lock() {
-                    lane.sweep(stall);
+                    lane.sweep(now, stall);
                 }
                 true
             });

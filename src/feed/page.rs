@@ -32,7 +32,7 @@ pub(super) async fn read(
     let mut sheet = Sheet::new(start, max_events);
     while sheet.at.next < tail && (sheet.at.next < scan_end || sheet.is_inside_commit()) {
         let items = shared.items(sheet.at.next, tail).await?;
-        if !items.iter().all(|item| sheet.take(selection, item)) {
+        if !items.into_iter().all(|item| sheet.take(selection, item)) {
             break;
         }
     }
@@ -60,7 +60,8 @@ impl Sheet {
     }
 
     /// Takes an event; false once the page is full, in which case it may not have taken it.
-    fn take(&mut self, selection: &Selection, item: &Weighed) -> bool {
+    fn take(&mut self, selection: &Selection, item: Weighed) -> bool {
+        let (end, more) = (item.end(), item.head().more);
         if let Some(scope) = selection.scope(&item.item.record) {
             let delivery = item.deliver(scope);
             let bytes = delivery.bytes().len();
@@ -70,8 +71,8 @@ impl Sheet {
             self.deliveries.push(delivery);
             self.bytes = self.bytes.saturating_add(bytes);
         }
-        self.at = item.end();
-        if item.head().more {
+        self.at = end;
+        if more {
             return true;
         }
         self.boundary = self.at;
@@ -113,7 +114,7 @@ mod tests {
         let selection = Selection::new(filter, false);
         let mut sheet = Sheet::new(Point { next: from, hash: Digest::ZERO }, max_events);
         let items = (1..).zip(events).map(|(n, (more, admitted, bytes))| item(n, *more, *admitted, *bytes));
-        let _ = items.filter(|item| item.head().sequence >= from).all(|item| sheet.take(&selection, &item));
+        let _ = items.filter(|item| item.head().sequence >= from).all(|item| sheet.take(&selection, item));
         sheet.cut();
         (sheet.deliveries.iter().map(|delivery| delivery.item.record.event.head.sequence).collect(), sheet.at.next)
     }

@@ -3,7 +3,7 @@
 use super::{correction, live, notice, time};
 use crate::{
     api::{
-        delivery::ready,
+        delivery::{Ready, encoded},
         v1::{self, subscribe_response::Message as Wire},
     },
     domain::{
@@ -11,7 +11,7 @@ use crate::{
         event::{ChannelAction, EventKind},
         id::StatementId,
     },
-    feed::{ClosingReason, Delivery, Encoder, Message, Scope, SnapshotEmbargo, SnapshotLive},
+    feed::{ClosingReason, Delivery, Encoder, Item, Message, Scope, SnapshotEmbargo, SnapshotLive},
     journal::EventRecord,
 };
 
@@ -36,7 +36,7 @@ pub(in crate::api) fn message(message: Message) -> v1::SubscribeResponse {
         }),
         Message::SnapshotEnd { cursor, item_count } => Wire::SnapshotEnd(v1::SnapshotEnd { cursor, item_count }),
         Message::Batch { deliveries, cursor, tail, more } => Wire::EventBatch(v1::EventBatch {
-            deliveries: deliveries.iter().map(delivery).collect(),
+            deliveries: deliveries.into_iter().map(delivery).collect(),
             cursor,
             tail,
             more,
@@ -82,14 +82,20 @@ fn snapshot_embargo(item: &SnapshotEmbargo) -> v1::Embargo {
 }
 
 /// An event as it concerns one subscriber.
-pub(in crate::api) fn delivery(delivery: &Delivery) -> v1::Delivery {
-    v1::Delivery::of_ready(scope(delivery.scope), delivery.bytes().clone())
+pub(in crate::api) fn delivery(delivery: Delivery) -> v1::Delivery {
+    v1::Delivery::of_ready(scope(delivery.scope), delivery.item)
+}
+
+impl Ready for Item {
+    fn bytes(&self, scope: v1::delivery::Scope) -> &[u8] {
+        if scope == v1::delivery::Scope::Left { self.left() } else { self.whole() }
+    }
 }
 
 /// Makes events ready to be sent.
 pub const EVENTS: Encoder = Encoder {
-    whole: |record, content| ready(event(record, content, false)),
-    left: |record| ready(event(record, None, true)),
+    whole: |record, content| encoded(event(record, content, false)),
+    left: |record| encoded(event(record, None, true)),
 };
 
 fn scope(scope: Scope) -> v1::delivery::Scope {

@@ -218,7 +218,7 @@ impl Peer for JetStream {
         let mut connection = Connection::open(self.0.port).await.unwrap();
         connection.write(&format!("SUB d.{number} 1\r\nSUB _C.{number} 2\r\n")).await.unwrap();
         let consumer = format!(
-            r#"{{"stream_name":"R","config":{{"deliver_subject":"d.{number}","ack_policy":"none","deliver_policy":"new","replay_policy":"instant"}}}}"#
+            r#"{{"stream_name":"R","config":{{"deliver_subject":"d.{number}","ack_policy":"none","deliver_policy":"new","replay_policy":"instant","mem_storage":true}}}}"#
         );
         let answer = connection.ask("$JS.API.CONSUMER.CREATE.R", &format!("_C.{number}"), &consumer).await;
         asked(&answer.unwrap());
