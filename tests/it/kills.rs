@@ -43,6 +43,20 @@ impl Server {
         server
     }
 
+    /// As an orchestrator does: it is told to stop, and ends by itself.
+    pub(crate) fn stop(&mut self) {
+        let told = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        assert!(self.0.wait().unwrap().success());
+    }
+
+    /// KiB in memory.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// As `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();

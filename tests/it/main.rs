@@ -24,6 +24,7 @@ mod awkward_cases;
 mod backup_file;
 mod bad_input;
 mod copying;
+mod crowd;
 mod feed_loop;
 mod following;
 mod formats;
