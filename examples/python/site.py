@@ -1,7 +1,7 @@
 """A downstream site on plain grpcio: it shows what is live, exactly once, whatever breaks in between. Short enough to copy.
 
     pip install grpcio grpcio-tools grpcio-status googleapis-common-protos
-    python -m grpc_tools.protoc -I proto --python_out=stubs --grpc_python_out=stubs proto/onrecord/v1/*.proto
+    mkdir -p stubs && python -m grpc_tools.protoc -I proto --python_out=stubs --grpc_python_out=stubs proto/onrecord/v1/*.proto
     PYTHONPATH=stubs python examples/python/site.py 127.0.0.1:7400 site.json [NAME]
 
 `site.json` holds the pages and the cursor after them, replaced together: the effect and where to go on are there or neither is.
