@@ -1,8 +1,8 @@
 //! Who follows under which name, and how far they are: kept in memory, and noted in the journal many at a time.
 //!
 //! **Invariants**
-//! - What a site said is answered once it is on the device. All that is said within [`NOTE_AFTER`] goes in one write, so a crowd that
-//!   acknowledges costs the writers of the record nothing (`a_crowd_that_acknowledges_costs_few_writes`).
+//! - What a site said is answered, and shown to others, once it is on the device. All that is said within [`NOTE_AFTER`] goes in one
+//!   write, so a crowd that acknowledges costs the writers of the record nothing (`a_crowd_that_acknowledges_costs_few_writes`).
 //! - One stream at a time follows under a name: the last. The one before is told so and ends.
 
 use std::{
@@ -37,8 +37,16 @@ const NOTED_MAX: usize = 256;
 #[derive(Debug)]
 struct Account {
     progress: Progress,
+    /// The same as it is on the device: what others are shown.
+    noted: Progress,
     /// Ends the stream that follows under this name.
     holder: Option<CancellationToken>,
+}
+
+impl Account {
+    fn new(noted: Progress) -> Self {
+        Self { progress: noted.clone(), noted, holder: None }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,12 +79,13 @@ impl Ledger {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How far a subscription is, and whether somebody follows under its name; none if nothing is known of it since the start.
+    /// How far a subscription is on the device, and whether somebody follows under its name; none if nothing is known of it since the
+    /// start.
     pub(super) fn standing(&self, subscription: &Subscription) -> Option<(Progress, bool)> {
         let accounts = self.lock();
         let account = accounts.by_id.get(&subscription.id)?;
-        let same = account.progress.subscription == subscription.number;
-        same.then(|| (account.progress.clone(), account.holder.is_some()))
+        let same = account.noted.subscription == subscription.number;
+        same.then(|| (account.noted.clone(), account.holder.is_some()))
     }
 
     /// Ends the stream that follows under a name: what it wants has changed, or is no more.
@@ -92,6 +101,18 @@ impl Ledger {
         let settled = noted.wait_for(|noted| noted.as_ref().map_or(true, |noted| said <= *noted)).await;
         let noted = settled.map_err(|_| JournalError::Closed("nothing is noted any more".to_owned()))?;
         noted.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    /// That is on the device now.
+    fn is_noted(&self, part: &[(SubscriptionId, Progress)]) {
+        let mut accounts = self.lock();
+        for (id, progress) in part {
+            if let Some(account) = accounts.by_id.get_mut(id)
+                && account.noted.subscription == progress.subscription
+            {
+                account.noted.clone_from(progress);
+            }
+        }
     }
 
     /// Takes what is to be noted, and up to when that is everything.
@@ -125,6 +146,7 @@ pub(super) async fn note(shared: Arc<Shared>) {
                 drop(ledger.noted.send_replace(Err(failure)));
                 return;
             }
+            ledger.is_noted(part);
         }
         drop(ledger.noted.send_replace(Ok(said)));
         if stops {
@@ -155,11 +177,10 @@ impl Shared {
     ) -> Result<(T, u64), Rejection> {
         let mut accounts = self.ledger.lock();
         let Accounts { by_id, unnoted, said } = &mut *accounts;
-        let account =
-            by_id.entry(subscription.id.clone()).or_insert_with(|| Account { progress: known.clone(), holder: None });
+        let account = by_id.entry(subscription.id.clone()).or_insert_with(|| Account::new(known.clone()));
         if account.progress.subscription < subscription.number {
             // It was of another that had this name.
-            *account = Account { progress: known, holder: None };
+            *account = Account::new(known);
         }
         if account.progress.subscription != subscription.number {
             return Err(Rejection::SubscriptionNotFound);
