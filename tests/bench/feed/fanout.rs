@@ -20,27 +20,21 @@ const UNDER_WAY: usize = 64;
 /// Subscribers that connect at a time.
 const CONNECTING: usize = 64;
 
-/// What one run showed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Figures {
-    /// µs of the server's processor for each delivery, in a burst.
-    pub(crate) burst: f64,
-    /// Deliveries a second, in a burst.
-    pub(crate) rate: f64,
-    /// µs of the server's processor for each delivery, one event after the other.
-    pub(crate) live: f64,
-    /// µs of the server's processor for each delivery, at a steady pace.
-    pub(crate) paced: f64,
-    /// ms from the call to the delivery, at a steady pace: half of them.
-    pub(crate) p50: f64,
-    /// ms from the call to the delivery, at a steady pace: 99 of 100.
-    pub(crate) p99: f64,
-    /// KiB that a subscriber takes that is quiet.
-    pub(crate) idle: f64,
-}
+/// What one run shows.
+pub(crate) const ROWS: [&str; 7] = [
+    "burst, µs a delivery",
+    "burst, thousand deliveries/s",
+    "live, µs a delivery",
+    "20 events/s, µs a delivery",
+    "20 events/s, p50 ms",
+    "20 events/s, p99 ms",
+    "idle, KiB a subscriber",
+];
+/// What the chart shows of it.
+pub(crate) const BARS: [(usize, &str); 2] = [(0, "burst"), (2, "live, one event at a time")];
 
-/// One run with one peer.
-pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Figures {
+/// One run with one peer: what [`ROWS`] say.
+pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Vec<f64> {
     let peer = P::start(EVENTS, bytes).await;
     let counted = Arc::new(Counted::default());
     let before = peer.process().resident_kib();
@@ -96,5 +90,5 @@ pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Figure
     let paced = per_delivery(peer.process().cpu() - cpu, PACED);
     let took = counted.took();
     let percentile = |percent: usize| took.get(took.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0.0);
-    Figures { burst, rate, live, paced, p50: percentile(50), p99: percentile(99), idle }
+    vec![burst, rate / 1_000.0, live, paced, percentile(50), percentile(99), idle]
 }

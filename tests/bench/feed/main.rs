@@ -1,7 +1,7 @@
 //! The feed beside its peers, in the same run on the same machine. `tests/bench/run` gets the peers and calls this.
 //!
-//! Usage: `cargo bench --bench feed -- [--rounds N] [--bytes N] [SUBSCRIBERS …]`. Without numbers 100 and 1,000 subscribers, 5 rounds,
-//! 2,048 bytes.
+//! Usage: `cargo bench --bench feed -- [--rounds N] [--bytes N] [SUBSCRIBERS … | publish]`: fan-out to so many subscribers (100 and 1,000), or
+//! durable publication by 1 to 256 writers; 5 rounds, 2,048 bytes.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,12 +20,17 @@
 mod fanout;
 mod peers;
 mod process;
+mod publish;
 mod report;
 
 use std::env;
 
-use fanout::{Figures, measure};
-use peers::{etcd, nats, onrecord::Onrecord, raw};
+use peers::{
+    etcd::{self, Etcd},
+    nats::{self, JetStream},
+    onrecord::Onrecord,
+    raw::{self, Raw},
+};
 use report::Column;
 use tokio::runtime::Runtime;
 
@@ -34,16 +39,19 @@ struct Wanted {
     rounds: usize,
     bytes: usize,
     subscribers: Vec<usize>,
+    /// Durable publication instead of fan-out.
+    publish: bool,
 }
 
 impl Wanted {
     fn read(mut arguments: impl Iterator<Item = String>) -> Self {
-        let mut wanted = Self { rounds: 5, bytes: 2_048, subscribers: Vec::new() };
+        let mut wanted = Self { rounds: 5, bytes: 2_048, subscribers: Vec::new(), publish: false };
         let number = |text: Option<String>| text.unwrap().parse().unwrap();
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--rounds" => wanted.rounds = number(arguments.next()),
                 "--bytes" => wanted.bytes = number(arguments.next()),
+                "publish" => wanted.publish = true,
                 // cargo says so.
                 "--bench" => {}
                 other => wanted.subscribers.push(other.parse().unwrap()),
@@ -64,42 +72,61 @@ fn main() {
         return raw::serve(port as u16, bytes);
     }
     let wanted = Wanted::read(env::args().skip(1));
-    for subscribers in wanted.subscribers.clone() {
-        let columns = compare(&wanted, subscribers);
-        report::print(&columns, subscribers, &wanted);
-    }
-}
-
-/// Runs each peer in turn, round after round, so that what disturbs one disturbs all.
-fn compare(wanted: &Wanted, subscribers: usize) -> Vec<Column> {
-    let mut columns = vec![Column::new("onrecord"), Column::new("raw TCP")];
-    let (etcd, nats) = (etcd::binary().is_some(), nats::binary().is_some());
-    for (there, name) in [(etcd, "ONRECORD_ETCD"), (nats, "ONRECORD_NATS")] {
+    for (there, name) in [(etcd::binary().is_some(), "ONRECORD_ETCD"), (nats::binary().is_some(), "ONRECORD_NATS")] {
         if !there {
             println!("!! {name} does not say where the peer is: IT IS NOT COMPARED. `tests/bench/run` gets it.");
         }
     }
-    let runtime = Runtime::new().unwrap();
     let bytes = wanted.bytes;
-    for round in 1..=wanted.rounds {
-        let mut put = |name: &'static str, figures: Figures| {
-            println!("round {round}, {subscribers} subscribers, {name}: {figures:.2?}");
-            let place = columns.iter().position(|column| column.name == name);
-            let place = place.unwrap_or_else(|| {
-                columns.push(Column::new(name));
-                columns.len() - 1
-            });
-            columns[place].rounds.push(figures);
-        };
-        put("onrecord", runtime.block_on(measure::<Onrecord>(subscribers, bytes)));
-        put("raw TCP", runtime.block_on(measure::<raw::Raw>(subscribers, bytes)));
-        if etcd {
-            put("etcd", runtime.block_on(measure::<etcd::Etcd>(subscribers, bytes)));
-        }
-        if nats {
-            put("NATS core", runtime.block_on(measure::<nats::Core>(subscribers, bytes)));
-            put("JetStream", runtime.block_on(measure::<nats::JetStream>(subscribers, bytes)));
-        }
+    if wanted.publish {
+        let columns = publications(&wanted);
+        let title = format!("durable publications a second, {bytes} bytes (more is better)");
+        let bars: Vec<_> = publish::ROWS.into_iter().enumerate().collect();
+        return report::print(&title, &format!("publish-{bytes}"), &publish::ROWS, &bars, &columns);
     }
-    columns
+    for subscribers in wanted.subscribers.clone() {
+        let columns = deliveries(&wanted, subscribers);
+        let title = format!("µs of the server's processor for each delivery, {subscribers} subscribers, {bytes} bytes");
+        report::print(&title, &format!("fanout-{subscribers}-{bytes}"), &fanout::ROWS, &fanout::BARS, &columns);
+    }
+}
+
+/// Figures of each peer in turn, round after round, so that what disturbs one disturbs all.
+macro_rules! compare {
+    ($wanted:expr, $($there:expr, $name:literal => $measure:expr;)*) => {{
+        let runtime = Runtime::new().unwrap();
+        let mut columns = Vec::new();
+        $(if $there {
+            columns.push(Column::new($name));
+        })*
+        for round in 1..=$wanted.rounds {
+            let mut next = columns.iter_mut();
+            $(if $there {
+                let figures = runtime.block_on($measure);
+                println!("round {round}, {}: {figures:.2?}", $name);
+                next.next().unwrap().rounds.push(figures);
+            })*
+        }
+        columns
+    }};
+}
+
+fn deliveries(wanted: &Wanted, subscribers: usize) -> Vec<Column> {
+    let (etcd, nats, bytes) = (etcd::binary().is_some(), nats::binary().is_some(), wanted.bytes);
+    compare! { wanted,
+        true, "onrecord" => fanout::measure::<Onrecord>(subscribers, bytes);
+        true, "raw TCP" => fanout::measure::<Raw>(subscribers, bytes);
+        etcd, "etcd" => fanout::measure::<Etcd>(subscribers, bytes);
+        nats, "NATS core" => fanout::measure::<nats::Core>(subscribers, bytes);
+        nats, "JetStream" => fanout::measure::<JetStream<false>>(subscribers, bytes);
+    }
+}
+
+fn publications(wanted: &Wanted) -> Vec<Column> {
+    let (etcd, nats, bytes) = (etcd::binary().is_some(), nats::binary().is_some(), wanted.bytes);
+    compare! { wanted,
+        true, "onrecord" => publish::measure::<Onrecord>(bytes);
+        etcd, "etcd" => publish::measure::<Etcd>(bytes);
+        nats, "JetStream, sync always" => publish::measure::<JetStream<true>>(bytes);
+    }
 }

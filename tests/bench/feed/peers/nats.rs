@@ -15,7 +15,7 @@ use super::{Counted, Peer, payload, until_it_works};
 use crate::process::{Process, free_port};
 
 /// Connections to publish over; a publication has one for itself.
-const PUBLISHERS: usize = 64;
+const PUBLISHERS: usize = 256;
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
 
 /// Where nats-server is, if it is.
@@ -129,9 +129,19 @@ fn parse(buffer: &[u8], payloads: bool) -> Option<(Line, usize)> {
 #[derive(Clone)]
 pub(crate) struct Core(Arc<Service>);
 
-/// JetStream.
+/// What JetStream syncs before it acknowledges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Not,
+    /// Nothing: as it comes.
+    Later,
+    /// Each message.
+    Synced,
+}
+
+/// JetStream; with `SYNC` it syncs each message before it acknowledges it.
 #[derive(Clone)]
-pub(crate) struct JetStream(Arc<Service>);
+pub(crate) struct JetStream<const SYNC: bool>(Arc<Service>);
 
 struct Service {
     process: Process,
@@ -141,13 +151,18 @@ struct Service {
 }
 
 impl Service {
-    async fn start(bytes: usize, jetstream: bool) -> Self {
+    async fn start(bytes: usize, kept: Kept) -> Self {
         let port = free_port();
         let process = Process::start(|directory| {
             let mut config = format!("listen: 127.0.0.1:{port}\nmax_connections: 64000\n");
-            if jetstream {
+            if kept != Kept::Not {
                 let store = directory.join("js");
-                config += &format!("jetstream {{ store_dir: \"{}\" }}\n", store.display());
+                let sync = if kept == Kept::Synced { ", sync_interval: always" } else { "" };
+                config += &format!(
+                    "jetstream {{ store_dir: \"{}\"{sync} }}
+",
+                    store.display()
+                );
             }
             let file = directory.join("nats.conf");
             fs::write(&file, config).unwrap();
@@ -156,7 +171,7 @@ impl Service {
             command
         });
         let mut first = until_it_works(async || Connection::open(port).await).await;
-        if jetstream {
+        if kept != Kept::Not {
             first.write("SUB _I.0 1\r\n").await.unwrap();
             let stream = r#"{"name":"R","subjects":["s.>"],"storage":"file","retention":"limits"}"#;
             asked(&first.ask("$JS.API.STREAM.CREATE.R", "_I.0", stream).await.unwrap());
@@ -181,7 +196,7 @@ impl Peer for Core {
     type Subscription = JoinHandle<()>;
 
     async fn start(_: usize, bytes: usize) -> Self {
-        Self(Arc::new(Service::start(bytes, false).await))
+        Self(Arc::new(Service::start(bytes, Kept::Not).await))
     }
 
     fn process(&self) -> &Process {
@@ -203,11 +218,12 @@ impl Peer for Core {
     }
 }
 
-impl Peer for JetStream {
+impl<const SYNC: bool> Peer for JetStream<SYNC> {
     type Subscription = JoinHandle<()>;
 
     async fn start(_: usize, bytes: usize) -> Self {
-        Self(Arc::new(Service::start(bytes, true).await))
+        let kept = if SYNC { Kept::Synced } else { Kept::Later };
+        Self(Arc::new(Service::start(bytes, kept).await))
     }
 
     fn process(&self) -> &Process {

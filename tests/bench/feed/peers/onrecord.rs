@@ -4,7 +4,10 @@ use std::{process::Command, sync::Arc};
 
 use onrecord::api::v1::{self, editorial_service_client::EditorialServiceClient};
 use prost::bytes::Bytes;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, JoinSet},
+};
 use tonic::{
     Request, Streaming,
     client::Grpc,
@@ -16,6 +19,9 @@ use tonic_prost::ProstCodec;
 
 use super::{Counted, Peer, payload, until_it_works};
 use crate::process::{Process, free_port};
+
+/// Drafts that are prepared at a time.
+const PREPARING: usize = 128;
 
 /// What the client looks at of a message: how many events it has. The rest is skipped, so that the client costs little.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -63,10 +69,14 @@ impl Peer for Onrecord {
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().tcp_nodelay(true);
         let channel = until_it_works(async || endpoint.connect().await).await;
         let editor = EditorialServiceClient::new(channel);
+        let gate = Arc::new(Semaphore::new(PREPARING));
         let mut preparing = JoinSet::new();
         for number in 0..events {
-            let editor = editor.clone();
-            preparing.spawn(async move { (number, prepare(editor, number, bytes).await) });
+            let (editor, gate) = (editor.clone(), Arc::clone(&gate));
+            preparing.spawn(async move {
+                let _permit = gate.acquire().await.unwrap();
+                (number, prepare(editor, number, bytes).await)
+            });
         }
         let mut ready = preparing.join_all().await;
         ready.sort_unstable();
