@@ -27,6 +27,7 @@ mod erase;
 mod key;
 mod quota;
 mod reading;
+mod recent;
 mod restore;
 mod retention;
 mod row;
@@ -49,12 +50,14 @@ use tokio::{
 pub use backup::{BackupEntry, BackupPart, Erasure};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
+pub use recent::RecentEvent;
 pub use restore::Restore;
 pub use retention::{Pruned, Retention, prune};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
 pub use scrub::scrub;
 pub use verify::{Finding, Report, verify};
-pub use view::{OwedRecord, Public, View};
+pub use view::{OwedRecord, Public, View, Words};
+pub use writer::Answered;
 
 use crate::domain::{
     answer::Answer,
@@ -65,6 +68,7 @@ use crate::domain::{
     time::Timestamp,
 };
 use reading::Reading;
+use recent::Recent;
 use store::{Store, StoreError};
 use writer::{Reached, Reply, Request, Writer};
 
@@ -176,6 +180,7 @@ pub struct Journal {
     reading: Arc<Reading>,
     requests: mpsc::Sender<Request>,
     reached: Reached,
+    recent: Arc<Recent>,
     identity: Identity,
     clock: Clock,
     store_bytes_max: u64,
@@ -199,7 +204,7 @@ impl Journal {
         let writer = Writer::open(Arc::clone(&store), &options)?;
         let reading = Reading::new(store, options.directory, options.cache_bytes)?;
         let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);
-        let (reached, identity) = (writer.reached(), writer.identity());
+        let (reached, recent, identity) = (writer.reached(), writer.recent(), writer.identity());
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("journal".to_owned());
         thread
@@ -209,6 +214,7 @@ impl Journal {
             reading: Arc::new(reading),
             requests,
             reached,
+            recent,
             identity,
             clock: options.clock,
             store_bytes_max: options.store_bytes_max,
@@ -219,11 +225,11 @@ impl Journal {
     ///
     /// # Errors
     /// If the rule book refuses it, too many calls wait, or the journal is closed.
-    pub async fn submit(&self, call: Call) -> Result<Answer, Refusal> {
+    pub async fn submit(&self, call: Call) -> Result<Answered, Refusal> {
         self.ask(|reply| Request::Call(Box::new(call), reply)).await
     }
 
-    async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Answer, Refusal> {
+    async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Answered, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.requests.try_send(request(reply)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => JournalError::Busy,
@@ -242,7 +248,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::submit`].
     pub async fn enrol(&self, call: SubscriptionCall) -> Result<Answer, Refusal> {
-        self.ask(|reply| Request::Enrol(Box::new(call), reply)).await
+        Ok(self.ask(|reply| Request::Enrol(Box::new(call), reply)).await?.answer)
     }
 
     /// Notes how far subscriptions are; returns once that is on the device. Of one that was deleted nothing is noted.
@@ -295,6 +301,13 @@ impl Journal {
     #[must_use]
     pub fn tail(&self) -> watch::Receiver<u64> {
         self.reached.tail.clone()
+    }
+
+    /// Takes up to `limit` of the events from `next` on, of those that were just committed; none if they are no longer at hand: then they
+    /// have to be read. There is one who takes them, the feed.
+    #[must_use]
+    pub fn take_recent(&self, next: u64, limit: usize) -> Vec<RecentEvent> {
+        self.recent.take(next, limit)
     }
 
     /// Number of the newest entry that is durable.

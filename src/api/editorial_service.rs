@@ -7,19 +7,18 @@ use tonic::{Request, Response, Status};
 use super::{
     caller::caller,
     from_proto::{self, Envelope},
-    to_proto::{self, Words},
-    v1,
+    to_proto, v1,
 };
 use crate::{
     domain::{
         answer::Answer,
         command::{Call, Step},
-        content::Content,
         digest::Digest,
+        id::Code,
         limits::Limits,
         rejection::Rejection,
     },
-    journal::Journal,
+    journal::{Answered, Journal, JournalError, View, Words},
 };
 
 /// The editors' service.
@@ -34,23 +33,16 @@ impl Editorial {
     async fn take(&self, call: Result<Call, Rejection>) -> Result<to_proto::Answered, Status> {
         let call = call?;
         let id = call.command.statement.clone();
-        let unsaved = unsaved(&call);
-        let answer = self.journal.submit(call).await?;
-        let shown = self.journal.read(move |view| {
-            let kind = view.state(&id)?.map(|state| state.statement.kind.to_string()).unwrap_or_default();
-            let mut words = Words::new();
-            let mut bytes = 0;
-            for digest in digests(&answer) {
-                let content = view.content(&digest)?.or_else(|| unsaved.clone());
-                bytes += content.as_ref().map_or(0, |content| content.body.len());
-                if bytes > ANSWER_BYTES_MAX {
-                    break;
-                }
-                words.extend(content.map(|content| (digest, content)));
-            }
-            Ok(to_proto::answered(&id, &kind, &answer, &words))
-        });
-        Ok(shown.await?)
+        let saved = saved(&call);
+        let Answered { answer, kind, words: mut known } = self.journal.submit(call).await?;
+        let wanted = digests(&answer);
+        known.extend(wanted.first().copied().zip(saved));
+        let missing: Vec<_> = wanted.iter().filter(|digest| !known.contains_key(digest)).copied().collect();
+        if !missing.is_empty() {
+            known.extend(self.journal.read(move |view| texts(view, &missing)).await?);
+        }
+        let kind = kind.as_ref().map_or("", Code::as_str);
+        Ok(to_proto::answered(&id, kind, &answer, &within_limit(&wanted, &known)))
     }
 }
 
@@ -58,10 +50,35 @@ impl Editorial {
 /// like a failure.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// The words of a draft that is only tried out: they are not in the store.
-fn unsaved(call: &Call) -> Option<Content> {
+/// The words that the call itself brings. Of a draft that is only tried out they are not in the store.
+fn saved(call: &Call) -> Option<Arc<Words>> {
     let Step::SaveDraft(save) = &call.command.step else { return None };
-    call.validate_only.then(|| save.content.clone())
+    Some(Arc::new(Words { content: save.content.clone(), bytes: save.content.body.len() }))
+}
+
+/// These texts, until they are more than an answer shows. Blocks.
+fn texts(view: &View<'_>, digests: &[Digest]) -> Result<to_proto::Words, JournalError> {
+    let (mut texts, mut bytes) = (to_proto::Words::new(), 0);
+    for digest in digests {
+        let words = view.words(digest)?;
+        bytes += words.as_ref().map_or(0, |words| words.bytes);
+        if bytes > ANSWER_BYTES_MAX {
+            break;
+        }
+        texts.extend(words.map(|words| (*digest, Arc::new(words))));
+    }
+    Ok(texts)
+}
+
+/// The first of these texts, as many as an answer shows.
+fn within_limit(wanted: &[Digest], known: &to_proto::Words) -> to_proto::Words {
+    let mut bytes = 0;
+    let found = wanted.iter().filter_map(|digest| Some((*digest, Arc::clone(known.get(digest)?))));
+    let first = found.take_while(|(_, words)| {
+        bytes += words.bytes;
+        bytes <= ANSWER_BYTES_MAX
+    });
+    first.collect()
 }
 
 /// The texts that an answer shows.

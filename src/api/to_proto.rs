@@ -13,13 +13,18 @@ pub use feed::EVENTS;
 pub(super) use feed::{delivery, message};
 pub(super) use subscription::{delivery_report, subscription};
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::v1;
-use crate::domain::{
-    content::{ChangeKind, Content, Correction},
-    digest::Digest,
-    id::{EditionName, LanguageTag, StatementId},
-    live::{Edition, Live, LiveState, Notice},
-    time::Timestamp,
+use crate::{
+    domain::{
+        content::{ChangeKind, Content, Correction},
+        digest::Digest,
+        id::{EditionName, LanguageTag, StatementId},
+        live::{Edition, Live, LiveState, Notice},
+        time::Timestamp,
+    },
+    journal,
 };
 
 /// A point in time, as the fields of messages take it.
@@ -30,7 +35,7 @@ pub(super) fn time(time: Timestamp) -> Option<prost_types::Timestamp> {
 }
 
 /// The words of texts, by digest: what a message is filled with.
-pub(super) type Words = std::collections::HashMap<Digest, Content>;
+pub(super) type Words = BTreeMap<Digest, Arc<journal::Words>>;
 
 pub(super) fn change_kind(kind: ChangeKind) -> v1::ChangeKind {
     match kind {

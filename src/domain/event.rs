@@ -84,6 +84,13 @@ impl EventHead {
 }
 
 impl Event {
+    /// The text that it shows.
+    #[must_use]
+    pub fn words(&self) -> Option<Digest> {
+        let embargo = self.embargo.as_ref().map(|release| release.outline.digest);
+        embargo.or_else(|| self.live.as_ref().and_then(Live::words))
+    }
+
     /// What is left of it without its text: the head.
     #[must_use]
     pub fn hollow(head: EventHead) -> Self {

@@ -132,6 +132,12 @@ impl Live {
         }
     }
 
+    /// The text that it shows.
+    #[must_use]
+    pub fn words(&self) -> Option<Digest> {
+        self.state.has_text().then_some(self.edition.outline.digest)
+    }
+
     /// What filters look at; nothing if it is hidden or erased, so that it is in no listing, snapshot or folded stream.
     #[must_use]
     pub fn facts(&self) -> Option<&Facts> {

@@ -13,12 +13,11 @@ use super::selection::Scope;
 use crate::{
     domain::{
         content::Content,
-        digest::Digest,
         event::EventHead,
         live::{Live, Openness},
         subscription::Point,
     },
-    journal::{EventRecord, JournalError, View},
+    journal::{EventRecord, JournalError, RecentEvent, View},
 };
 
 /// Bytes of an event in memory beside what is sent of it: names, facts, hashes, seal.
@@ -85,6 +84,11 @@ impl Weighed {
         Self { item: Arc::new(Item { record, whole, left }) }
     }
 
+    /// Of an event that was just committed.
+    pub(super) fn of_recent(recent: RecentEvent, encoder: Encoder) -> Self {
+        Self::new(recent.record, recent.words.as_deref().map(|words| &words.content), encoder)
+    }
+
     pub(super) fn head(&self) -> &EventHead {
         &self.item.record.event.head
     }
@@ -112,21 +116,6 @@ pub(super) fn live_bytes(live: &Live) -> usize {
     notice + correction + live.edition.change_note.len()
 }
 
-/// Words, and how long their canonical JSON is.
-#[derive(Clone, Debug)]
-pub(super) struct Words {
-    pub(super) content: Content,
-    pub(super) bytes: usize,
-}
-
-/// The words with that digest; none once they were erased. Blocks.
-pub(super) fn read_words(view: &View<'_>, digest: &Digest) -> Result<Option<Words>, JournalError> {
-    let Some(canonical) = view.canonical(digest)? else { return Ok(None) };
-    let content = Content::from_canonical(&canonical)
-        .map_err(|fault| JournalError::Damaged(format!("the text {digest} cannot be read: {fault}")))?;
-    Ok(Some(Words { content, bytes: canonical.len() }))
-}
-
 /// At least one and at most `limit` of the events from `from` on, which must be below the tail, with their words; no more once
 /// they have `bytes_max`. Blocks.
 pub(super) fn read_items(
@@ -139,7 +128,7 @@ pub(super) fn read_items(
     let (mut items, mut bytes) = (Vec::new(), 0_usize);
     for record in dense(from, view.events(from, limit)?)? {
         let record = as_shown(view, record)?;
-        let words = shown(&record).map(|digest| read_words(view, &digest)).transpose()?.flatten();
+        let words = record.event.words().map(|digest| view.words(&digest)).transpose()?.flatten();
         let item = Weighed::new(record, words.as_ref().map(|words| &words.content), encoder);
         bytes = bytes.saturating_add(item.bytes());
         items.push(item);
@@ -180,23 +169,13 @@ fn is_concealed(view: &View<'_>, record: &EventRecord) -> Result<bool, JournalEr
     Ok(!waits && live.as_ref().map_or(Openness::Nothing, Live::openness) < shown)
 }
 
-/// The text that an event shows.
-fn shown(record: &EventRecord) -> Option<Digest> {
-    let embargo = record.event.embargo.as_ref().map(|release| release.outline.digest);
-    embargo.or_else(|| record.event.live.as_ref().and_then(live_words))
-}
-
-/// The text that a state shows.
-pub(super) fn live_words(live: &Live) -> Option<Digest> {
-    live.state.has_text().then_some(live.edition.outline.digest)
-}
-
 /// Events made up for tests.
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
     use crate::domain::{
         content::Facts,
+        digest::Digest,
         event::{Event, EventKind},
         id::{Code, LanguageTag, StatementId},
         time::Timestamp,
@@ -239,6 +218,7 @@ mod tests {
     use crate::{
         domain::{
             content::{ChangeKind, Facts, Outline},
+            digest::Digest,
             event::EventKind,
             live::{Edition, LiveState},
             time::Timestamp,
@@ -291,8 +271,8 @@ mod tests {
         ] {
             let mut record = event(1, EventKind::Updated, false);
             record.event.live = Some(live(state));
-            assert_eq!(shown(&record).is_some(), looked_up, "{state:?}");
-            assert_eq!(shown(&record.hollowed()), None);
+            assert_eq!(record.event.words().is_some(), looked_up, "{state:?}");
+            assert_eq!(record.hollowed().event.words(), None);
         }
     }
 

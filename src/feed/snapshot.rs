@@ -11,7 +11,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     Shared,
-    item::{Words, live_bytes, live_words, read_words},
+    item::live_bytes,
     message::{Message, SnapshotEmbargo, SnapshotLive},
     permit,
     selection::Selection,
@@ -24,7 +24,7 @@ use crate::{
         id::{Code, LanguageTag, StatementId},
         live::Live,
     },
-    journal::{JournalError, Public, View},
+    journal::{JournalError, Public, View, Words},
 };
 
 /// Statements that one read looks at.
@@ -67,7 +67,7 @@ enum What {
 impl Found {
     fn words(&self) -> Option<Digest> {
         match &self.what {
-            What::Live(live) => live_words(live),
+            What::Live(live) => live.words(),
             What::Embargo(release) => Some(release.outline.digest),
         }
     }
@@ -174,7 +174,7 @@ fn embargoes<'p>(
 fn read_part(view: &View<'_>, wanted: &[(Option<Digest>, usize)]) -> Result<Vec<Option<Content>>, JournalError> {
     let (mut part, mut bytes) = (Vec::new(), 0_usize);
     for (digest, beside) in wanted {
-        let words = digest.map(|digest| read_words(view, &digest)).transpose()?.flatten();
+        let words = digest.map(|digest| view.words(&digest)).transpose()?.flatten();
         bytes = bytes.saturating_add(beside + words.as_ref().map_or(0, |words: &Words| words.bytes));
         part.push(words.map(|words| words.content));
         if bytes >= PART_BYTES {

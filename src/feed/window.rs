@@ -201,11 +201,21 @@ async fn follow_journal(shared: &Shared) {
 }
 
 async fn take_in(shared: &Shared, next: u64) -> Result<(), JournalError> {
-    let encoder = shared.encoder;
-    let items = shared.journal.read(move |view| read_items(view, next, FILL_EVENTS_MAX, ITEMS_BYTES, encoder)).await?;
+    let items = next_items(shared, next).await?;
     let erased = reread(shared, &touched(&items)).await?;
     shared.window.push(items, erased);
     Ok(())
+}
+
+/// What was just committed is at hand, unless more or less may be seen of it already; else it is read.
+async fn next_items(shared: &Shared, next: u64) -> Result<Vec<Weighed>, JournalError> {
+    let encoder = shared.encoder;
+    let recent = shared.journal.take_recent(next, FILL_EVENTS_MAX);
+    let items: Vec<_> = recent.into_iter().map(|recent| Weighed::of_recent(recent, encoder)).collect();
+    if !items.is_empty() && touched(&items).is_empty() {
+        return Ok(items);
+    }
+    shared.journal.read(move |view| read_items(view, next, FILL_EVENTS_MAX, ITEMS_BYTES, encoder)).await
 }
 
 /// The statements of which more or less may be seen than before. A text that never left its embargo is erased with no more than

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use super::{
     key,
-    row::{EntryBody, EntryRow, EventRow, Meta, RequestRow, encode},
+    row::{EntryBody, EntryRow, EventRecord, EventRow, Meta, RequestRow, encode},
     store::Change,
 };
 use crate::domain::{
@@ -24,19 +26,20 @@ use crate::domain::{
 pub(super) struct Asked<'c> {
     caller: &'c Caller,
     request_id: Option<uuid::Uuid>,
-    /// What tells one step from another: the digest of its own encoding, which has no maps without order.
+    /// What tells one step from another: the digest of its own encoding, which has no maps without order. Zero if there is no request
+    /// id, since nothing is remembered then.
     fingerprint: Digest,
 }
 
 impl<'c> Asked<'c> {
     pub(super) fn of(call: &'c Call) -> Self {
         let Call { caller, request_id, command, .. } = call;
-        Self { caller, request_id: *request_id, fingerprint: Digest::of(&[&encode(command)]) }
+        Self { caller, request_id: *request_id, fingerprint: fingerprint(*request_id, command) }
     }
 
     pub(super) fn of_subscription(call: &'c SubscriptionCall) -> Self {
         let SubscriptionCall { caller, request_id, id, step, .. } = call;
-        Self { caller, request_id: *request_id, fingerprint: Digest::of(&[&encode(&(id, step))]) }
+        Self { caller, request_id: *request_id, fingerprint: fingerprint(*request_id, &(id, step)) }
     }
 
     /// The key under which the answer is remembered, if it is.
@@ -77,7 +80,11 @@ impl<'c> Asked<'c> {
     }
 }
 
-/// The changes that commit a decision, and where the journal stands after it.
+fn fingerprint(request_id: Option<uuid::Uuid>, step: &impl Serialize) -> Digest {
+    request_id.map_or(Digest::ZERO, |_| Digest::of(&[&encode(step)]))
+}
+
+/// The changes that commit a decision, its events as they are committed, and where the journal stands after it.
 pub(super) fn changes(
     before: Option<&State>,
     decision: &Decision,
@@ -86,12 +93,10 @@ pub(super) fn changes(
     now: Timestamp,
     salt: Salt,
     meta: &mut Meta,
-) -> Vec<Change> {
+) -> (Vec<Change>, Vec<EventRecord>) {
     let mut rows = state_rows(before, &decision.state, erases(before, decision));
     let first_sequence = if decision.events.is_empty() { 0 } else { meta.next_sequence };
-    for event in &decision.events {
-        event_rows(event, meta, &mut rows);
-    }
+    let events = decision.events.iter().map(|event| event_rows(event, meta, &mut rows)).collect();
     rows.extend(asked.change(&decision.answer, now));
     let body = body(salt, decision.reason.clone(), &rows);
     let head = EntryHead {
@@ -110,7 +115,7 @@ pub(super) fn changes(
     }
     entry_rows(&head, body, meta, &mut rows);
     meta.time = now;
-    rows
+    (rows, events)
 }
 
 /// The changes that commit a step on a subscription, and where the journal stands after it.
@@ -177,16 +182,18 @@ pub(super) fn entry_index(head: &EntryHead) -> Option<Change> {
     Some(Change::put(key::entry_of(head.statement.as_ref()?, head.number), Vec::new()))
 }
 
-fn event_rows(event: &Event, meta: &mut Meta, rows: &mut Vec<Change>) {
+fn event_rows(event: &Event, meta: &mut Meta, rows: &mut Vec<Change>) -> EventRecord {
     let head = &event.head;
     assert_eq!(head.sequence, meta.next_sequence, "the feed is dense");
     let seal = head.seal();
     let hash = Digest::chain(meta.event_hash, &seal);
-    let row = EventRow { seal, hash, previous_hash: meta.event_hash, event: Some(event.clone()) };
+    let previous_hash = meta.event_hash;
+    let row = EventRow { seal: seal.clone(), hash, previous_hash, event: Some(event.clone()) };
     rows.push(Change::put(key::event(head.sequence), encode(&row)));
     rows.push(Change::put(key::event_of(&head.statement, &head.language_code, head.sequence), Vec::new()));
     meta.event_hash = hash;
     meta.next_sequence += 1;
+    EventRecord { event: event.clone(), seal, hash, previous_hash, hollow: false }
 }
 
 fn changed_languages(before: Option<&State>, after: &State) -> Vec<LanguageTag> {

@@ -45,6 +45,25 @@ impl Reader<'_> {
         Ok(Some((State { statement, languages }, version)))
     }
 
+    /// The words as canonical JSON; none once they were erased, or taken away as the retention says.
+    pub(super) fn canonical(self, digest: &Digest) -> Result<Option<Vec<u8>>, JournalError> {
+        let Some(row) = self.store.get(&key::text(digest))?.filter(|row| !row.value.is_empty()) else {
+            return Ok(None);
+        };
+        if Digest::of(&[&row.value]) != *digest {
+            return Err(JournalError::Damaged(format!("the text {digest} is not what was hashed")));
+        }
+        Ok(Some(row.value))
+    }
+
+    /// The words, unless they are longer than `bytes_max`; none once they are gone.
+    pub(super) fn words(self, digest: &Digest, bytes_max: usize) -> Result<Option<Words>, JournalError> {
+        let Some(canonical) = self.canonical(digest)?.filter(|it| it.len() <= bytes_max) else { return Ok(None) };
+        let content = Content::from_canonical(&canonical)
+            .map_err(|fault| JournalError::Damaged(format!("the text {digest} cannot be read: {fault}")))?;
+        Ok(Some(Words { content, bytes: canonical.len() }))
+    }
+
     pub(super) fn rows(self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Row)>, JournalError> {
         Ok(self.store.scan(prefix, Bound::Unbounded, false).collect::<Result<_, _>>()?)
     }
@@ -52,6 +71,15 @@ impl Reader<'_> {
     pub(super) fn numbers(self, prefix: &[u8]) -> Result<Vec<u64>, JournalError> {
         Ok(self.rows(prefix)?.iter().filter_map(|(key, _)| key::number_at_end(key)).collect())
     }
+}
+
+/// Words, and how long their canonical JSON is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The words.
+    pub content: Content,
+    /// How long they are.
+    pub bytes: usize,
 }
 
 /// An approval that is owed.
@@ -229,25 +257,23 @@ impl<'s> View<'s> {
     /// # Errors
     /// If the store cannot be read, or the words are not those that were hashed.
     pub fn canonical(&self, digest: &Digest) -> Result<Option<Vec<u8>>, JournalError> {
-        let Some(row) = self.reader.store.get(&key::text(digest))? else { return Ok(None) };
-        if row.value.is_empty() {
-            // Taken away, as the retention says.
-            return Ok(None);
-        }
-        if Digest::of(&[&row.value]) != *digest {
-            return Err(JournalError::Damaged(format!("the text {digest} is not what was hashed")));
-        }
-        Ok(Some(row.value))
+        self.reader.canonical(digest)
     }
 
     /// The words; none once they were erased.
     ///
     /// # Errors
     /// As [`View::canonical`].
+    pub fn words(&self, digest: &Digest) -> Result<Option<Words>, JournalError> {
+        self.reader.words(digest, usize::MAX)
+    }
+
+    /// The same without their length.
+    ///
+    /// # Errors
+    /// As [`View::canonical`].
     pub fn content(&self, digest: &Digest) -> Result<Option<Content>, JournalError> {
-        let Some(bytes) = self.canonical(digest)? else { return Ok(None) };
-        let content = Content::from_canonical(&bytes);
-        content.map(Some).map_err(|fault| JournalError::Damaged(format!("the text {digest} cannot be read: {fault}")))
+        Ok(self.words(digest)?.map(|words| words.content))
     }
 
     /// Up to `limit` owed approvals after the key `after`, oldest first, each with the key to go on from.

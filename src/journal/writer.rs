@@ -24,10 +24,11 @@ use super::{
     commit::{self, Asked},
     erase, key,
     quota::Quota,
+    recent::{Recent, RecentEvent},
     retention::Outlived,
-    row::{Meta, RequestRow, decode, encode},
+    row::{EventRecord, Meta, RequestRow, decode, encode},
     store::{Change, Store},
-    view::Reader,
+    view::{Reader, Words},
     watchdog::Watchdog,
     watermark::Watermark,
 };
@@ -35,8 +36,9 @@ use crate::domain::{
     answer::Answer,
     command::Call,
     decide::{Context, decide, redirect_target},
-    digest::Salt,
-    id::{StatementId, SubscriptionId},
+    digest::{Digest, Salt},
+    event::Event,
+    id::{Code, StatementId, SubscriptionId},
     rejection::Rejection,
     state::State,
     subscription::{Progress, Subscription, SubscriptionCall},
@@ -48,7 +50,27 @@ const GROUP_ENTRIES_MAX: usize = 64;
 /// Bytes of rows in one durable write: less than a segment of the store has to be between two syncs.
 const GROUP_BYTES_MAX: usize = 512 * 1024;
 
-pub(super) type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+/// The answer to a step, and what it takes to show it.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The answer.
+    pub answer: Answer,
+    /// What sort of statement it is about, if it is about one.
+    pub kind: Option<Code>,
+    /// Texts that the step made public or sent under embargo, as far as they are at hand; the others have to be read.
+    pub words: BTreeMap<Digest, Arc<Words>>,
+}
+
+impl Answered {
+    fn new(answer: Answer, kind: Option<Code>) -> Self {
+        Self { answer, kind, words: BTreeMap::new() }
+    }
+}
+
+/// Bytes of a text that is read for those who wait, between one commit and the next.
+const WORDS_BYTES_MAX: usize = 64 * 1024;
+
+pub(super) type Reply = oneshot::Sender<Result<Answered, Refusal>>;
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -87,6 +109,7 @@ pub(super) struct Writer {
     watchdog: Watchdog,
     clock: Clock,
     quota: Quota,
+    recent: Arc<Recent>,
     meta: Meta,
     /// A request that came while more was due than one group takes.
     waiting: Option<Request>,
@@ -111,7 +134,11 @@ struct Group {
     answers: BTreeMap<Vec<u8>, RequestRow>,
     /// Statements to be erased once the group is durable, and the entries that erase them.
     erasures: Vec<(StatementId, u64)>,
-    replies: Vec<(Reply, Result<Answer, Refusal>)>,
+    /// Events, with the words they show.
+    events: Vec<RecentEvent>,
+    /// Whether there are events whose words are not at hand.
+    unread: bool,
+    replies: Vec<(Reply, Result<Answered, Refusal>)>,
     pokes: Vec<oneshot::Sender<()>>,
     close: Option<oneshot::Sender<()>>,
 }
@@ -132,12 +159,22 @@ impl Group {
         self.changes.extend(changes.into_iter().map(|change| (change, entry)));
     }
 
+    /// Keeps events for those who wait for them.
+    fn hand_over(&mut self, events: Vec<EventRecord>, words: &BTreeMap<Digest, Arc<Words>>) {
+        for record in events {
+            let shown = record.event.words();
+            let words = shown.and_then(|digest| words.get(&digest)).map(Arc::clone);
+            self.unread |= shown.is_some() && words.is_none();
+            self.events.push(RecentEvent { record, words });
+        }
+    }
+
     fn remember(&mut self, asked: &Asked<'_>, answer: &Answer, now: Timestamp) {
         self.answers.extend(asked.key().map(|key| (key, asked.row(answer, now))));
     }
 
     /// Tells a caller, once the group is durable. A failure of the store ends the writer.
-    fn reply(&mut self, reply: Reply, answer: Result<Answer, Refusal>) -> Result<(), JournalError> {
+    fn reply(&mut self, reply: Reply, answer: Result<Answered, Refusal>) -> Result<(), JournalError> {
         let failure = match &answer {
             Ok(_) | Err(Refusal::Rejected(_) | Refusal::Journal(JournalError::Full { .. })) => None,
             Err(Refusal::Journal(failure)) => Some(failure.clone()),
@@ -160,6 +197,7 @@ impl Writer {
         Ok(Self {
             watchdog: Watchdog::start(closed.clone())?,
             quota: Quota::new(*store_bytes_max, store.bytes()?),
+            recent: Arc::default(),
             store,
             watermark,
             clock: clock.clone(),
@@ -179,6 +217,10 @@ impl Writer {
             tail: self.tail.subscribe(),
             closed: self.closed.subscribe(),
         }
+    }
+
+    pub(super) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -264,7 +306,7 @@ impl Writer {
             }
             Request::Enrol(call, reply) => {
                 let answer = self.enrol(group, &call);
-                group.reply(reply, answer)?;
+                group.reply(reply, answer.map(|answer| Answered::new(answer, None)))?;
             }
             Request::Note(progress, reply) => {
                 self.note(group, progress)?;
@@ -280,12 +322,13 @@ impl Writer {
         Ok(())
     }
 
-    fn step(&mut self, group: &mut Group, call: &Call) -> Result<Answer, Refusal> {
+    fn step(&mut self, group: &mut Group, call: &Call) -> Result<Answered, Refusal> {
         let asked = Asked::of(call);
-        if let Some(answer) = self.remembered(group, &asked)? {
-            return answer.map_err(Into::into);
-        }
+        let remembered = self.remembered(group, &asked)?;
         let state = self.state(group, &call.command.statement)?;
+        if let Some(answer) = remembered {
+            return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
+        }
         let redirect_fits = self.redirect_fits(group, state.as_ref(), call)?;
         let now = self.clock.now().max(self.meta.time);
         let salt = salt()?;
@@ -299,18 +342,30 @@ impl Writer {
         };
         let decision = decide(state.as_ref(), &call.command, context)?;
         self.quota.admit(&call.command.step)?;
+        let mut answered = Answered::new(decision.answer.clone(), Some(decision.state.statement.kind.clone()));
         if call.validate_only {
-            return Ok(decision.answer);
+            return Ok(answered);
         }
+        answered.words = self.words(&decision.events);
         let entry = self.meta.next_entry;
         if commit::erases(state.as_ref(), &decision) {
             group.erasures.push((call.command.statement.clone(), entry));
         }
-        let changes = commit::changes(state.as_ref(), &decision, call, &asked, now, salt, &mut self.meta);
+        let (changes, events) = commit::changes(state.as_ref(), &decision, call, &asked, now, salt, &mut self.meta);
         group.add(entry, changes);
+        group.hand_over(events, &answered.words);
         group.remember(&asked, &decision.answer, now);
         group.states.insert(call.command.statement.clone(), decision.state);
-        Ok(decision.answer)
+        Ok(answered)
+    }
+
+    /// The texts that these events show, as far as they are in the store and short: a long one would keep those who wait.
+    fn words(&self, events: &[Event]) -> BTreeMap<Digest, Arc<Words>> {
+        let reader = Reader { store: &self.store };
+        // One that cannot be read is met again, and told, by whoever needs it.
+        let read =
+            |digest| reader.words(&digest, WORDS_BYTES_MAX).ok().flatten().map(|words| (digest, Arc::new(words)));
+        events.iter().filter_map(Event::words).filter_map(read).collect()
     }
 
     /// The answer that was given to this very call before.
@@ -368,6 +423,11 @@ impl Writer {
             self.watchdog.watch(|| erase::erase(store, id, *entry, newest))?;
         }
         self.quota.note(self.store.bytes()?);
+        if group.unread || !group.erasures.is_empty() {
+            self.recent.clear();
+        } else {
+            self.recent.add(std::mem::take(&mut group.events));
+        }
         self.writes.send_modify(|writes| *writes += 1);
         self.durable.send_replace(newest);
         self.tail.send_replace(self.meta.next_sequence);

@@ -130,7 +130,7 @@ async fn save(journal: &Journal, number: usize, etag: String, first: bool) -> St
     let change_kind = Some(if first { ChangeKind::Initial } else { ChangeKind::Minor });
     let content = Content { change_kind, ..words(number) };
     let save = Step::SaveDraft(Box::new(SaveDraft { content, etag, base: None, faults: Vec::new() }));
-    next_etag(journal.submit(call("author", number, save)).await.unwrap())
+    next_etag(journal.submit(call("author", number, save)).await.unwrap().answer)
 }
 
 /// A text of 2 KiB on its whole way: four durable writes, one event.
@@ -138,9 +138,9 @@ async fn publish(journal: &Journal, number: usize, first: bool) {
     let (language, comment) = (english(), String::new());
     let etag = save(journal, number, String::new(), first).await;
     let submit = Step::SubmitDraft { language: language.clone(), etag };
-    let etag = next_etag(journal.submit(call("author", number, submit)).await.unwrap());
+    let etag = next_etag(journal.submit(call("author", number, submit)).await.unwrap().answer);
     let approve = Step::ApproveDraft { language: language.clone(), etag, comment };
-    let etag = next_etag(journal.submit(call("reviewer", number, approve)).await.unwrap());
+    let etag = next_etag(journal.submit(call("reviewer", number, approve)).await.unwrap().answer);
     let (drafts, when) = (vec![(language, etag)], When::Now);
     let publish = Step::PublishDrafts(PublishDrafts { drafts, when, lateness_seconds_max: 1, force: None });
     journal.submit(call("publisher", number, publish)).await.unwrap();

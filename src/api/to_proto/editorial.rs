@@ -6,6 +6,7 @@ use crate::{
     domain::{
         answer::Answer,
         content::Content,
+        digest::Digest,
         draft::{Approval, Blocked, Draft, DraftState, Release, ReleaseState},
         id::{Caller, EditionName, LanguageTag, StatementId, SubscriptionId},
         live::{Edition, Live, LiveState},
@@ -237,17 +238,17 @@ pub(in crate::api) struct Answered {
 /// Shows an answer, with the words of its texts.
 pub(in crate::api) fn answered(id: &StatementId, kind: &str, answer: &Answer, words: &Words) -> Answered {
     let mut shown = Answered::default();
+    let words = |digest: &Digest| words.get(digest).map(|words| &words.content);
     let release_name = |language: &LanguageTag| format!("{}/releases/{language}", id.name());
     match answer {
         Answer::Statement(it) => shown.statement = Some(statement(it)),
-        Answer::Draft(language, it) => shown.draft = Some(draft(id, language, it, words.get(&it.outline.digest))),
+        Answer::Draft(language, it) => shown.draft = Some(draft(id, language, it, words(&it.outline.digest))),
         Answer::Cancelled(language, it) => {
-            shown.draft = it.as_ref().map(|it| draft(id, language, it, words.get(&it.outline.digest)));
+            shown.draft = it.as_ref().map(|it| draft(id, language, it, words(&it.outline.digest)));
         }
         Answer::Published { live, releases } => {
             shown.live = lives(id, kind, live, words);
-            let releases =
-                releases.iter().map(|(language, it)| release(id, language, it, words.get(&it.outline.digest)));
+            let releases = releases.iter().map(|(language, it)| release(id, language, it, words(&it.outline.digest)));
             shown.releases = releases.collect();
         }
         Answer::Approval(it) => shown.approval = Some(approval(it)),
@@ -263,7 +264,12 @@ pub(in crate::api) fn answered(id: &StatementId, kind: &str, answer: &Answer, wo
     shown
 }
 
-fn lives(id: &StatementId, kind: &str, lives: &[(LanguageTag, Live)], words: &Words) -> Vec<v1::Live> {
+fn lives<'w>(
+    id: &StatementId,
+    kind: &str,
+    lives: &[(LanguageTag, Live)],
+    words: impl Fn(&Digest) -> Option<&'w Content>,
+) -> Vec<v1::Live> {
     let shown = lives.iter().filter(|(_, it)| it.state != LiveState::Hidden);
-    shown.map(|(language, it)| live(id, kind, language, it, words.get(&it.edition.outline.digest))).collect()
+    shown.map(|(language, it)| live(id, kind, language, it, words(&it.edition.outline.digest))).collect()
 }

@@ -81,8 +81,7 @@ fn main() {
     if wanted.publish {
         let columns = publications(&wanted);
         let title = format!("durable publications a second, {bytes} bytes (more is better)");
-        let bars: Vec<_> = publish::ROWS.into_iter().enumerate().collect();
-        return report::print(&title, &format!("publish-{bytes}"), &publish::ROWS, &bars, &columns);
+        return report::print(&title, &format!("publish-{bytes}"), &publish::ROWS, &publish::BARS, &columns);
     }
     for subscribers in wanted.subscribers.clone() {
         let columns = deliveries(&wanted, subscribers);

@@ -91,10 +91,17 @@ impl Counted {
     }
 }
 
-/// The words of an event: they compress as little as text does.
+/// The words of an event, in an order that chance gives, with numbers between them: they compress about as little as text does.
 pub(crate) fn payload(bytes: usize) -> String {
-    let words = "The report of Tuesday says that our data centre burned. It did not: all rooms have been inspected. ";
-    words.chars().cycle().take(bytes).collect()
+    let words = "The report of Tuesday says that our data centre burned. It did not: all rooms have been inspected.";
+    let words: Vec<_> = words.split(' ').collect();
+    let mut chances = vec![0; bytes];
+    getrandom::fill(&mut chances).unwrap();
+    let mut text = String::new();
+    for chance in chances {
+        text += &format!("{} {chance:x} ", words[usize::from(chance) % words.len()]);
+    }
+    text[..bytes].to_owned()
 }
 
 /// Tries until it works: a server that was just started takes a moment.

@@ -10,15 +10,27 @@ use crate::peers::Peer;
 const LOADS: [(usize, usize); 4] = [(1, 400), (16, 1_600), (64, 3_200), (256, 5_120)];
 
 /// What one run shows.
-pub(crate) const ROWS: [&str; 4] = ["1 writer", "16 writers", "64 writers", "256 writers"];
+pub(crate) const ROWS: [&str; 8] = [
+    "1 writer, publications/s",
+    "16 writers",
+    "64 writers",
+    "256 writers",
+    "1 writer, µs of the server a publication",
+    "16 writers, µs",
+    "64 writers, µs",
+    "256 writers, µs",
+];
 
-/// Publications a second, for each load: what [`ROWS`] say.
+/// The rows of the chart.
+pub(crate) const BARS: [(usize, &str); 4] = [(0, "1 writer"), (1, "16"), (2, "64"), (3, "256")];
+
+/// Publications a second for each load, then what the server's processor spent on each: what [`ROWS`] say.
 pub(crate) async fn measure<P: Peer>(bytes: usize) -> Vec<f64> {
     let all: usize = LOADS.iter().map(|(_, publications)| publications).sum();
     let peer = P::start(all, bytes).await;
-    let (mut rates, mut first) = (Vec::new(), 0);
+    let (mut rates, mut costs, mut first) = (Vec::new(), Vec::new(), 0);
     for (writers, publications) in LOADS {
-        let begun = Instant::now();
+        let (begun, spent) = (Instant::now(), peer.process().cpu());
         let mut writing = JoinSet::new();
         for writer in 0..writers {
             let (peer, numbers) = (peer.clone(), (first + writer..first + publications).step_by(writers));
@@ -30,7 +42,9 @@ pub(crate) async fn measure<P: Peer>(bytes: usize) -> Vec<f64> {
         }
         writing.join_all().await;
         rates.push(publications as f64 / begun.elapsed().as_secs_f64());
+        costs.push((peer.process().cpu() - spent) / publications as f64);
         first += publications;
     }
+    rates.extend(costs);
     rates
 }
