@@ -39,6 +39,18 @@ pub(crate) trait Peer: Clone + Send + Sync + 'static {
     fn publish(&self, number: usize) -> impl Future<Output = ()> + Send;
 }
 
+/// One that keeps what was published.
+pub(crate) trait Keeper: Peer {
+    /// Follows everything from the very first event on, over a connection of its own.
+    fn replay(&self, number: usize, counted: Arc<Counted>) -> impl Future<Output = Self::Subscription> + Send;
+}
+
+/// One that can say how everything stands.
+pub(crate) trait Stateful: Peer {
+    /// Takes the whole state, over a connection of its own, trying again as it is told to.
+    fn snapshot(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// What all subscribers count together.
 #[derive(Debug)]
 pub(crate) struct Counted {
@@ -70,6 +82,11 @@ impl Counted {
     /// A publication begins whose way to the subscribers is timed.
     pub(crate) fn send(&self) {
         self.sent_at.store(self.begun.elapsed().as_micros() as u64, Ordering::Release);
+    }
+
+    /// Nothing is timed any more.
+    pub(crate) fn stop(&self) {
+        self.sent_at.store(0, Ordering::Release);
     }
 
     /// How long the way took, in ms, sorted.

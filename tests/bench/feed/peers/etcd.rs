@@ -13,7 +13,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{Counted, Peer, payload, until_it_works};
+use super::{Counted, Keeper, Peer, Stateful, payload, until_it_works};
 use crate::process::{Process, free_port};
 
 /// Of `etcdserverpb`, what is needed; field numbers are those of etcd 3.5's rpc.proto.
@@ -29,6 +29,22 @@ struct WatchCreateRequest {
     key: Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     range_end: Bytes,
+    #[prost(int64, tag = "3")]
+    start_revision: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RangeRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    key: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    range_end: Bytes,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RangeResponse {
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    kvs: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -47,6 +63,10 @@ struct PutRequest {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct PutResponse {}
+
+/// The keys of all events: from, and before.
+const FROM: Bytes = Bytes::from_static(b"s/");
+const END: Bytes = Bytes::from_static(b"s0");
 
 #[derive(Clone)]
 pub(crate) struct Etcd(Arc<Service>);
@@ -89,9 +109,20 @@ impl Peer for Etcd {
     }
 
     async fn subscribe(&self, _: usize, counted: Arc<Counted>) -> Self::Subscription {
-        let mut connection = Grpc::new(self.0.endpoint.connect().await.unwrap());
+        self.watch(0, counted).await
+    }
+
+    async fn publish(&self, number: usize) {
+        put(&self.0.channel, Bytes::from(format!("s/{number}")), self.0.value.clone()).await.unwrap();
+    }
+}
+
+impl Etcd {
+    /// Follows from a revision on; 0 is from now on.
+    async fn watch(&self, start_revision: i64, counted: Arc<Counted>) -> JoinHandle<()> {
+        let mut connection = Grpc::new(self.0.endpoint.connect().await.unwrap()).max_decoding_message_size(usize::MAX);
         connection.ready().await.unwrap();
-        let create = WatchCreateRequest { key: Bytes::from_static(b"s/"), range_end: Bytes::from_static(b"s0") };
+        let create = WatchCreateRequest { key: FROM, range_end: END, start_revision };
         let watch = WatchRequest { create_request: Some(create) };
         let requests = tokio_stream::once(watch).chain(tokio_stream::pending());
         let path = PathAndQuery::from_static("/etcdserverpb.Watch/Watch");
@@ -107,9 +138,23 @@ impl Peer for Etcd {
             }
         })
     }
+}
 
-    async fn publish(&self, number: usize) {
-        put(&self.0.channel, Bytes::from(format!("s/{number}")), self.0.value.clone()).await.unwrap();
+impl Keeper for Etcd {
+    async fn replay(&self, _: usize, counted: Arc<Counted>) -> Self::Subscription {
+        self.watch(1, counted).await
+    }
+}
+
+impl Stateful for Etcd {
+    async fn snapshot(&self) {
+        let mut connection = Grpc::new(self.0.endpoint.connect().await.unwrap()).max_decoding_message_size(usize::MAX);
+        connection.ready().await.unwrap();
+        let path = PathAndQuery::from_static("/etcdserverpb.KV/Range");
+        let codec = ProstCodec::<RangeRequest, RangeResponse>::default();
+        let range = RangeRequest { key: FROM, range_end: END };
+        let response = connection.unary(Request::new(range), path, codec).await.unwrap().into_inner();
+        assert!(!response.kvs.is_empty());
     }
 }
 

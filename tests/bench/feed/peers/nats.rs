@@ -11,11 +11,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Counted, Peer, payload, until_it_works};
+use super::{Counted, Keeper, Peer, payload, until_it_works};
 use crate::process::{Process, free_port};
 
 /// Connections to publish over; a publication has one for itself.
 const PUBLISHERS: usize = 256;
+/// Messages that a pull consumer is asked for at a time; it is asked twice ahead.
+const PULLED: u64 = 500;
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
 
 /// Where nats-server is, if it is.
@@ -88,7 +90,13 @@ impl Connection {
     }
 
     /// Counts messages until the connection ends: all that are there, at once.
-    async fn count(mut self, counted: Arc<Counted>) {
+    async fn count(self, counted: Arc<Counted>) {
+        self.count_pulled(counted, None).await;
+    }
+
+    /// The same; after each [`PULLED`] of them writes what asks for more.
+    async fn count_pulled(mut self, counted: Arc<Counted>, more: Option<String>) {
+        let mut pulled = 0;
         loop {
             let mut messages = 0;
             while let Some((line, length)) = parse(&self.buffer, false) {
@@ -100,6 +108,13 @@ impl Connection {
             }
             if messages > 0 {
                 counted.deliver(messages);
+            }
+            pulled += messages;
+            while let Some(more) = more.as_ref().filter(|_| pulled >= PULLED) {
+                pulled -= PULLED;
+                if self.write(more).await.is_err() {
+                    return;
+                }
             }
             if !self.stream.read_buf(&mut self.buffer).await.is_ok_and(|read| read > 0) {
                 return;
@@ -246,5 +261,21 @@ impl<const SYNC: bool> Peer for JetStream<SYNC> {
         let mut connection = self.0.publishers[place].lock().await;
         let answer = connection.ask(&format!("s.{number}"), &format!("_P.{place}"), &self.0.payload).await;
         asked(&answer.unwrap());
+    }
+}
+
+impl Keeper for JetStream<false> {
+    async fn replay(&self, number: usize, counted: Arc<Counted>) -> Self::Subscription {
+        let mut connection = Connection::open(self.0.port).await.unwrap();
+        connection.write(&format!("SUB d.{number} 1\r\nSUB _C.{number} 2\r\n")).await.unwrap();
+        let consumer = format!(
+            r#"{{"stream_name":"R","config":{{"name":"c{number}","ack_policy":"none","deliver_policy":"all","replay_policy":"instant","mem_storage":true}}}}"#
+        );
+        let create = format!("$JS.API.CONSUMER.CREATE.R.c{number}");
+        asked(&connection.ask(&create, &format!("_C.{number}"), &consumer).await.unwrap());
+        let batch = format!(r#"{{"batch":{PULLED}}}"#);
+        let more = format!("PUB $JS.API.CONSUMER.MSG.NEXT.R.c{number} d.{number} {}\r\n{batch}\r\n", batch.len());
+        connection.write(&more.repeat(2)).await.unwrap();
+        tokio::spawn(connection.count_pulled(counted, Some(more)))
     }
 }

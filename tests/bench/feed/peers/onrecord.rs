@@ -1,15 +1,16 @@
 //! onrecord: Subscribe from now on; PublishDrafts of drafts that are ready.
 
-use std::{process::Command, sync::Arc};
+use std::{process::Command, sync::Arc, time::Duration};
 
 use onrecord::api::v1::{self, editorial_service_client::EditorialServiceClient};
 use prost::bytes::Bytes;
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
+    time::sleep,
 };
 use tonic::{
-    Request, Streaming,
+    Request, Status, Streaming,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
     metadata::MetadataValue,
@@ -17,7 +18,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{Counted, Peer, payload, until_it_works};
+use super::{Counted, Keeper, Peer, Stateful, payload, until_it_works};
 use crate::process::{Process, free_port};
 
 /// Drafts that are prepared at a time.
@@ -26,6 +27,8 @@ const PREPARING: usize = 128;
 /// What the client looks at of a message: how many events it has. The rest is skipped, so that the client costs little.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Slim {
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    snapshot_end: Option<Bytes>,
     #[prost(message, optional, tag = "4")]
     event_batch: Option<SlimBatch>,
 }
@@ -89,23 +92,8 @@ impl Peer for Onrecord {
     }
 
     async fn subscribe(&self, _: usize, counted: Arc<Counted>) -> Self::Subscription {
-        let mut connection = Grpc::new(self.0.endpoint.connect().await.unwrap());
-        connection.ready().await.unwrap();
-        let subscribe = v1::SubscribeRequest { start: v1::Start::Now.into(), ..Default::default() };
-        let path = PathAndQuery::from_static("/onrecord.v1.FeedService/Subscribe");
-        let codec = ProstCodec::<v1::SubscribeRequest, Slim>::default();
-        let answer = connection.server_streaming(request(subscribe, "site"), path, codec).await;
-        let mut stream: Streaming<Slim> = answer.unwrap().into_inner();
-        // That it is open.
-        stream.message().await.unwrap();
-        let following = tokio::spawn(async move {
-            while let Ok(Some(message)) = stream.message().await {
-                if let Some(batch) = message.event_batch {
-                    counted.deliver(batch.deliveries.len() as u64);
-                }
-            }
-        });
-        (following, connection)
+        let (connection, stream) = self.open(v1::Start::Now).await.unwrap();
+        (tokio::spawn(count(stream, counted)), connection)
     }
 
     async fn publish(&self, number: usize) {
@@ -118,6 +106,58 @@ impl Peer for Onrecord {
             ..Default::default()
         };
         self.0.editor.clone().publish_drafts(request(publish, "editor")).await.unwrap();
+    }
+}
+
+impl Onrecord {
+    /// A stream, once it is open, over a connection of its own.
+    async fn open(&self, start: v1::Start) -> Result<(Grpc<Channel>, Streaming<Slim>), Status> {
+        let channel = self.0.endpoint.connect().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let mut connection = Grpc::new(channel);
+        connection.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let subscribe = v1::SubscribeRequest { start: start.into(), ..Default::default() };
+        let path = PathAndQuery::from_static("/onrecord.v1.FeedService/Subscribe");
+        let codec = ProstCodec::<v1::SubscribeRequest, Slim>::default();
+        let mut stream = connection.server_streaming(request(subscribe, "site"), path, codec).await?.into_inner();
+        stream.message().await?;
+        Ok((connection, stream))
+    }
+
+    /// A stream that is open and that nobody reads.
+    pub(crate) async fn stall(&self) -> impl Send + use<> {
+        self.open(v1::Start::Now).await.unwrap()
+    }
+}
+
+async fn count(mut stream: Streaming<Slim>, counted: Arc<Counted>) {
+    while let Ok(Some(message)) = stream.message().await {
+        if let Some(batch) = message.event_batch {
+            counted.deliver(batch.deliveries.len() as u64);
+        }
+    }
+}
+
+impl Keeper for Onrecord {
+    async fn replay(&self, _: usize, counted: Arc<Counted>) -> Self::Subscription {
+        let (connection, stream) = self.open(v1::Start::Beginning).await.unwrap();
+        (tokio::spawn(count(stream, counted)), connection)
+    }
+}
+
+impl Stateful for Onrecord {
+    async fn snapshot(&self) {
+        loop {
+            let refused = match self.open(v1::Start::Snapshot).await {
+                Ok((_connection, mut stream)) => {
+                    while stream.message().await.unwrap().unwrap().snapshot_end.is_none() {}
+                    return;
+                }
+                Err(refused) => refused,
+            };
+            let pushback = refused.metadata().get("grpc-retry-pushback-ms");
+            let pushback: u64 = pushback.unwrap_or_else(|| panic!("{refused}")).to_str().unwrap().parse().unwrap();
+            sleep(Duration::from_millis(pushback)).await;
+        }
     }
 }
 

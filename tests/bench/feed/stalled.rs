@@ -1,0 +1,91 @@
+//! What subscribers that take nothing cost, in memory and in the others' time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::peers::{Counted, Peer as _, onrecord::Onrecord};
+
+/// Subscribers that take nothing, and others.
+const STALLED: usize = 1_000;
+const OTHERS: usize = 100;
+/// Bytes that the stalled are behind in the end.
+const BEHIND: usize = 10_000_000;
+/// Publications under way at a time.
+const WRITERS: usize = 16;
+/// Publications whose way is timed, and how many a second.
+const PACED: usize = 200;
+const PACE: u64 = 20;
+
+/// What one run shows.
+pub(crate) const ROWS: [&str; 4] =
+    ["KiB a stalled subscriber", "p50 ms of the others before", "p99 ms before", "p99 ms with the stalled"];
+
+/// One run: what [`ROWS`] say. The window is full before it is measured, so that what it takes is not counted.
+pub(crate) async fn measure(bytes: usize) -> Vec<f64> {
+    let behind = BEHIND / bytes;
+    // The window holds 64 MiB of events, each with about 1.5 KiB beside its words.
+    let full = (64 << 20) / (bytes + 1_024);
+    let service = Onrecord::start(full + behind + 2 * PACED, bytes).await;
+    let mut next = 0;
+    publish(&service, &mut next, full).await;
+    let counted = Arc::new(Counted::default());
+    let mut others = Vec::new();
+    for number in 0..OTHERS {
+        others.push(service.subscribe(number, Arc::clone(&counted)).await);
+    }
+    let before = paced(&service, &counted, &mut next).await;
+    let resident = service.process().resident_kib();
+    let mut connecting = JoinSet::new();
+    for _ in 0..STALLED {
+        let service = service.clone();
+        connecting.spawn(async move { service.stall().await });
+    }
+    let _stalled = connecting.join_all().await;
+    publish(&service, &mut next, behind).await;
+    counted.reach(((PACED + behind) * OTHERS) as u64).await;
+    sleep(Duration::from_secs(1)).await;
+    let each = (service.process().resident_kib() - resident) / STALLED as f64;
+    let fresh = Arc::new(Counted::default());
+    let mut followers = Vec::new();
+    drop(others);
+    for number in 0..OTHERS {
+        followers.push(service.subscribe(number, Arc::clone(&fresh)).await);
+    }
+    let after = paced(&service, &fresh, &mut next).await;
+    vec![each, percentile(&before, 50), percentile(&before, 99), percentile(&after, 99)]
+}
+
+/// Publishes the next drafts as fast as it goes.
+async fn publish(service: &Onrecord, next: &mut usize, count: usize) {
+    let mut publishing = JoinSet::new();
+    for writer in 0..WRITERS {
+        let (service, numbers) = (service.clone(), (*next + writer..*next + count).step_by(WRITERS));
+        publishing.spawn(async move {
+            for number in numbers {
+                service.publish(number).await;
+            }
+        });
+    }
+    publishing.join_all().await;
+    *next += count;
+}
+
+/// Publishes at a steady pace, and gives how long each event took to each of the others, in ms, sorted.
+async fn paced(service: &Onrecord, counted: &Counted, next: &mut usize) -> Vec<f64> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(1_000 / PACE));
+    for number in 0..PACED {
+        ticks.tick().await;
+        counted.reach((number * OTHERS) as u64).await;
+        counted.send();
+        service.publish(*next + number).await;
+    }
+    counted.reach((PACED * OTHERS) as u64).await;
+    counted.stop();
+    *next += PACED;
+    counted.took()
+}
+
+fn percentile(took: &[f64], percent: usize) -> f64 {
+    took[(took.len() - 1) * percent / 100]
+}
