@@ -153,12 +153,21 @@ impl Feed {
     /// If there are too many streams or snapshots, there is no such subscription, the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
     /// waited for, for up to [`Options::behind_wait`].
     pub async fn subscribe(&self, request: StreamRequest) -> Result<Messages, FeedRefusal> {
-        let StreamRequest { mut start, wanted, heartbeat } = request;
-        let shared = Arc::clone(&self.shared);
+        loop {
+            if let Some(messages) = self.try_subscribe(&request).await? {
+                return Ok(messages);
+            }
+        }
+    }
+
+    /// The same; nothing if the subscription was changed in between.
+    async fn try_subscribe(&self, request: &StreamRequest) -> Result<Option<Messages>, FeedRefusal> {
+        let StreamRequest { start, wanted, heartbeat } = request;
+        let (mut start, heartbeat, shared) = (start.clone(), *heartbeat, Arc::clone(&self.shared));
         let (selection, named) = match wanted {
-            Wanted::These { filter, include_embargoed } => (Selection::new(filter, include_embargoed), None),
+            Wanted::These { filter, include_embargoed } => (Selection::new(filter.clone(), *include_embargoed), None),
             Wanted::Named(id) => {
-                let named = shared.subscription(id).await?;
+                let named = shared.subscription(id.clone()).await?;
                 (standing::selection(&named), Some(named))
             }
         };
@@ -168,12 +177,16 @@ impl Feed {
         }
         let admission = shared.admit(&start)?;
         let origin = start::resolve(&shared, &start, &selection).await?;
-        let hold = match &named {
-            Some(named) => Some(Box::new(Hold::take(Arc::clone(&shared), named).await?)),
-            None => None,
-        };
+        let mut hold = None;
+        if let Some(named) = &named {
+            hold = Some(Box::new(Hold::take(Arc::clone(&shared), named).await?));
+            // From here on whoever changes it ends this stream; what was changed before is seen now.
+            if shared.subscription(named.id.clone()).await?.version != named.version {
+                return Ok(None);
+            }
+        }
         let follow = |outbox| Follower::new(shared, admission, selection, origin, hold, heartbeat, outbox).run();
-        Ok(self.shared.lanes.open(self.shared.options.stall, follow))
+        Ok(Some(self.shared.lanes.open(self.shared.options.stall, follow)))
     }
 
     /// One page of the feed: whole commits, until the next one would make it more than `max_events` (1 to 1,000) or about

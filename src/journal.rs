@@ -258,7 +258,12 @@ impl Journal {
     pub async fn note(&self, progress: Vec<(SubscriptionId, Progress)>) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
         self.requests.send(Request::Note(progress, reply)).await.map_err(|_| self.closed())?;
-        done.await.map_err(|_| self.closed())
+        // The writer may never come back from a commit.
+        tokio::select! {
+            biased;
+            done = done => done.map_err(|_| self.closed()),
+            () = self.ended() => Err(self.closed()),
+        }
     }
 
     /// Returns once nothing is written any more.
@@ -307,7 +312,9 @@ impl Journal {
     /// have to be read. There is one who takes them, the feed.
     #[must_use]
     pub fn take_recent(&self, next: u64, limit: usize) -> Vec<RecentEvent> {
-        self.recent.take(next, limit)
+        // What is in may be a moment ahead of the tail.
+        let below = self.reached.tail.borrow().saturating_sub(next);
+        self.recent.take(next, limit.min(usize::try_from(below).unwrap_or(limit)))
     }
 
     /// Number of the newest entry that is durable.

@@ -40,7 +40,7 @@ impl Follow {
         let answer = self.journal.enrol(call).await?;
         let Answer::Subscription(subscription) = answer else { return Err(Rejection::RequestIdReused.into()) };
         if changes {
-            self.feed.release(&subscription.id);
+            self.feed.release(&subscription);
         }
         Ok(self.show(vec![*subscription]).await?.swap_remove(0))
     }

@@ -15,7 +15,7 @@ use tonic::{
 use super::{
     acknowledge::Acknowledger,
     backoff::Backoff,
-    check::{Breach, Chain, Link},
+    check::{Breach, Chain},
     ending::{FollowError, Lost, Remedy},
     site::{Note, Position, Site},
 };
@@ -343,8 +343,11 @@ impl<S: Site> Follower<S> {
             Message::Heartbeat(heartbeat) => {
                 self.backoff.reset();
                 self.advance(heartbeat.cursor).await?;
-                self.state.send_replace(State::Ready);
-                return Ok(self.options.until_current.then_some(End::Done));
+                if heartbeat.next_sequence >= self.goal {
+                    self.state.send_replace(State::Ready);
+                }
+                let is_current = heartbeat.next_sequence >= heartbeat.tail;
+                return Ok((self.options.until_current && is_current).then_some(End::Done));
             }
             Message::Closing(closing) => return self.closing(closing).await.map(Some),
         }
@@ -359,7 +362,10 @@ impl<S: Site> Follower<S> {
         let state = if resumed && start_sequence >= tail { State::Ready } else { State::Resyncing };
         self.state.send_replace(state);
         // What comes next is missed by nobody who begins now and is cut off at once.
-        self.advance(cursor).await
+        self.advance(cursor).await?;
+        // What was acknowledged last may not have arrived: it is said again, by the holder of the name that this stream is.
+        self.unkept |= generation > 0 && !self.position.cursor.is_empty();
+        Ok(())
     }
 
     async fn snapshot_end(&mut self, end: SnapshotEnd) -> Followed<(), S> {
@@ -370,8 +376,9 @@ impl<S: Site> Follower<S> {
         }
         self.backoff.reset();
         self.chain.last = None;
-        let position = self.moved(end.cursor, None);
-        self.site.replace(snapshot, position).await.map_err(FollowError::Site)?;
+        let position = Position { cursor: end.cursor, last: None };
+        self.site.replace(snapshot, position.clone()).await.map_err(FollowError::Site)?;
+        self.reached(position);
         self.state.send_replace(State::Ready);
         Ok(())
     }
@@ -387,8 +394,9 @@ impl<S: Site> Follower<S> {
         self.backoff.reset();
         let deliveries = std::mem::take(&mut self.pending);
         let next = self.chain.last.map_or(0, |last| last.sequence.saturating_add(1));
-        let position = self.moved(batch.cursor, self.chain.last);
-        self.site.apply(deliveries, position).await.map_err(FollowError::Site)?;
+        let position = Position { cursor: batch.cursor, last: self.chain.last };
+        self.site.apply(deliveries, position.clone()).await.map_err(FollowError::Site)?;
+        self.reached(position);
         if next >= self.goal {
             self.state.send_if_modified(|state| std::mem::replace(state, State::Ready) != State::Ready);
         }
@@ -399,14 +407,17 @@ impl<S: Site> Follower<S> {
         if cursor.is_empty() || cursor == self.position.cursor {
             return Ok(());
         }
-        let position = self.moved(cursor, self.chain.last);
-        self.site.advance(position).await.map_err(FollowError::Site)
+        // Of a commit that came in part, nothing was applied yet.
+        let position = Position { cursor, last: self.position.last };
+        self.site.advance(position.clone()).await.map_err(FollowError::Site)?;
+        self.reached(position);
+        Ok(())
     }
 
-    fn moved(&mut self, cursor: String, last: Option<Link>) -> Position {
-        self.position = Position { cursor, last };
+    /// The site is there, once it said so: what it did not take is sent again.
+    fn reached(&mut self, position: Position) {
+        self.position = position;
         self.unkept = true;
-        self.position.clone()
     }
 
     /// The service closed the stream.

@@ -257,7 +257,8 @@ impl Follower {
         self.packer.reset_filtered();
         let Some(point) = self.sent else { return };
         let cursor = self.shared.cursor(point, &self.selection);
-        self.send(Message::Heartbeat { cursor, tail: self.seen.tail, server_time: self.shared.journal.now() }).await;
+        let (next, tail, server_time) = (point.next, self.seen.tail, self.shared.journal.now());
+        self.send(Message::Heartbeat { cursor, next, tail, server_time }).await;
     }
 
     async fn close(&mut self, reason: ClosingReason) {

@@ -39,8 +39,17 @@ struct Account {
     progress: Progress,
     /// The same as it is on the device: what others are shown.
     noted: Progress,
-    /// Ends the stream that follows under this name.
-    holder: Option<CancellationToken>,
+    /// Who follows under this name.
+    holder: Option<Holder>,
+}
+
+/// A stream that follows under a name.
+#[derive(Debug)]
+pub(super) struct Holder {
+    /// Ends it.
+    superseded: CancellationToken,
+    /// [`Subscription::version`] of what it follows.
+    version: u64,
 }
 
 impl Account {
@@ -88,10 +97,13 @@ impl Ledger {
         same.then(|| (account.noted.clone(), account.holder.is_some()))
     }
 
-    /// Ends the stream that follows under a name: what it wants has changed, or is no more.
-    pub(super) fn release(&self, id: &SubscriptionId) {
-        if let Some(holder) = self.lock().by_id.get_mut(id).and_then(|account| account.holder.take()) {
-            holder.cancel();
+    /// Ends the stream that follows under a name as it was before: what it wants has changed, or is no more. A call that is repeated
+    /// changes nothing, and ends nothing.
+    pub(super) fn release(&self, changed: &Subscription) {
+        let mut accounts = self.lock();
+        let Some(account) = accounts.by_id.get_mut(&changed.id) else { return };
+        if let Some(holder) = account.holder.take_if(|holder| holder.version < changed.version) {
+            holder.superseded.cancel();
         }
     }
 
@@ -161,26 +173,39 @@ impl Shared {
     pub(super) async fn change<T>(
         &self,
         subscription: &Subscription,
-        change: impl FnOnce(&mut Progress, &mut Option<CancellationToken>) -> Result<T, Rejection>,
+        change: impl FnOnce(&mut Progress, &mut Option<Holder>) -> Result<T, Rejection>,
     ) -> Result<T, FeedRefusal> {
-        let (known, _) = self.known(vec![subscription.clone()]).await?.swap_remove(0);
-        let (changed, said) = self.change_known(subscription, known, change)?;
+        let (changed, said) = self.change_unsettled(subscription, change).await?;
         self.ledger.settle(said).await?;
         Ok(changed)
+    }
+
+    /// The same before it is on the device, and what to wait for until it is.
+    async fn change_unsettled<T>(
+        &self,
+        subscription: &Subscription,
+        change: impl FnOnce(&mut Progress, &mut Option<Holder>) -> Result<T, Rejection>,
+    ) -> Result<(T, u64), FeedRefusal> {
+        let (known, _) = self.known(vec![subscription.clone()]).await?.swap_remove(0);
+        Ok(self.change_known(subscription, known, change)?)
     }
 
     fn change_known<T>(
         &self,
         subscription: &Subscription,
         known: Progress,
-        change: impl FnOnce(&mut Progress, &mut Option<CancellationToken>) -> Result<T, Rejection>,
+        change: impl FnOnce(&mut Progress, &mut Option<Holder>) -> Result<T, Rejection>,
     ) -> Result<(T, u64), Rejection> {
         let mut accounts = self.ledger.lock();
         let Accounts { by_id, unnoted, said } = &mut *accounts;
         let account = by_id.entry(subscription.id.clone()).or_insert_with(|| Account::new(known.clone()));
         if account.progress.subscription < subscription.number {
-            // It was of another that had this name.
-            *account = Account::new(known);
+            // It was of another that had this name. Who followed that one may say nothing of this one: no generation comes twice.
+            let generation = account.progress.generation.max(known.generation);
+            if let Some(holder) = account.holder.take() {
+                holder.superseded.cancel();
+            }
+            *account = Account::new(Progress { generation, ..known });
         }
         if account.progress.subscription != subscription.number {
             return Err(Rejection::SubscriptionNotFound);
@@ -206,16 +231,20 @@ impl Hold {
     /// Takes the name from whoever holds it. It is on the device before anything is sent, so no generation comes twice.
     pub(super) async fn take(shared: Arc<Shared>, subscription: &Subscription) -> Result<Self, FeedRefusal> {
         let superseded = CancellationToken::new();
-        let (now, holder) = (shared.journal.now(), superseded.clone());
-        let generation = shared.change(subscription, |progress, held| {
+        let holder = Holder { superseded: superseded.clone(), version: subscription.version };
+        let now = shared.journal.now();
+        let taken = shared.change_unsettled(subscription, |progress, held| {
             progress.hold(now);
             if let Some(before) = held.replace(holder) {
-                before.cancel();
+                before.superseded.cancel();
             }
             Ok(progress.generation)
         });
-        let generation = generation.await?;
-        Ok(Self { shared, id: subscription.id.clone(), generation, superseded })
+        let (generation, said) = taken.await?;
+        // It lets go also where the caller does not wait for the device.
+        let hold = Self { shared, id: subscription.id.clone(), generation, superseded };
+        hold.shared.ledger.settle(said).await?;
+        Ok(hold)
     }
 
     pub(super) fn is_superseded(&self) -> bool {

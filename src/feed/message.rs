@@ -113,6 +113,7 @@ pub enum Message {
     },
     Heartbeat {
         cursor: String,
+        next: u64,
         tail: u64,
         server_time: Timestamp,
     },

@@ -7,7 +7,6 @@
 use super::{
     Feed, FeedRefusal, Shared,
     cursor::Cursor,
-    item::as_shown,
     selection::Selection,
     start::{self, check_floor},
 };
@@ -37,6 +36,9 @@ pub struct Standing {
     /// When the first of them happened; none if there is none.
     pub lags_since: Option<Timestamp>,
 }
+
+/// Events of one language of a statement that are looked at for the newest that concerns a site.
+const EVENTS_MAX: usize = 64;
 
 /// How a named subscription stands, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +119,8 @@ impl Feed {
     }
 
     /// Ends the stream of who follows under a name, since what it wants has changed or is no more.
-    pub fn release(&self, id: &SubscriptionId) {
-        self.shared.ledger.release(id);
+    pub fn release(&self, changed: &Subscription) {
+        self.shared.ledger.release(changed);
     }
 
     /// How subscriptions stand, in the same order.
@@ -167,7 +169,8 @@ impl Feed {
         let mut told = Vec::new();
         for (subscription, (progress, _)) in subscriptions.iter().zip(known) {
             let selection = selection(subscription);
-            for record in records.iter().filter(|record| selection.scope(record).is_some()) {
+            let newest = records.iter().filter_map(|of| of.iter().find(|record| selection.scope(record).is_some()));
+            for record in newest {
                 let event = record.event.head.clone();
                 let outcome = outcome(&progress, event.sequence, &selection);
                 told.push(Told { subscription: subscription.id.clone(), event, outcome });
@@ -235,22 +238,25 @@ fn happened(view: &View<'_>, sequence: u64, tail: u64) -> Result<Option<Timestam
     Ok(view.events(sequence, 1)?.first().map(|record| record.event.head.event_time))
 }
 
-/// The events that a target is about, as they are shown now.
-fn records(view: &View<'_>, target: &Target, tail: u64) -> Result<Result<Vec<EventRecord>, Rejection>, JournalError> {
+/// The events that a target is about: of each language the newest, newest first, since the newest of all may concern others.
+fn records(
+    view: &View<'_>,
+    target: &Target,
+    tail: u64,
+) -> Result<Result<Vec<Vec<EventRecord>>, Rejection>, JournalError> {
     let (id, edition) = match target {
         Target::Statement(id) => (id, None),
         Target::Edition(name) => (&name.statement, Some(name)),
     };
     let Some(state) = view.state(id)? else { return Ok(Err(Rejection::StatementNotFound)) };
-    let found = match edition {
+    match edition {
         None => {
-            let newest = state.languages.keys().map(|language| view.newest_event(id, language, tail));
-            newest.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect()
+            let newest = state.languages.keys().map(|language| view.newest_events(id, language, tail, EVENTS_MAX));
+            newest.collect::<Result<_, _>>().map(Ok)
         }
         Some(name) => match view.event_of_edition(name, tail)? {
-            Some(record) => vec![record],
-            None => return Ok(Err(Rejection::EditionNotFound)),
+            Some(record) => Ok(Ok(vec![vec![record]])),
+            None => Ok(Err(Rejection::EditionNotFound)),
         },
-    };
-    found.into_iter().map(|record: EventRecord| as_shown(view, record)).collect::<Result<_, _>>().map(Ok)
+    }
 }

@@ -222,8 +222,9 @@ impl<'s> View<'s> {
     /// # Errors
     /// If the store cannot be read.
     pub fn subscription(&self, id: &SubscriptionId) -> Result<Option<Subscription>, JournalError> {
-        let found: Option<Subscription> = self.row(&key::subscription(id))?;
-        Ok(found.filter(|found| found.delete_time.is_none()))
+        let Some(row) = self.reader.store.get(&key::subscription(id))? else { return Ok(None) };
+        self.wait_for(row.version)?;
+        Ok(Some(decode::<Subscription>(&row.value)?).filter(|found| found.delete_time.is_none()))
     }
 
     /// Up to `limit` named subscriptions after `after`, in the order of ids.
@@ -237,8 +238,11 @@ impl<'s> View<'s> {
     ) -> Result<Vec<Subscription>, JournalError> {
         let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(key::subscription(id)));
         let rows = self.reader.store.scan(&key::subscriptions(), from, false);
-        let durable = rows.filter(|row| row.as_ref().map_or(true, |(_, row)| self.is_durable(row.version)));
-        let found = durable.map(|row| decode::<Subscription>(&row?.1.value));
+        let found = rows.map(|row| {
+            let (_, row) = row?;
+            self.wait_for(row.version)?;
+            decode::<Subscription>(&row.value)
+        });
         found.filter(|it| it.as_ref().map_or(true, |it| it.delete_time.is_none())).take(limit).collect()
     }
 

@@ -410,3 +410,60 @@ async fn a_crowd_that_acknowledges_costs_few_writes() {
     let listed = service.person("operator").feed.list_subscriptions(request).await.unwrap().into_inner().subscriptions;
     assert!(listed.len() == CROWD && listed.iter().all(|it| it.acknowledged_sequence == 1), "{listed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_call_ends_nobodys_stream() {
+    let service = Service::start().await;
+    let mut operator = service.person("operator");
+    let request = v1::CreateSubscriptionRequest {
+        subscription_id: "site".to_owned(),
+        subscription: Some(v1::Subscription::default()),
+        request_id: "4f9c2f0a-6a3c-4c0f-9d3e-0d2f5b8a7c11".to_owned(),
+        ..Default::default()
+    };
+    operator.feed.create_subscription(request.clone()).await.unwrap();
+    let mut holder = Holder::open(&service, "site").await;
+    let cursor = holder.snapshot().await;
+    operator.feed.create_subscription(request).await.unwrap();
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    let (sequences, after) = holder.batch().await;
+    assert_eq!(sequences, [1]);
+    assert_ne!(after, cursor);
+    assert_eq!(holder.acknowledge(&after).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_followed_a_deleted_name_may_say_nothing_under_the_new_one() {
+    let service = Service::start().await;
+    let mut operator = service.person("operator");
+    create(&mut operator, "site", v1::Filter::default()).await;
+    let mut old = Holder::open(&service, "site").await;
+    let cursor = old.snapshot().await;
+    let delete = v1::DeleteSubscriptionRequest { name: site("site"), ..Default::default() };
+    operator.feed.delete_subscription(delete).await.unwrap();
+    create(&mut operator, "site", v1::Filter::default()).await;
+    let mut new = Holder::open(&service, "site").await;
+    assert!(new.generation > old.generation, "no generation comes twice");
+    refused(old.acknowledge(&cursor).await, Code::Aborted, "SUBSCRIPTION_TAKEN");
+    drop(old);
+    let cursor = new.snapshot().await;
+    new.acknowledge(&cursor).await.unwrap();
+    assert_eq!(get(&mut operator, "site").await.unwrap().state(), State::Active, "its stream is still its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_is_asked_for_the_newest_event_that_concerns_it() {
+    let service = Service::start().await;
+    let mut author = service.person("author");
+    author.create("fire", "en").await;
+    let about_energy = v1::Content { topics: vec!["energy".to_owned()], ..words("First") };
+    publish(&service, "fire", "en", about_energy).await;
+    create(&mut service.person("operator"), "site", about(&["energy"])).await;
+    for (text, kind) in [("Second", ChangeKind::Major), ("Third", ChangeKind::Major)] {
+        let content = v1::Content { topics: vec!["health".to_owned()], ..changed(text, kind) };
+        publish(&service, "fire", "en", content).await;
+    }
+    let told = deliveries(&service, "statements/fire").await;
+    assert_eq!(told, [(site("site"), 2, Outcome::Waiting)], "it left with event 2, which the site has not heard of");
+}

@@ -41,8 +41,8 @@ pub(in crate::api) fn message(message: Message) -> v1::SubscribeResponse {
             tail,
             more,
         }),
-        Message::Heartbeat { cursor, tail, server_time } => {
-            Wire::Heartbeat(v1::Heartbeat { cursor, tail, server_time: time(server_time) })
+        Message::Heartbeat { cursor, next, tail, server_time } => {
+            Wire::Heartbeat(v1::Heartbeat { cursor, tail, server_time: time(server_time), next_sequence: next })
         }
         Message::Closing { reason, cursor, reconnect_after } => Wire::Closing(v1::Closing {
             reason: closing(reason).into(),

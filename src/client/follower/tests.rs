@@ -2,12 +2,12 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex},
-    vec,
 };
 
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Response, Status, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -29,6 +29,8 @@ struct Scripted {
     scripts: Arc<Mutex<VecDeque<Script>>>,
     requests: Arc<Mutex<Vec<SubscribeRequest>>>,
     acknowledged: Arc<Mutex<Vec<AcknowledgeRequest>>>,
+    /// Whether a stream stays open at the end of its script.
+    stays_open: bool,
 }
 
 /// A service that has a script for Subscribe, hears acknowledgements, and does nothing else.
@@ -36,7 +38,7 @@ macro_rules! scripted {
     ($($other:ident $request:ident $response:ident,)*) => {
         #[tonic::async_trait]
         impl FeedService for Scripted {
-            type SubscribeStream = tokio_stream::Iter<vec::IntoIter<Result<SubscribeResponse, Status>>>;
+            type SubscribeStream = Pin<Box<dyn Stream<Item = Result<SubscribeResponse, Status>> + Send>>;
 
             async fn subscribe(
                 &self,
@@ -45,7 +47,11 @@ macro_rules! scripted {
                 self.requests.lock().unwrap().push(request.into_inner());
                 let script = self.scripts.lock().unwrap().pop_front();
                 let script = script.ok_or_else(|| Status::permission_denied("no more"))?;
-                Ok(Response::new(tokio_stream::iter(script)))
+                let script = tokio_stream::iter(script);
+                if self.stays_open {
+                    return Ok(Response::new(Box::pin(script.chain(tokio_stream::pending()))));
+                }
+                Ok(Response::new(Box::pin(script)))
             }
 
             async fn acknowledge(
@@ -161,6 +167,14 @@ fn refusal(code: Code, reason: &str) -> Result<SubscribeResponse, Status> {
     Err(Status::with_error_details(code, "no", details))
 }
 
+/// Serves the script.
+async fn serve(feed: &Scripted) -> (String, JoinHandle<Result<(), tonic::transport::Error>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::builder().add_service(FeedServiceServer::new(feed.clone()));
+    (url, tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener))))
+}
+
 /// Follows these scripts until it is current, or as the options say. Returns how it ended, the site, and what was asked for.
 async fn follow_with(
     site: Shelf,
@@ -168,10 +182,7 @@ async fn follow_with(
     change: impl FnOnce(&mut Options),
 ) -> (Result<(), FollowError<&'static str>>, Shelf, Scripted) {
     let feed = Scripted { scripts: Arc::new(Mutex::new(scripts.into())), ..Scripted::default() };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let server = Server::builder().add_service(FeedServiceServer::new(feed.clone()));
-    let server = tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let (url, server) = serve(&feed).await;
     let mut options = Options { begin: Begin::Beginning, until_current: true, ..Options::all() };
     change(&mut options);
     let mut follower = Follower::new(channel(&url).unwrap(), options, site);
@@ -273,7 +284,7 @@ fn snapshot() -> Script {
     let live = Live { statement: "statements/a".to_owned(), sequence: 40, ..Live::default() };
     let part = Snapshot { live: vec![live], embargoes: Vec::new() };
     let end = SnapshotEnd { cursor: "at-50".to_owned(), item_count: 1 };
-    let heartbeat = Heartbeat { cursor: "at-51".to_owned(), ..Heartbeat::default() };
+    let heartbeat = Heartbeat { cursor: "at-51".to_owned(), next_sequence: 52, tail: 52, ..Heartbeat::default() };
     let messages = [Message::Snapshot(part), Message::SnapshotEnd(end), Message::Heartbeat(heartbeat)];
     [opened()].into_iter().chain(messages.map(says)).collect()
 }
@@ -327,6 +338,74 @@ async fn whoever_follows_under_a_name_acknowledges_what_was_kept_and_nothing_els
     let acknowledged = feed.acknowledged.lock().unwrap().clone();
     let said: Vec<_> = acknowledged.iter().map(|it| (it.generation, it.cursor.as_str())).collect();
     assert_eq!((said.as_slice(), site.cursor()), ([(7, "after-1")].as_slice(), "after-1"));
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_was_lost_is_said_again_by_the_next_holder() {
+    let hello = Opened { generation: 8, cursor: "after-1".to_owned(), ..Opened::default() };
+    let scripts = Arc::new(Mutex::new([vec![says(Message::Opened(hello))]].into()));
+    let feed = Scripted { scripts, stays_open: true, ..Scripted::default() };
+    let position = Some(Position { cursor: "after-1".to_owned(), last: None });
+    let shelf = Shelf { held: Shown { position, ..Shown::default() }, ..Shelf::default() };
+    let (url, server) = serve(&feed).await;
+    let mut follower =
+        Follower::new(channel(&url).unwrap(), Options::wanting(Wanted::Named("subscriptions/shelf".to_owned())), shelf);
+    let following = tokio::spawn(async move { follower.run().await });
+    let said = async {
+        while feed.acknowledged.lock().unwrap().is_empty() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), said).await.expect("it is said while the stream is open and quiet");
+    let said = feed.acknowledged.lock().unwrap().remove(0);
+    assert_eq!((said.generation, said.cursor.as_str()), (8, "after-1"));
+    following.abort();
+    server.abort();
+}
+
+#[tokio::test]
+async fn a_heartbeat_on_the_way_does_not_make_it_current() {
+    let beat = |next_sequence| {
+        says(Message::Heartbeat(Heartbeat {
+            cursor: format!("at-{next_sequence}"),
+            next_sequence,
+            tail: 9,
+            ..Heartbeat::default()
+        }))
+    };
+    let scripts = vec![vec![opened(), beat(5), batch(&[7], "after-7", 9), beat(9)]];
+    let (ended, site, _) = follow(Shelf::default(), scripts).await;
+    ended.unwrap();
+    assert_eq!((site.kept.applied.as_slice(), site.cursor()), ([7].as_slice(), "at-9"));
+}
+
+#[tokio::test]
+async fn a_heartbeat_between_the_parts_of_a_commit_leaves_the_place_before_it() {
+    let beat = says(Message::Heartbeat(Heartbeat {
+        cursor: "at-2".to_owned(),
+        next_sequence: 2,
+        tail: 9,
+        ..Heartbeat::default()
+    }));
+    let cut = vec![opened(), batch(&[1], "after-1", 9), batch(&[2], "", 9), beat, reset()];
+    let again = vec![opened(), batch(&[2], "", 4), batch(&[3], "after-3", 4)];
+    let (ended, site, requests) = follow(Shelf::default(), vec![cut, again]).await;
+    ended.unwrap();
+    assert_eq!((requests[1].cursor.as_str(), site.kept.applied.as_slice()), ("at-2", [1, 2, 3].as_slice()));
+}
+
+#[tokio::test]
+async fn what_the_site_did_not_take_is_sent_again_to_the_same_follower() {
+    let scripts = vec![vec![opened(), batch(&[1], "after-1", 9), batch(&[666], "x", 667)], vec![]];
+    let feed = Scripted { scripts: Arc::new(Mutex::new(scripts.into())), ..Scripted::default() };
+    let (url, server) = serve(&feed).await;
+    let options = Options { begin: Begin::Beginning, until_current: true, ..Options::all() };
+    let mut follower = Follower::new(channel(&url).unwrap(), options, Shelf::default());
+    assert!(matches!(follower.run().await, Err(FollowError::Site("no room"))));
+    assert!(follower.run().await.is_err(), "the script is at its end");
+    server.abort();
+    let requests = feed.requests.lock().unwrap();
+    assert_eq!(requests[1].cursor, "after-1");
 }
 
 #[tokio::test]

@@ -82,17 +82,18 @@ impl View<'_> {
         Ok(None)
     }
 
-    /// The newest event of a (statement, language) below `tail`.
+    /// Up to `limit` events of a (statement, language) below `tail`, newest first.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn newest_event(
+    pub fn newest_events(
         &self,
         id: &StatementId,
         language: &LanguageTag,
         tail: u64,
-    ) -> Result<Option<EventRecord>, JournalError> {
-        self.events_before(id, language, tail).next().transpose()
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, JournalError> {
+        self.events_before(id, language, tail).take(limit).collect()
     }
 
     /// The event below `tail` that made an edition public, or sent it under embargo.
