@@ -21,6 +21,7 @@
 //! Nothing here knows of gRPC, of sled or of who calls: whoever calls [`Feed::subscribe`] was authorised before.
 
 mod batch;
+mod cold;
 mod cursor;
 mod follow;
 mod item;
@@ -52,9 +53,10 @@ use crate::{
     domain::{filter::Filter, subscription::Point},
     journal::{Journal, JournalError},
 };
+use cold::Cold;
 use cursor::Cursor;
 use follow::Follower;
-use item::{Weighed, read_items};
+use item::Weighed;
 use ledger::{Hold, Ledger};
 use outbox::Lanes;
 use selection::Selection;
@@ -135,6 +137,7 @@ impl Feed {
             options,
             encoder,
             drain,
+            cold: Cold::default(),
             cold_reads: Semaphore::new(COLD_READS_MAX),
             snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
             lanes: Lanes::default(),
@@ -220,6 +223,7 @@ struct Shared {
     encoder: Encoder,
     window: Window,
     drain: CancellationToken,
+    cold: Cold,
     cold_reads: Semaphore,
     snapshot_reads: Semaphore,
     streams: Arc<Semaphore>,
@@ -256,14 +260,12 @@ impl Shared {
 
     /// At least one of the events from `next` on, below `tail`: from the window if it has them, else from the journal. `next`
     /// must be below `tail`, and `tail` at most the window's.
-    async fn items(&self, next: u64, tail: u64) -> Result<Vec<Weighed>, JournalError> {
+    async fn items(self: &Arc<Self>, next: u64, tail: u64) -> Result<Vec<Weighed>, JournalError> {
         let limit = usize::try_from(ITEMS_MAX.min(tail.saturating_sub(next))).unwrap_or(1);
         if let Some(items) = self.window.items(next, limit, ITEMS_BYTES) {
             return Ok(items);
         }
-        let _permit = permit(&self.cold_reads).await?;
-        let encoder = self.encoder;
-        self.journal.read(move |view| read_items(view, next, limit, ITEMS_BYTES, encoder)).await
+        self.cold_items(next, tail, limit).await
     }
 
     /// The cursor of a place in this feed, as text.

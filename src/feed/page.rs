@@ -4,6 +4,8 @@
 //! - A page ends between commits, unless one commit alone is more than a page may hold (`a_page_ends_between_commits`).
 //! - A page that is not at the tail brings the caller further (`a_page_always_goes_on`).
 
+use std::sync::Arc;
+
 use super::{
     Shared,
     item::{Delivery, Weighed},
@@ -22,7 +24,7 @@ const SCAN_EVENTS_MAX: u64 = 10_000;
 
 /// The page that begins at `start`.
 pub(super) async fn read(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     selection: &Selection,
     start: Point,
     max_events: usize,

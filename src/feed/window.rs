@@ -202,7 +202,11 @@ async fn follow_journal(shared: &Shared) {
 
 async fn take_in(shared: &Shared, next: u64) -> Result<(), JournalError> {
     let items = next_items(shared, next).await?;
-    let erased = reread(shared, &touched(&items)).await?;
+    let touched = touched(&items);
+    let erased = reread(shared, &touched).await?;
+    if !touched.is_empty() {
+        shared.cold.forget();
+    }
     shared.window.push(items, erased);
     Ok(())
 }

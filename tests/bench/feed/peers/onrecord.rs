@@ -154,8 +154,9 @@ impl Stateful for Onrecord {
                 }
                 Err(refused) => refused,
             };
+            // Without one the connection was not even taken: too many came at once.
             let pushback = refused.metadata().get("grpc-retry-pushback-ms");
-            let pushback: u64 = pushback.unwrap_or_else(|| panic!("{refused}")).to_str().unwrap().parse().unwrap();
+            let pushback = pushback.map_or(100, |pushback| pushback.to_str().unwrap().parse().unwrap());
             sleep(Duration::from_millis(pushback)).await;
         }
     }

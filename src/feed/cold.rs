@@ -1,0 +1,97 @@
+//! Events that are older than the window, read once for all who catch up at the same time.
+//!
+//! ```text
+//! block 0          block 1          block 2
+//! 1 … 63           64 … 127         128 …      a block is read whole, by the first who needs it; the others wait for it
+//! ```
+//!
+//! **Invariants**
+//! - A block is kept only if all its events were below the tail when it was read, and only until something of the past is seen otherwise:
+//!   then all are forgotten, before the tail moves past what changed it.
+//! - At most [`BLOCKS_MAX`] blocks of about 1 MiB are kept; the oldest goes first.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::OnceCell;
+
+use super::{
+    ITEMS_BYTES, Shared,
+    item::{Weighed, read_items},
+    permit,
+};
+use crate::journal::JournalError;
+
+/// Events of a block.
+const BLOCK_EVENTS: u64 = 64;
+/// Blocks that are kept: at 2 KiB an event 6 MiB, at most 32 MiB and 32 events.
+const BLOCKS_MAX: usize = 32;
+
+/// The events of a block, from its first on; not all of them if they are large.
+type Block = Arc<OnceCell<Vec<Weighed>>>;
+
+/// Blocks that were read.
+#[derive(Debug, Default)]
+pub(super) struct Cold(Mutex<VecDeque<(u64, Block)>>);
+
+impl Cold {
+    fn block(&self, number: u64) -> Block {
+        let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, block)) = blocks.iter().find(|(kept, _)| *kept == number) {
+            return Arc::clone(block);
+        }
+        let block = Block::default();
+        blocks.push_back((number, Arc::clone(&block)));
+        if blocks.len() > BLOCKS_MAX {
+            blocks.pop_front();
+        }
+        block
+    }
+
+    /// Forgets all: something of the past is seen otherwise now.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Shared {
+    /// At least one and at most `limit` of the events from `next` on, below `tail`, which are not in the window.
+    pub(super) async fn cold_items(
+        self: &Arc<Self>,
+        next: u64,
+        tail: u64,
+        limit: usize,
+    ) -> Result<Vec<Weighed>, JournalError> {
+        let number = next / BLOCK_EVENTS;
+        let end = (number + 1) * BLOCK_EVENTS;
+        if end <= tail {
+            let block = self.block(number).await?;
+            let ahead = Arc::clone(self);
+            if end + BLOCK_EVENTS <= tail {
+                // It is read while this one is sent. If that fails, whoever comes to it is told.
+                tokio::spawn(async move { drop(ahead.block(number + 1).await) });
+            }
+            let items: Vec<_> =
+                block.iter().skip_while(|item| item.head().sequence < next).take(limit).cloned().collect();
+            if !items.is_empty() {
+                return Ok(items);
+            }
+        }
+        self.read_cold(next, limit).await
+    }
+
+    async fn block(&self, number: u64) -> Result<Vec<Weighed>, JournalError> {
+        let block = self.cold.block(number);
+        let first = (number * BLOCK_EVENTS).max(1);
+        let events = usize::try_from((number + 1) * BLOCK_EVENTS - first).unwrap_or(1);
+        block.get_or_try_init(|| self.read_cold(first, events)).await.cloned()
+    }
+
+    async fn read_cold(&self, from: u64, limit: usize) -> Result<Vec<Weighed>, JournalError> {
+        let _permit = permit(&self.cold_reads).await?;
+        let encoder = self.encoder;
+        self.journal.read(move |view| read_items(view, from, limit, ITEMS_BYTES, encoder)).await
+    }
+}
