@@ -7,7 +7,7 @@ use tonic::{
     Status,
     codec::{BufferSettings, Codec, EncodeBuf, Encoder},
 };
-use tonic_prost::{ProstCodec, ProstDecoder};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 /// Bytes that a stream's buffer has at first; it grows with what is sent. tonic begins with 8 KiB, which most streams never need.
 const BUFFER_BYTES: usize = 512;
@@ -35,7 +35,7 @@ where
     type Decoder = ProstDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        Exact(PhantomData)
+        Exact(ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)))
     }
 
     fn decoder(&mut self) -> Self::Decoder {
@@ -46,7 +46,7 @@ where
 /// Encodes into a buffer that is as large as the message: one that grows would be up to twice that, for as long as a subscriber takes
 /// nothing.
 #[derive(Debug)]
-pub(crate) struct Exact<T>(PhantomData<T>);
+pub(crate) struct Exact<T>(ProstEncoder<T>);
 
 impl<T: Message> Encoder for Exact<T> {
     type Item = T;
@@ -54,10 +54,10 @@ impl<T: Message> Encoder for Exact<T> {
 
     fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.reserve(message.encoded_len());
-        message.encode(buffer).map_err(|error| Status::internal(error.to_string()))
+        self.0.encode(message, buffer)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+        self.0.buffer_settings()
     }
 }

@@ -4,6 +4,8 @@
 //! memory. A crash in between leaves the statement erased (no reader is shown it) and the rest to the next start, which begins
 //! by finishing what the rows of [`key::erasing`] name.
 
+use tracing::error;
+
 use super::{
     JournalError, key,
     row::{EntryRow, EventRow, decode, encode, from_seal},
@@ -15,27 +17,40 @@ use crate::domain::{entry::EntryHead, event::EventHead, id::StatementId, live::E
 /// Rows in one batch of deletes: 64 kept memory flat where 2,000 took gigabytes.
 pub(super) const BATCH_ROWS: usize = 64;
 
-/// Erases the texts of a statement. May be repeated.
+/// Erases the texts of a statement. May be repeated. What is damaged stays as it is, and so does the row of [`key::erasing`]: the rest is
+/// erased, and the next start tries again.
 ///
 /// `entry` is the number of the entry that erases it, `version` that of the newest one.
 pub(super) fn erase(store: &Store, id: &StatementId, entry: u64, version: u64) -> Result<(), JournalError> {
     let reader = Reader { store };
     let mut batch = Batch { store, version, changes: Vec::new() };
+    let mut damaged = 0_u32;
+    let mut whole = |hollow: Result<Vec<Change>, JournalError>| match hollow {
+        Err(JournalError::Damaged(_)) => {
+            damaged += 1;
+            Ok(Vec::new())
+        }
+        hollow => hollow,
+    };
     for language in reader.state(id)?.map(|(state, _)| state.languages).unwrap_or_default().keys() {
         for number in reader.numbers(&key::events_of(id, language))? {
-            batch.add(hollow_event(store, number, entry)?)?;
+            batch.add(whole(hollow_event(store, number, entry))?)?;
         }
         for (key, row) in reader.rows(&key::editions(id, language))? {
-            let edition: Edition = decode(&row.value)?;
-            batch.add(Some(Change::put(key, encode(&edition.erased()))))?;
+            let erased = decode::<Edition>(&row.value).map(|edition| encode(&edition.erased()));
+            batch.add(whole(erased.map(|erased| vec![Change::put(key, erased)]))?)?;
         }
     }
     for number in reader.numbers(&key::entries_of(id))? {
-        for change in hollow_entry(store, number, entry)? {
-            batch.add(Some(change))?;
+        for change in whole(hollow_entry(store, number, entry))? {
+            batch.add(vec![change])?;
         }
     }
-    batch.add(Some(Change::remove(key::erasing(id))))?;
+    if damaged == 0 {
+        batch.add(vec![Change::remove(key::erasing(id))])?;
+    } else {
+        error!(statement = %id, damaged, "rows of an erased statement are damaged, and may still hold words: verify, and restore from a copy");
+    }
     batch.write()
 }
 
@@ -44,7 +59,13 @@ pub(super) fn resume(store: &Store, version: u64) -> Result<(), JournalError> {
     let prefix = key::erasing_all();
     for (key, row) in (Reader { store }).rows(&prefix)? {
         if let Some(id) = key::text_after(&prefix, &key).and_then(|id| StatementId::parse(id).ok()) {
-            erase(store, &id, decode(&row.value)?, version)?;
+            match erase(store, &id, decode(&row.value)?, version) {
+                // Whoever can repair it needs a service that starts.
+                Err(failure @ JournalError::Damaged(_)) => {
+                    error!(statement = %id, %failure, "an erasure cannot be finished: verify, and restore from a copy");
+                }
+                done => done?,
+            }
         }
     }
     Ok(())
@@ -57,8 +78,8 @@ struct Batch<'s> {
 }
 
 impl Batch<'_> {
-    fn add(&mut self, change: Option<Change>) -> Result<(), JournalError> {
-        self.changes.extend(change);
+    fn add(&mut self, changes: Vec<Change>) -> Result<(), JournalError> {
+        self.changes.extend(changes);
         if self.changes.len() >= BATCH_ROWS { self.write() } else { Ok(()) }
     }
 
@@ -70,13 +91,13 @@ impl Batch<'_> {
 }
 
 /// The event without its text. Those that told of the erasure have none; they stay as they are.
-fn hollow_event(store: &Store, sequence: u64, erasing: u64) -> Result<Option<Change>, JournalError> {
-    let Some(row) = store.get(&key::event(sequence))? else { return Ok(None) };
+fn hollow_event(store: &Store, sequence: u64, erasing: u64) -> Result<Vec<Change>, JournalError> {
+    let Some(row) = store.get(&key::event(sequence))? else { return Ok(Vec::new()) };
     let row: EventRow = decode(&row.value)?;
     if from_seal::<EventHead>(&row.seal)?.entry >= erasing {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    Ok(Some(Change::put(key::event(sequence), encode(&EventRow { event: None, ..row }))))
+    Ok(vec![Change::put(key::event(sequence), encode(&EventRow { event: None, ..row }))])
 }
 
 /// The entry without its rows, the texts it wrote, and the remembered answer. The entry that erases stays as it is, and so do

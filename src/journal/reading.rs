@@ -11,7 +11,7 @@ use std::{
     fs::File,
     mem,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -38,6 +38,8 @@ pub(super) struct Reading {
     /// The same lock as the store's.
     lock: File,
     held: RwLock<Held>,
+    /// When it was last tried to open it anew.
+    tried: Mutex<Option<Instant>>,
     readable: watch::Sender<bool>,
 }
 
@@ -47,15 +49,13 @@ struct Held {
     instance: u32,
     /// None if it could not be opened.
     store: Option<Arc<Store>>,
-    /// When it was last tried to open it anew.
-    tried: Option<Instant>,
 }
 
 impl Reading {
     pub(super) fn new(store: Arc<Store>, directory: PathBuf, cache_bytes: u64) -> Result<Self, StoreError> {
         let lock = store.lock()?;
-        let held = RwLock::new(Held { instance: 0, store: Some(store), tried: None });
-        Ok(Self { directory, cache_bytes, lock, held, readable: watch::Sender::new(true) })
+        let held = RwLock::new(Held { instance: 0, store: Some(store) });
+        Ok(Self { directory, cache_bytes, lock, held, tried: Mutex::default(), readable: watch::Sender::new(true) })
     }
 
     /// The store, and which instance of it; none while it cannot be opened.
@@ -79,22 +79,29 @@ impl Reading {
     /// # Errors
     /// If it cannot be opened, or was tried a moment ago.
     pub(super) fn open_anew(&self, instance: u32) -> Result<(), JournalError> {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
-        if held.instance != instance {
+        // One at a time, and apart from what readers look at, who must not wait for it.
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.store().0 != instance {
             return Ok(());
         }
-        if held.tried.is_some_and(|tried| tried.elapsed() < TRY_EVERY) {
+        if tried.is_some_and(|tried| tried.elapsed() < TRY_EVERY) {
             return Err(JournalError::Store(format!(
                 "reads fail; the store is opened anew at most every {} s",
                 TRY_EVERY.as_secs()
             )));
         }
-        held.tried = Some(Instant::now());
-        if let Some(store) = held.store.take() {
+        let opened = self.replace();
+        *tried = Some(Instant::now());
+        opened
+    }
+
+    fn replace(&self) -> Result<(), JournalError> {
+        let before = self.held().store.take();
+        if let Some(store) = before {
             match let_go(store) {
                 Ok(store) => store.abandon(),
                 Err(store) => {
-                    held.store = Some(store);
+                    self.held().store = Some(store);
                     return Err(JournalError::Store("reads fail, and a call that hangs holds the store".to_owned()));
                 }
             }
@@ -104,6 +111,7 @@ impl Reading {
         match self.lock.try_clone().map_err(StoreError::from).and_then(|lock| self.open(lock)) {
             Ok(store) => {
                 info!("reads had failed: the store was opened anew for them");
+                let mut held = self.held();
                 held.store = Some(Arc::new(store));
                 held.instance += 1;
                 Ok(())
@@ -113,6 +121,10 @@ impl Reading {
                 Err(failure.into())
             }
         }
+    }
+
+    fn held(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self, lock: File) -> Result<Store, StoreError> {

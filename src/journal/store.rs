@@ -149,12 +149,7 @@ impl Store {
     pub(super) fn discard(&self, key: &[u8]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         batch.remove(key);
-        for part in self.db.scan_prefix(chunk_space(key)).keys() {
-            let part = part?;
-            if chunk_of(&part).is_some_and(|(head, _)| head == key) {
-                batch.remove(part);
-            }
-        }
+        self.clear_all_chunks(&mut batch, key)?;
         Ok(self.db.apply_batch(batch)?)
     }
 
@@ -215,6 +210,10 @@ impl Store {
             match &change.value {
                 Some(value) => {
                     for (key, row) in envelope::seal(&change.key, value, version) {
+                        if key != change.key {
+                            // sled writes a batch key by key, and one whose page cannot be read would end it in the middle.
+                            self.db.get(&key)?;
+                        }
                         batch.insert(key, row);
                     }
                 }
@@ -241,9 +240,23 @@ impl Store {
 
     /// A row that is put or removed must not leave chunks of the one before.
     fn clear_chunks(&self, batch: &mut sled::Batch, key: &[u8]) -> Result<(), StoreError> {
-        if let Some(stored) = self.db.get(key)? {
-            for number in 1..=envelope::open(key, &stored)?.chunks {
-                batch.remove(chunk_key(key, number));
+        let Some(stored) = self.db.get(key)? else { return Ok(()) };
+        let Ok(head) = envelope::open(key, &stored) else {
+            // It is damaged, and has as many as there are.
+            return self.clear_all_chunks(batch, key);
+        };
+        for chunk in (1..=head.chunks).map(|number| chunk_key(key, number)) {
+            self.db.get(&chunk)?;
+            batch.remove(chunk);
+        }
+        Ok(())
+    }
+
+    fn clear_all_chunks(&self, batch: &mut sled::Batch, key: &[u8]) -> Result<(), StoreError> {
+        for part in self.db.scan_prefix(chunk_space(key)).keys() {
+            let part = part?;
+            if chunk_of(&part).is_some_and(|(head, _)| head == key) {
+                batch.remove(part);
             }
         }
         Ok(())
@@ -338,6 +351,23 @@ mod tests {
         *stored.last_mut().unwrap() ^= 1;
         open.db.insert(b"k", stored).unwrap();
         assert!(matches!(open.get(b"k"), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn a_damaged_row_can_be_written_over_and_removed_with_all_its_chunks() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut long = vec![7; 2 * CHUNK_BYTES];
+        getrandom::fill(&mut long).unwrap();
+        let open = store(directory.path());
+        for change in [Change::put(b"t1".to_vec(), vec![1]), Change::remove(b"t1".to_vec())] {
+            open.commit(&[Change::put(b"t1".to_vec(), long.clone())], 1).unwrap();
+            let mut stored = open.db.get(b"t1").unwrap().unwrap().to_vec();
+            *stored.last_mut().unwrap() ^= 1;
+            open.db.insert(b"t1", stored).unwrap();
+            open.commit(std::slice::from_ref(&change), 2).unwrap();
+            assert_eq!(open.get(b"t1").unwrap().map(|row| row.value), change.value);
+            assert_eq!(open.db.len(), usize::from(change.value.is_some()), "no chunk is left behind");
+        }
     }
 
     #[test]

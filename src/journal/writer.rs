@@ -9,7 +9,7 @@ mod due;
 mod enrol;
 mod start;
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, thread};
 
 use tokio::{
     runtime::Handle,
@@ -229,6 +229,7 @@ impl Writer {
 
     /// Serves until it is closed, a write fails, or no handle is left.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>, runtime: &Handle) {
+        let _told = TellsOfPanic(self.closed.clone());
         let (why, close) = loop {
             match self.round(&mut requests, runtime) {
                 Ok(ControlFlow::Continue(())) => {}
@@ -435,8 +436,42 @@ impl Writer {
     }
 }
 
+/// Closes the journal for those who wait, should the writer panic.
+struct TellsOfPanic(watch::Sender<Option<String>>);
+
+impl Drop for TellsOfPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.send_if_modified(|closed| {
+                let told = closed.is_some();
+                closed.get_or_insert_with(|| "its writer panicked".to_owned());
+                !told
+            });
+        }
+    }
+}
+
 fn salt() -> Result<Salt, JournalError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| JournalError::Store(format!("no random numbers: {error}")))?;
     Ok(Salt(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_panics_closes_the_journal() {
+        let closed = watch::Sender::new(None);
+        let told = TellsOfPanic(closed.clone());
+        let writer = thread::spawn(move || {
+            let _told = told;
+            panic!("as a store may");
+        });
+        assert!(writer.join().is_err());
+        assert_eq!(closed.borrow().as_deref(), Some("its writer panicked"));
+        drop(TellsOfPanic(closed.clone()));
+        assert!(closed.borrow().is_some(), "the first reason stays");
+    }
 }

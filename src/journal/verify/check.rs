@@ -47,6 +47,8 @@ pub(super) struct Check<'s> {
     foreign: BTreeSet<Vec<u8>>,
     /// Answers of entries from this time on have to be there.
     answers_since: Option<Timestamp>,
+    /// The number that the next entry will take, as far as that can be read.
+    next_entry: u64,
     report: Report,
 }
 
@@ -54,11 +56,30 @@ impl<'s> Check<'s> {
     pub(super) fn new(store: &'s Store, directory: &'s Path, repairs: bool) -> Self {
         let (changes, indexed, foreign) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let (version, listed, to_list, answers_since, report) = (0, 0, 0, None, Report::default());
-        Self { store, directory, repairs, changes, version, indexed, listed, to_list, foreign, answers_since, report }
+        let next_entry = u64::MAX;
+        Self {
+            store,
+            directory,
+            repairs,
+            changes,
+            version,
+            indexed,
+            listed,
+            to_list,
+            foreign,
+            answers_since,
+            next_entry,
+            report,
+        }
     }
 
     /// Reads everything.
     pub(super) fn run(mut self) -> Result<Report, JournalError> {
+        if let Ok(Some(row)) = self.store.get(&key::meta())
+            && let Ok(Meta { next_entry, .. }) = decode(&row.value)
+        {
+            self.next_entry = next_entry;
+        }
         self.check_rows();
         let mark = self.watermark();
         if self.report.rows == 0 && self.report.is_clean() && mark.is_none() {
@@ -66,11 +87,15 @@ impl<'s> Check<'s> {
             return Ok(self.report);
         }
         let Some(meta) = self.meta() else { return Ok(self.report) };
-        if let Some(fault) = mark.map(|mark| mark.missing(self.store, &meta)).transpose()?.flatten() {
-            self.find("the store", fault);
+        match mark.map(|mark| mark.missing(self.store, &meta)).transpose() {
+            Ok(missing) => missing.flatten().into_iter().for_each(|fault| self.find("the store", fault)),
+            Err(failure) => self.find("the newest entry", failure.to_string()),
         }
-        let kept = self.store.get(&key::kept()).ok().flatten().map(|row| decode::<Kept>(&row.value)).transpose()?;
-        self.answers_since = kept.map(|kept| kept.answers_since);
+        let kept = self.store.get(&key::kept()).ok().flatten().map(|row| decode::<Kept>(&row.value)).transpose();
+        match kept {
+            Ok(kept) => self.answers_since = kept.map(|kept| kept.answers_since),
+            Err(failure) => self.find("from when on answers are kept", failure.to_string()),
+        }
         self.check_entries(&meta)?;
         self.check_events(&meta)?;
         if self.listed > self.to_list {
@@ -103,8 +128,18 @@ impl<'s> Check<'s> {
     }
 
     fn write(&mut self) -> Result<(), JournalError> {
-        for change in &self.changes {
-            self.store.discard(&change.key)?;
+        let changes = std::mem::take(&mut self.changes);
+        for change in changes {
+            match self.store.discard(&change.key) {
+                Ok(()) => self.changes.push(change),
+                // Where sled cannot read the page; what is on others is repaired.
+                Err(failure) => {
+                    self.find(
+                        format!("row {}", hex::encode(&change.key)),
+                        format!("cannot be repaired in place: {failure}"),
+                    );
+                }
+            }
         }
         if !self.changes.is_empty() {
             self.store.commit(&self.changes, self.version)?;
@@ -260,7 +295,12 @@ impl<'s> Check<'s> {
         let (mut wanted, mut complete) = (BTreeSet::new(), true);
         let store = self.store;
         for row in store.scan(&key::statements(), Bound::Unbounded, false) {
-            let id = row.ok().and_then(|(key, _)| StatementId::parse(key::text_after(&key::statements(), &key)?).ok());
+            // After a page that cannot be read sled stays where it is; that it is so was found before.
+            let Ok((key, _)) = row else {
+                complete = false;
+                break;
+            };
+            let id = Some(key).and_then(|key| StatementId::parse(key::text_after(&key::statements(), &key)?).ok());
             match id.map(|id| (Reader { store }).state(&id)) {
                 Some(Ok(Some((state, _)))) => wanted.extend(commit::index_keys(&state)),
                 _ => complete = false,

@@ -99,6 +99,18 @@ fn a_row_that_claims_an_entry_which_did_not_write_it_is_found() {
 }
 
 #[test]
+fn a_row_of_a_commit_that_failed_is_found_and_put_right() {
+    let expected = verify(store().path(), CACHE_BYTES, false).unwrap();
+    let (key, _) = rows(&store()).into_iter().find(|(key, _)| key.starts_with(b"l")).unwrap();
+    let damaged = store();
+    let value = Store::open_existing(damaged.path(), CACHE_BYTES).unwrap().get(&key).unwrap().unwrap().value;
+    tamper(&damaged, Change::put(key, value), expected.entries + 1);
+    assert!(!verify(damaged.path(), CACHE_BYTES, false).unwrap().is_clean());
+    let repaired = verify(damaged.path(), CACHE_BYTES, true).unwrap();
+    assert_eq!((repaired.is_clean(), repaired.state_digest), (true, expected.state_digest));
+}
+
+#[test]
 fn indexes_have_no_rows_of_what_is_not_there() {
     let damaged = store();
     let id = StatementId::parse("made-up").unwrap();

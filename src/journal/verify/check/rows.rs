@@ -95,6 +95,10 @@ impl Check<'_> {
 
     /// Whether an entry wrote a row, as far as the entry can say.
     fn wrote(&self, number: u64, key: &[u8]) -> Result<bool, JournalError> {
+        if number >= self.next_entry {
+            // Part of a commit that failed.
+            return Ok(false);
+        }
         // An entry that is damaged or lost is found elsewhere, and nothing is made of its rows.
         let Ok(Some(row)) = self.store.get(&key::entry(number)) else { return Ok(true) };
         let row: EntryRow = decode(&row.value)?;
