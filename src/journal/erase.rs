@@ -20,10 +20,15 @@ pub(super) const BATCH_ROWS: usize = 64;
 /// Erases the texts of a statement. May be repeated. What is damaged stays as it is, and so does the row of [`key::erasing`]: the rest is
 /// erased, and the next start tries again.
 ///
-/// `entry` is the number of the entry that erases it, `version` that of the newest one.
-pub(super) fn erase(store: &Store, id: &StatementId, entry: u64, version: u64) -> Result<(), JournalError> {
+/// `entry` is the number of the entry that erases it; `commit` makes a batch durable.
+pub(super) fn erase(
+    store: &Store,
+    id: &StatementId,
+    entry: u64,
+    commit: &dyn Fn(&[Change]) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
     let reader = Reader { store };
-    let mut batch = Batch { store, version, changes: Vec::new() };
+    let mut batch = Batch { commit, changes: Vec::new() };
     let mut damaged = 0_u32;
     let mut whole = |hollow: Result<Vec<Change>, JournalError>| match hollow {
         Err(JournalError::Damaged(_)) => {
@@ -59,7 +64,7 @@ pub(super) fn resume(store: &Store, version: u64) -> Result<(), JournalError> {
     let prefix = key::erasing_all();
     for (key, row) in (Reader { store }).rows(&prefix)? {
         if let Some(id) = key::text_after(&prefix, &key).and_then(|id| StatementId::parse(id).ok()) {
-            match erase(store, &id, decode(&row.value)?, version) {
+            match erase(store, &id, decode(&row.value)?, &|changes| Ok(store.commit(changes, version)?)) {
                 // Whoever can repair it needs a service that starts.
                 Err(failure @ JournalError::Damaged(_)) => {
                     error!(statement = %id, %failure, "an erasure cannot be finished: verify, and restore from a copy");
@@ -71,9 +76,8 @@ pub(super) fn resume(store: &Store, version: u64) -> Result<(), JournalError> {
     Ok(())
 }
 
-struct Batch<'s> {
-    store: &'s Store,
-    version: u64,
+struct Batch<'c> {
+    commit: &'c dyn Fn(&[Change]) -> Result<(), JournalError>,
     changes: Vec<Change>,
 }
 
@@ -84,7 +88,7 @@ impl Batch<'_> {
     }
 
     fn write(&mut self) -> Result<(), JournalError> {
-        self.store.commit(&self.changes, self.version)?;
+        (self.commit)(&self.changes)?;
         self.changes.clear();
         Ok(())
     }

@@ -199,7 +199,7 @@ impl Restore {
         let Self { store, directory, cache_bytes, meta, erased, .. } = self;
         let newest = meta.next_entry - 1;
         for (id, entry) in &erased {
-            erase::erase(&store, id, *entry, newest)?;
+            erase::erase(&store, id, *entry, &|changes| Ok(store.commit(changes, newest)?))?;
         }
         clear_indexes(&store, erased, newest)?;
         drop(store);

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::{Finding, Journal, JournalError, row::fault, view::View};
+use super::{Finding, Journal, JournalError, row::fault, store::StoreError, view::View};
 
 /// Rows that are read at a time.
 const ROWS: usize = 128;
@@ -65,22 +65,36 @@ impl View<'_> {
         let store = self.store();
         let mut rows = store.rows_after(after);
         let read: BTreeMap<_, _> = rows.by_ref().take(ROWS).collect();
-        if let Some(fault) = rows.ended_early() {
-            return Err(JournalError::Store(fault.to_string()));
+        let unreachable = match rows.ended_early() {
+            Some(StoreError::Io(words)) => return Err(JournalError::Store(words.clone())),
+            Some(StoreError::Damaged(words)) => Some(words.clone()),
+            None => None,
+        };
+        let mut last = read.last_key_value().map(|(key, _)| key.clone());
+        let mut findings = Vec::new();
+        if let Some(fault) = unreachable {
+            // sled stays where it cannot read: what is in the spaces after this one is read all the same.
+            let stuck = last.as_deref().unwrap_or(after);
+            findings.push(Finding {
+                place: format!("the rows after {}", hex::encode(stuck)),
+                fault,
+                repairable: false,
+            });
+            last = stuck.first().map_or(Some(0), |space| space.checked_add(1)).map(|space| vec![space]);
         }
-        let last = read.last_key_value().map(|(key, _)| key.clone());
         let faults = read.into_iter().filter_map(|(key, row)| {
             let fault = match row {
                 Ok(row) => fault(&key, &row.value)?,
                 // It may have been written between the reads of its parts.
-                Err(_) => match store.get(&key) {
-                    Err(fault) => fault.to_string(),
-                    Ok(_) => return None,
+                Err(_) => match store.row_now(&key) {
+                    Some(Err(fault)) => fault.to_string(),
+                    Some(Ok(_)) | None => return None,
                 },
             };
             Some(Finding { place: format!("row {}", hex::encode(&key)), fault, repairable: false })
         });
-        Ok((faults.collect(), last))
+        findings.extend(faults);
+        Ok((findings, last))
     }
 }
 

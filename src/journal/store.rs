@@ -145,6 +145,12 @@ impl Store {
         Rows { store: self, stored: self.db.range::<Vec<u8>, _>(range), fault: None }
     }
 
+    /// What [`Store::rows`] says of a key now.
+    pub(super) fn row_now(&self, key: &[u8]) -> Option<Result<Row, StoreError>> {
+        let mut rows = Rows { store: self, stored: self.db.range::<Vec<u8>, _>(key.to_vec()..), fault: None };
+        rows.next().filter(|(found, _)| found == key).map(|(_, row)| row)
+    }
+
     /// Takes a row away that may not be readable, with the parts that it may have had. Not durable before the next commit.
     pub(super) fn discard(&self, key: &[u8]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
@@ -156,7 +162,7 @@ impl Store {
     /// The row under a key.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Row>, StoreError> {
         match self.db.get(key)? {
-            Some(stored) => self.unwrap(key, &stored).map(Some),
+            Some(stored) => self.unwrap(key, stored),
             None => Ok(None),
         }
     }
@@ -180,12 +186,14 @@ impl Store {
             return Box::new(std::iter::empty());
         }
         let rows = self.db.range::<Vec<u8>, _>(range);
-        let read = move |item: sled::Result<(sled::IVec, sled::IVec)>| {
-            let (key, stored) = item?;
-            let row = self.unwrap(&key, &stored)?;
-            Ok((key.to_vec(), row))
+        let read = move |item: sled::Result<(sled::IVec, sled::IVec)>| match item {
+            Ok((key, stored)) => {
+                let row = self.unwrap(&key, stored).transpose()?;
+                Some(row.map(|row| (key.to_vec(), row)))
+            }
+            Err(failure) => Some(Err(failure.into())),
         };
-        if reverse { Box::new(rows.rev().map(read)) } else { Box::new(rows.map(read)) }
+        if reverse { Box::new(rows.rev().filter_map(read)) } else { Box::new(rows.filter_map(read)) }
     }
 
     /// Applies all changes of one entry, see [`Store::commit_many`].
@@ -226,14 +234,33 @@ impl Store {
         Ok(())
     }
 
-    fn unwrap(&self, key: &[u8], stored: &[u8]) -> Result<Row, StoreError> {
+    /// The row that is stored so, or what took its place while its parts were read; none if it was removed in between.
+    fn unwrap(&self, key: &[u8], mut stored: sled::IVec) -> Result<Option<Row>, StoreError> {
+        loop {
+            let fault = match self.join(key, &stored) {
+                Err(fault @ StoreError::Damaged(_)) => fault,
+                joined => return joined.map(Some),
+            };
+            match self.db.get(key)? {
+                None => return Ok(None),
+                Some(now) if now == stored => return Err(fault),
+                Some(now) => stored = now,
+            }
+        }
+    }
+
+    fn join(&self, key: &[u8], stored: &[u8]) -> Result<Row, StoreError> {
         let head = envelope::open(key, stored)?;
         let mut payload = head.payload.to_vec();
         for number in 1..=head.chunks {
             let key = chunk_key(key, number);
-            let stored =
-                self.db.get(&key)?.ok_or_else(|| StoreError::Damaged("a part of a row is missing".to_owned()))?;
-            payload.extend_from_slice(envelope::open(&key, &stored)?.payload);
+            let fault = |words: &str| StoreError::Damaged(format!("a part of a row {words}"));
+            let stored = self.db.get(&key)?.ok_or_else(|| fault("is missing"))?;
+            let part = envelope::open(&key, &stored)?;
+            if part.version != head.version {
+                return Err(fault("is of another version"));
+            }
+            payload.extend_from_slice(part.payload);
         }
         Ok(Row { version: head.version, value: head.value(payload)? })
     }
@@ -296,8 +323,10 @@ impl Iterator for Rows<'_> {
                 }
             };
             let Some((head, number)) = chunk_of(&key) else {
-                let row = self.store.unwrap(&key, &stored);
-                return Some((key.to_vec(), row));
+                match self.store.unwrap(&key, stored).transpose() {
+                    Some(row) => return Some((key.to_vec(), row)),
+                    None => continue,
+                }
             };
             // A part is read with its row; here it only has to have one.
             if !matches!(self.belongs(head, number), Ok(true)) {

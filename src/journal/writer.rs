@@ -421,7 +421,9 @@ impl Writer {
             Ok(watermark.advance(meta)?)
         })?;
         for (id, entry) in &group.erasures {
-            self.watchdog.watch(|| erase::erase(store, id, *entry, newest))?;
+            // Each batch by itself: all of a long history takes longer than a commit may.
+            let commit = |changes: &[Change]| self.watchdog.watch(|| Ok(store.commit(changes, newest)?));
+            erase::erase(store, id, *entry, &commit)?;
         }
         self.quota.note(self.store.bytes()?);
         if group.unread || !group.erasures.is_empty() {

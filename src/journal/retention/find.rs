@@ -48,7 +48,8 @@ impl View<'_> {
         let (mut old, mut last) = (Vec::new(), None);
         for row in self.store().scan(&key::requests(), Bound::Excluded(after.to_vec()), false).take(BATCH_ROWS) {
             let (key, row) = row?;
-            if decode::<RequestRow>(&row.value)?.time < since {
+            // What is damaged is told elsewhere, and stays.
+            if decode::<RequestRow>(&row.value).is_ok_and(|row| row.time < since) {
                 old.push(key.clone());
             }
             last = Some(key);
@@ -76,8 +77,14 @@ impl View<'_> {
                 let superseded = superseded.filter(|(digest, _)| !kept.contains(digest));
                 for (place, (digest, time)) in superseded.enumerate() {
                     let over = max.is_some_and(|max| place >= max) || since.is_some_and(|since| time < since);
-                    if over && self.canonical(&digest)?.is_some() {
-                        old.push(digest);
+                    if !over {
+                        continue;
+                    }
+                    match self.canonical(&digest) {
+                        Ok(Some(_)) => old.push(digest),
+                        // One that is damaged is told elsewhere, and stays.
+                        Ok(None) | Err(JournalError::Damaged(_)) => {}
+                        Err(failure) => return Err(failure),
                     }
                 }
             }
