@@ -265,7 +265,8 @@ impl Shared {
         if let Some(items) = self.window.items(next, limit, ITEMS_BYTES) {
             return Ok(items);
         }
-        self.cold_items(next, tail, limit).await
+        // Apart, so that those who follow live do not have the room for it.
+        Box::pin(self.cold_items(next, tail, limit)).await
     }
 
     /// The cursor of a place in this feed, as text.

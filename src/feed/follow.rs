@@ -123,7 +123,8 @@ impl Follower {
     async fn follow(&mut self) -> Result<Infallible, End> {
         self.open().await;
         if self.origin.snapshot {
-            self.send_snapshot().await?;
+            // Apart, so that there is no room for it once it was sent.
+            Box::pin(self.send_snapshot()).await?;
         }
         loop {
             self.look();
