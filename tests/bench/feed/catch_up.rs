@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use tokio::task::JoinSet;
 
-use crate::peers::{Counted, Keeper};
+use crate::peers::{Counted, Keeper, publish_all};
 
 /// Events that there are.
 pub(crate) const EVENTS: usize = 100_000;
@@ -27,16 +27,7 @@ pub(crate) const BARS: [(usize, &str); 2] = [(0, "1 subscriber"), (1, "10 subscr
 /// One run with one peer: what [`ROWS`] say. A MB is 10^6 bytes of events' words.
 pub(crate) async fn measure<P: Keeper>(bytes: usize) -> Vec<f64> {
     let peer = P::start(EVENTS, bytes).await;
-    let mut publishing = JoinSet::new();
-    for writer in 0..WRITERS {
-        let peer = peer.clone();
-        publishing.spawn(async move {
-            for number in (writer..EVENTS).step_by(WRITERS) {
-                peer.publish(number).await;
-            }
-        });
-    }
-    publishing.join_all().await;
+    publish_all(&peer, 0..EVENTS, WRITERS).await;
     let (mut figures, mut cost, mut first) = (Vec::new(), 0.0, 0);
     for crowd in CROWDS {
         let (counted, cpu, begun) = (Arc::new(Counted::default()), peer.process().cpu(), Instant::now());

@@ -7,6 +7,7 @@ pub(crate) mod raw;
 
 use std::{
     future::Future,
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use crate::process::Process;
 
@@ -84,14 +88,10 @@ impl Counted {
         self.sent_at.store(self.begun.elapsed().as_micros() as u64, Ordering::Release);
     }
 
-    /// Nothing is timed any more.
-    pub(crate) fn stop(&self) {
-        self.sent_at.store(0, Ordering::Release);
-    }
-
-    /// How long the way took, in ms, sorted.
+    /// How long the way took since the last time, in ms, sorted. Until the next [`Counted::send`] nothing is timed.
     pub(crate) fn took(&self) -> Vec<f64> {
-        let mut took: Vec<_> = self.took.lock().unwrap().iter().map(|took| *took as f64 / 1_000.0).collect();
+        self.sent_at.store(0, Ordering::Release);
+        let mut took: Vec<_> = self.took.lock().unwrap().drain(..).map(|took| took as f64 / 1_000.0).collect();
         took.sort_unstable_by(f64::total_cmp);
         took
     }
@@ -119,6 +119,20 @@ pub(crate) fn payload(bytes: usize) -> String {
         text += &format!("{} {chance:x} ", words[usize::from(chance) % words.len()]);
     }
     text[..bytes].to_owned()
+}
+
+/// Publishes these, so many at a time, and returns once all were acknowledged.
+pub(crate) async fn publish_all<P: Peer>(peer: &P, numbers: Range<usize>, writers: usize) {
+    let mut publishing = JoinSet::new();
+    for writer in 0..writers {
+        let (peer, numbers) = (peer.clone(), (numbers.start + writer..numbers.end).step_by(writers));
+        publishing.spawn(async move {
+            for number in numbers {
+                peer.publish(number).await;
+            }
+        });
+    }
+    publishing.join_all().await;
 }
 
 /// Tries until it works: a server that was just started takes a moment.

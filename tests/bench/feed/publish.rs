@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use tokio::task::JoinSet;
-
-use crate::peers::Peer;
+use crate::peers::{Peer, publish_all};
 
 /// Writers at a time, and how many publications all of them make.
 const LOADS: [(usize, usize); 4] = [(1, 400), (16, 1_600), (64, 3_200), (256, 5_120)];
@@ -31,16 +29,7 @@ pub(crate) async fn measure<P: Peer>(bytes: usize) -> Vec<f64> {
     let (mut rates, mut costs, mut first) = (Vec::new(), Vec::new(), 0);
     for (writers, publications) in LOADS {
         let (begun, spent) = (Instant::now(), peer.process().cpu());
-        let mut writing = JoinSet::new();
-        for writer in 0..writers {
-            let (peer, numbers) = (peer.clone(), (first + writer..first + publications).step_by(writers));
-            writing.spawn(async move {
-                for number in numbers {
-                    peer.publish(number).await;
-                }
-            });
-        }
-        writing.join_all().await;
+        publish_all(&peer, first..first + publications, writers).await;
         rates.push(publications as f64 / begun.elapsed().as_secs_f64());
         costs.push((peer.process().cpu() - spent) / publications as f64);
         first += publications;

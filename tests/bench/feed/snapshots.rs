@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
-use crate::peers::Stateful;
+use crate::peers::{Stateful, publish_all};
 
 /// Texts of which the state consists.
 const TEXTS: usize = 500;
@@ -23,16 +23,7 @@ pub(crate) const BARS: [(usize, &str); 1] = [(0, "s until all have it")];
 /// One run with one peer: what [`ROWS`] say.
 pub(crate) async fn measure<P: Stateful>(bytes: usize) -> Vec<f64> {
     let peer = P::start(TEXTS, bytes).await;
-    let mut publishing = JoinSet::new();
-    for writer in 0..WRITERS {
-        let peer = peer.clone();
-        publishing.spawn(async move {
-            for number in (writer..TEXTS).step_by(WRITERS) {
-                peer.publish(number).await;
-            }
-        });
-    }
-    publishing.join_all().await;
+    publish_all(&peer, 0..TEXTS, WRITERS).await;
     let (cpu, begun) = (peer.process().cpu(), Instant::now());
     let mut coming = JoinSet::new();
     for _ in 0..NEWCOMERS {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::peers::{Counted, Peer as _, onrecord::Onrecord};
+use crate::peers::{Counted, Peer as _, onrecord::Onrecord, publish_all};
 
 /// Subscribers that take nothing, and others.
 const STALLED: usize = 1_000;
@@ -24,17 +24,16 @@ pub(crate) const ROWS: [&str; 4] =
 /// One run: what [`ROWS`] say. The window is full before it is measured, so that what it takes is not counted.
 pub(crate) async fn measure(bytes: usize) -> Vec<f64> {
     let behind = BEHIND / bytes;
-    // The window holds 64 MiB of events, each with about 1.5 KiB beside its words.
+    // The window holds 64 MiB of events, each with 1 KiB or more beside its words.
     let full = (64 << 20) / (bytes + 1_024);
     let service = Onrecord::start(full + behind + 2 * PACED, bytes).await;
-    let mut next = 0;
-    publish(&service, &mut next, full).await;
+    publish_all(&service, 0..full, WRITERS).await;
     let counted = Arc::new(Counted::default());
     let mut others = Vec::new();
     for number in 0..OTHERS {
         others.push(service.subscribe(number, Arc::clone(&counted)).await);
     }
-    let before = paced(&service, &counted, &mut next).await;
+    let before = paced(&service, &counted, full, 0).await;
     let resident = service.process().resident_kib();
     let mut connecting = JoinSet::new();
     for _ in 0..STALLED {
@@ -42,47 +41,25 @@ pub(crate) async fn measure(bytes: usize) -> Vec<f64> {
         connecting.spawn(async move { service.stall().await });
     }
     let _stalled = connecting.join_all().await;
-    publish(&service, &mut next, behind).await;
+    publish_all(&service, full + PACED..full + PACED + behind, WRITERS).await;
     counted.reach(((PACED + behind) * OTHERS) as u64).await;
     sleep(Duration::from_secs(1)).await;
     let each = (service.process().resident_kib() - resident) / STALLED as f64;
-    let fresh = Arc::new(Counted::default());
-    let mut followers = Vec::new();
-    drop(others);
-    for number in 0..OTHERS {
-        followers.push(service.subscribe(number, Arc::clone(&fresh)).await);
-    }
-    let after = paced(&service, &fresh, &mut next).await;
+    let after = paced(&service, &counted, full + PACED + behind, PACED + behind).await;
     vec![each, percentile(&before, 50), percentile(&before, 99), percentile(&after, 99)]
 }
 
-/// Publishes the next drafts as fast as it goes.
-async fn publish(service: &Onrecord, next: &mut usize, count: usize) {
-    let mut publishing = JoinSet::new();
-    for writer in 0..WRITERS {
-        let (service, numbers) = (service.clone(), (*next + writer..*next + count).step_by(WRITERS));
-        publishing.spawn(async move {
-            for number in numbers {
-                service.publish(number).await;
-            }
-        });
-    }
-    publishing.join_all().await;
-    *next += count;
-}
-
-/// Publishes at a steady pace, and gives how long each event took to each of the others, in ms, sorted.
-async fn paced(service: &Onrecord, counted: &Counted, next: &mut usize) -> Vec<f64> {
+/// Publishes the drafts from `first` on at a steady pace, and gives how long each took to each of the others, in ms, sorted; all of them
+/// have got so many events `before`.
+async fn paced(service: &Onrecord, counted: &Counted, first: usize, before: usize) -> Vec<f64> {
     let mut ticks = tokio::time::interval(Duration::from_millis(1_000 / PACE));
     for number in 0..PACED {
         ticks.tick().await;
-        counted.reach((number * OTHERS) as u64).await;
+        counted.reach(((before + number) * OTHERS) as u64).await;
         counted.send();
-        service.publish(*next + number).await;
+        service.publish(first + number).await;
     }
-    counted.reach((PACED * OTHERS) as u64).await;
-    counted.stop();
-    *next += PACED;
+    counted.reach(((before + PACED) * OTHERS) as u64).await;
     counted.took()
 }
 
