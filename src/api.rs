@@ -42,7 +42,7 @@ pub mod v1;
 #[cfg(feature = "server")]
 pub use from_proto::{backup_entry, backup_identity};
 #[cfg(feature = "server")]
-pub use status::panicked;
+pub use status::{Panicked, deadline_passed};
 #[cfg(feature = "server")]
 pub use to_proto::EVENTS;
 #[cfg(feature = "server")]

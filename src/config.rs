@@ -7,6 +7,11 @@ use crate::{domain::limits::Limits, feed, journal};
 /// A day: what rots is noticed well before a copy of it is needed.
 const SCRUB_EVERY_DEFAULT: Duration = Duration::from_hours(24);
 
+/// Connections that may be open unless told otherwise: every stream over one of its own, and some for calls.
+pub const CONNECTIONS_MAX_DEFAULT: usize = 25_000;
+/// As long as a stream lives.
+const CONNECTION_AGE_DEFAULT: Duration = Duration::from_mins(30);
+
 /// What a server is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -24,6 +29,11 @@ pub struct Config {
     pub limits: Limits,
     /// Callers say who they are and have every role. Allowed on loopback only.
     pub insecure: bool,
+    /// Connections that may be open; 25,000 by default. Each takes an open file. One more is closed at once.
+    pub connections_max: usize,
+    /// Age at which a connection is told to go (GOAWAY), give or take a tenth; 30 min by default. What is under way goes on: a stream
+    /// ends by itself, with a cursor, when its own lifetime is over.
+    pub connection_age: Duration,
     /// How long calls and streams may take to end once the service was told to stop.
     pub drain: Duration,
 }
@@ -40,6 +50,8 @@ impl Config {
             retention: journal::Retention::default(),
             limits: Limits::default(),
             insecure: true,
+            connections_max: CONNECTIONS_MAX_DEFAULT,
+            connection_age: CONNECTION_AGE_DEFAULT,
             drain: Duration::from_secs(10),
         }
     }

@@ -25,7 +25,6 @@ mod cold;
 mod cursor;
 mod follow;
 mod item;
-mod jitter;
 mod ledger;
 mod message;
 mod outbox;

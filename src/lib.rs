@@ -27,3 +27,5 @@ pub mod journal;
 
 #[cfg(feature = "server")]
 pub mod domain;
+
+mod jitter;

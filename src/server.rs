@@ -3,16 +3,19 @@
 //! Draining: health turns to `NOT_SERVING`, no new connection is taken, every stream gets its cursor and ends, calls finish, the
 //! journal closes. What has not ended after [`Config::drain`] is cut off: it was answered nothing, so it may be repeated.
 
+mod accept;
+mod connection;
 mod health;
 mod metrics;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr};
 
-use tokio::{net::TcpListener, task::spawn_blocking, time::timeout};
+use tokio::{net::TcpListener, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Server, server::TcpIncoming};
-use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{info, warn};
+use tonic::service::Routes;
+use tracing::info;
+
+pub use accept::listen;
 
 use crate::{
     api,
@@ -20,13 +23,9 @@ use crate::{
     feed::Feed,
     journal::{Journal, JournalError, prune, scrub},
 };
+use accept::{Bounds, accept};
+use connection::Connections;
 
-/// Streams of one connection. tonic takes away hyper's own limit of 200 unless it is given one.
-const STREAMS_PER_CONNECTION_MAX: u32 = 1_000;
-/// Streams that a peer may make us reset before the connection ends (RUSTSEC-2024-0003); tonic takes this limit away too.
-const LOCAL_RESETS_MAX: usize = 1_024;
-/// Between two HTTP/2 pings on a quiet connection; a peer that does not answer one in as long is gone.
-const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Bytes of a request: the longest text with room for its frame.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -47,9 +46,6 @@ pub enum ServeError {
     /// Listening failed.
     #[error("cannot listen: {0}")]
     Listen(#[from] io::Error),
-    /// The transport failed.
-    #[error("the transport failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// Serves on `listener` until `shutdown` is cancelled, then drains.
@@ -68,7 +64,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationTo
 /// The same on a journal that is open already, which stays open.
 ///
 /// # Errors
-/// If the listener is not on loopback, or the transport fails.
+/// If the listener is not on loopback, or the operator's port cannot be had.
 pub async fn run_on(
     listener: TcpListener,
     journal: Journal,
@@ -92,14 +88,7 @@ pub async fn run_on(
     let (health, reporter) = health::service(&journal, shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
-    let layer = tower::ServiceBuilder::new().layer(CatchPanicLayer::custom(api::panicked)).into_inner();
-    let router = Server::builder()
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_max_local_error_reset_streams(Some(LOCAL_RESETS_MAX))
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .layer(layer)
-        .add_service(health)
+    let routes = Routes::new(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .add_service(
@@ -109,22 +98,9 @@ pub async fn run_on(
         .add_service(api::statements(journal.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(api::feed(feed, journal, config.limits).max_decoding_message_size(REQUEST_BYTES_MAX));
     info!(%address, insecure = config.insecure, "serving");
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = router.serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
-    let served = tokio::select! {
-        served = serving => served.map_err(ServeError::from),
-        () = drained(&shutdown, config.drain) => {
-            warn!("what had not ended after the time to drain was cut off");
-            Ok(())
-        }
-    };
+    let bounds = Bounds { connections_max: config.connections_max, drain: config.drain };
+    accept(listener, bounds, Connections::new(routes, config.connection_age), shutdown).await;
     reporter.abort();
     info!("stopped");
-    served
-}
-
-/// Returns once the time to drain is over, counted from the moment the service was told to stop.
-async fn drained(shutdown: &CancellationToken, drain: Duration) {
-    shutdown.cancelled().await;
-    let _ = timeout(drain, std::future::pending::<()>()).await;
+    Ok(())
 }

@@ -4,10 +4,12 @@ use std::{any::Any, collections::HashMap, time::Duration};
 
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tower_http::catch_panic::ResponseForPanic;
 
 use crate::{
     domain::{draft::FieldFault, rejection::Rejection},
     feed::FeedRefusal,
+    jitter,
     journal::{JournalError, Refusal},
 };
 
@@ -20,11 +22,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const RETRY_SPREAD: Duration = Duration::from_secs(1);
 /// The same for clients that retry by themselves (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
-
-/// Something from 0 to 1.
-fn chance() -> f64 {
-    getrandom::u32().map_or(0.5, |number| f64::from(number) / f64::from(u32::MAX))
-}
 
 /// What the api itself refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +80,7 @@ impl Answer {
         let mut metadata = MetadataMap::new();
         if self.retry {
             // Spread, so that those who were refused together do not come back together.
-            let delay = RETRY_AFTER.saturating_add(RETRY_SPREAD.mul_f64(chance()));
+            let delay = RETRY_AFTER.saturating_add(jitter::up_to(RETRY_SPREAD));
             details.set_retry_info(Some(delay));
             metadata.insert(PUSHBACK, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).into());
         }
@@ -232,12 +229,26 @@ fn not_followed(refusal: &FeedRefusal) -> Answer {
 }
 
 /// What a caller is answered when a handler panicked: INTERNAL, and a person has to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Panicked;
+
+impl ResponseForPanic for Panicked {
+    type ResponseBody = tonic::body::Body;
+
+    fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> http::Response<Self::ResponseBody> {
+        let words =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        tracing::error!(words = words.unwrap_or("no message"), "a handler panicked");
+        Answer::new(Code::Internal, "INTERNAL", "the service met a fault of its own").into_status().into_http()
+    }
+}
+
+/// What a caller is answered whose deadline has passed.
 #[must_use]
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
-pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> http::Response<tonic::body::Body> {
-    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    tracing::error!(words = words.unwrap_or("no message"), "a handler panicked");
-    Answer::new(Code::Internal, "INTERNAL", "the service met a fault of its own").into_status().into_http()
+pub fn deadline_passed() -> http::Response<tonic::body::Body> {
+    let words = "the deadline passed before there was an answer: what was asked may have been done, and may be asked again under the same \
+                 request_id";
+    Answer::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", words).into_status().into_http()
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ mod story;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use self::stage::Stage;
@@ -39,7 +38,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self) -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
+        let listener = server::listen((Ipv4Addr::LOCALHOST, self.port).into())?;
         let address = listener.local_addr()?;
         let shutdown = CancellationToken::new();
         let config = Config::insecure(folder.path().to_owned());

@@ -4,16 +4,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::failure::Refusal;
 use crate::{
-    config::Config,
+    config::{CONNECTIONS_MAX_DEFAULT, Config},
     feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
     server, telemetry,
@@ -27,6 +24,9 @@ Examples:
 
 It stops at SIGTERM or ctrl-c: it takes no new work, ends each stream with a cursor, and exits.
 At a second one it exits at once; what was answered is durable all the same.";
+
+/// Open files beside connections: the store, the log, the operator's port.
+const FILES_BESIDE: u64 = 64;
 
 /// What a shell expects of a program that a signal ended: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -68,6 +68,9 @@ pub(super) struct Args {
     /// Snapshots that may be under way
     #[arg(long, value_name = "N", default_value_t = SNAPSHOTS_MAX_DEFAULT, value_parser = at_least_one)]
     snapshots_max: usize,
+    /// Connections that may be open; each takes an open file
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_MAX_DEFAULT, value_parser = at_least_one)]
+    connections_max: usize,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -119,11 +122,12 @@ impl Args {
         config.metrics = self.metrics_listen;
         config.feed.streams_max = self.streams_max;
         config.feed.snapshots_max = self.snapshots_max;
+        config.connections_max = self.connections_max;
         config.journal.cache_bytes = self.cache_mib << 20;
         config.journal.store_bytes_max = self.store_mib_max << 20;
         telemetry::init(self.log_format.into());
-        let listener =
-            TcpListener::bind(self.listen).await.with_context(|| format!("cannot listen on {}", self.listen))?;
+        raise_open_files(self.connections_max);
+        let listener = server::listen(self.listen).with_context(|| format!("cannot listen on {}", self.listen))?;
         let shutdown = CancellationToken::new();
         let signals = Signals::new()?;
         tokio::spawn(signals.obey(shutdown.clone()));
@@ -145,6 +149,16 @@ impl Args {
             )));
         }
         Ok(())
+    }
+}
+
+/// Lets the process have as many open files as it may: many systems begin with 1,024.
+fn raise_open_files(connections: usize) {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(FILES_BESIDE);
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) if files >= wanted => {}
+        Ok(files) => warn!(files, wanted, "open files are limited: connections beyond that have to wait"),
+        Err(error) => warn!(%error, "the limit of open files is not known"),
     }
 }
 
@@ -213,6 +227,7 @@ mod tests {
             store_mib_max: 64,
             streams_max: 1,
             snapshots_max: 1,
+            connections_max: 1,
             log_format: LogFormat::Text,
         }
         .check()

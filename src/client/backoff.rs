@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::jitter;
+
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
@@ -21,9 +23,7 @@ impl Backoff {
 
     /// How long to wait now.
     pub fn delay(&mut self) -> Duration {
-        // Without randomness a fixed half is as good as anything.
-        let share = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
-        self.ceiling().mul_f64(share)
+        jitter::up_to(self.ceiling())
     }
 
     /// It worked: start again.

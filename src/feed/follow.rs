@@ -17,7 +17,6 @@ use tracing::error;
 use super::{
     Admission, Shared,
     batch::{Batch, Packer},
-    jitter,
     ledger::Hold,
     message::{ClosingReason, Message},
     outbox::Outbox,
@@ -26,7 +25,7 @@ use super::{
     start::Origin,
     window::Position,
 };
-use crate::{domain::subscription::Point, journal::JournalError};
+use crate::{domain::subscription::Point, jitter, journal::JournalError};
 
 /// Events that the filter may leave out in a row before the subscriber's cursor is refreshed.
 const FILTERED_EVENTS_MAX: u64 = 1_000;

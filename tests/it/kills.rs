@@ -32,7 +32,18 @@ pub(crate) struct Server(Child);
 
 impl Server {
     pub(crate) async fn start(directory: &Path, port: u16, channel: &Channel) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_onrecord"))
+        Self::run(Command::new(env!("CARGO_BIN_EXE_onrecord")), directory, port, channel).await
+    }
+
+    /// One that may have so many open files, and no more.
+    pub(crate) async fn start_with_open_files(files: u32, directory: &Path, port: u16, channel: &Channel) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_onrecord")]);
+        Self::run(shell, directory, port, channel).await
+    }
+
+    async fn run(mut program: Command, directory: &Path, port: u16, channel: &Channel) -> Self {
+        let child = program
             .args(["serve", "--insecure", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(directory)
             .stderr(Stdio::null())
@@ -48,6 +59,14 @@ impl Server {
         let told = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
         assert!(told.success());
         assert!(self.0.wait().unwrap().success());
+    }
+
+    /// Milliseconds that it has spent on processors, to the hundredth of a second.
+    pub(crate) fn processor_millis(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        // utime and stime: fields 14 and 15 of proc(5), in hundredths of a second.
+        (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) * 10
     }
 
     /// KiB in memory.

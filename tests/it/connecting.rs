@@ -1,0 +1,90 @@
+//! Connections: how many, how long, and what becomes of one too many.
+
+use std::time::{Duration, Instant};
+
+use onrecord::api::v1;
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+use tonic::{Code, transport::Channel};
+
+use crate::{
+    harness::{Person, Service, publish, words},
+    kills::{Server, port},
+    way::Way,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn connect(url: String) -> Channel {
+    Channel::from_shared(url).unwrap().connect_lazy()
+}
+
+async fn is_answered(person: &mut Person) -> bool {
+    person.statements.list_statements(v1::ListStatementsRequest::default()).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_is_closed_at_once_and_leaves_the_others_alone() {
+    let service = Service::start_with(|config| config.connections_max = 2).await;
+    let mut person = service.person("reader");
+    assert!(is_answered(&mut person).await);
+    let quiet = TcpStream::connect(service.address).await.unwrap();
+    let mut too_many = TcpStream::connect(service.address).await.unwrap();
+    let ended = timeout(PATIENCE, too_many.read(&mut [0; 64])).await.expect("it is closed, and does not wait");
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    assert!(is_answered(&mut person).await);
+    // A place that is free is taken by whoever comes next.
+    drop(quiet);
+    let mut next = Person::new(&connect(format!("http://{}", service.address)), "reader");
+    timeout(PATIENCE, async { while !is_answered(&mut next).await {} }).await.expect("its place is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_age_is_told_to_go_and_what_is_under_way_goes_on() {
+    let service = Service::start_with(|config| config.connection_age = Duration::from_millis(200)).await;
+    let way = Way::to(service.address).await;
+    let mut site = Person::new(&connect(way.url()), "site");
+    let mut stream = site.follow_all().await;
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    assert_eq!(stream.until(1).await.len(), 1);
+    // Calls go over new connections, one after the other.
+    let (begun, mut answered, mut cancelled) = (Instant::now(), 0, 0);
+    while way.taken() < 4 {
+        if let Err(status) = site.statements.list_statements(v1::ListStatementsRequest::default()).await {
+            // tonic's client had taken it for a connection that was on its way out, and did not send it.
+            assert_eq!(status.code(), Code::Cancelled, "{status:?}");
+            cancelled += 1;
+            continue;
+        }
+        answered += 1;
+        assert!(begun.elapsed() < PATIENCE, "{} connections", way.taken());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(cancelled <= 4 && answered >= 10, "{answered} answered, {cancelled} not sent");
+    // The stream is where it was, over the first.
+    service.person("publisher").withdraw("fire", &[]).await.unwrap();
+    assert_eq!(stream.until(2).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_are_no_more_open_files_it_waits_and_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = port();
+    let url = format!("http://127.0.0.1:{port}");
+    let channel = connect(url.clone());
+    let server = Server::start_with_open_files(48, directory.path(), port, &channel).await;
+    let mut person = Person::new(&channel, "reader");
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+    }
+    let before = server.processor_millis();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let spent = server.processor_millis() - before;
+    assert!(spent < 250, "it spent {spent} of 500 ms on connections that it cannot take");
+    assert!(is_answered(&mut person).await, "whoever is connected is served");
+    // Whoever came in between had to wait, and is served once there is room.
+    let mut waits = Person::new(&connect(url), "reader");
+    drop(held);
+    timeout(PATIENCE, async { while !is_answered(&mut waits).await {} }).await.expect("it is taken in time");
+}
