@@ -3,7 +3,7 @@
 //! We take connections ourselves because tonic's server offers neither the send buffer nor an end that is not a cut: its
 //! `max_connection_age_grace` takes the GOAWAY away (measured with tonic 0.14.9).
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -73,11 +73,11 @@ impl Connections {
         // Without it a call is as slow as without, and nothing is wrong.
         drop(stream.set_nodelay(true));
         let calls = self.calls.clone();
-        let service = service_fn(move |request: Request<Incoming>| answer(calls.clone(), request));
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        // Each in a box of its own: what answered a stream must not stay with it, and a future that is moved takes its room twice.
+        let service = service_fn(move |request: Request<Incoming>| Box::pin(answer(calls.clone(), request)));
+        let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service));
         let age = jitter::around(self.age, AGE_PERCENT);
         async move {
-            let mut connection = pin!(connection);
             let is_to_go = async {
                 tokio::select! {
                     () = sleep(age) => {}
