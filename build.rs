@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
     tonic_prost_build::configure()
         .extern_path(".onrecord.v1.Delivery", "crate::api::v1::Delivery")
+        .extern_path(".onrecord.v1.Snapshot", "crate::api::v1::Snapshot")
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .codec_path("crate::api::codec::SmallBuffers")
         .compile_fds(files)?;

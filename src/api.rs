@@ -31,6 +31,7 @@ mod feed_service;
 mod from_proto;
 #[cfg(feature = "server")]
 mod page_token;
+mod snapshot;
 #[cfg(feature = "server")]
 mod statement_service;
 #[cfg(feature = "server")]

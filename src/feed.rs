@@ -27,6 +27,7 @@ mod follow;
 mod item;
 mod ledger;
 mod message;
+mod once;
 mod outbox;
 mod page;
 mod refusal;
@@ -46,19 +47,21 @@ pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, S
 pub use outbox::Messages;
 pub use refusal::FeedRefusal;
 pub use selection::Scope;
+pub use snapshot::Part;
 pub use standing::{Outcome, Standing, StandingState, Target, Told};
 
 use crate::{
     domain::{filter::Filter, subscription::Point},
     journal::{Journal, JournalError},
 };
-use cold::Cold;
+use cold::{Cold, cold};
 use cursor::Cursor;
 use follow::Follower;
 use item::Weighed;
 use ledger::{Hold, Ledger};
 use outbox::Lanes;
 use selection::Selection;
+use snapshot::{Parts, parts};
 use window::Window;
 
 /// Bytes of recent events that are kept in memory unless the options say otherwise: 64 MiB.
@@ -136,7 +139,8 @@ impl Feed {
             options,
             encoder,
             drain,
-            cold: Cold::default(),
+            cold: cold(),
+            snapshot_parts: parts(),
             cold_reads: Semaphore::new(COLD_READS_MAX),
             snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
             lanes: Lanes::default(),
@@ -224,6 +228,7 @@ struct Shared {
     drain: CancellationToken,
     cold: Cold,
     cold_reads: Semaphore,
+    snapshot_parts: Parts,
     snapshot_reads: Semaphore,
     streams: Arc<Semaphore>,
     snapshots: Arc<Semaphore>,

@@ -11,7 +11,7 @@
 
 tonic::include_proto!("onrecord.v1");
 
-pub use super::delivery::Delivery;
+pub use super::{delivery::Delivery, snapshot::Snapshot};
 
 /// Nested message and enum types in `Delivery`.
 pub mod delivery {

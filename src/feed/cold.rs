@@ -10,16 +10,12 @@
 //!   then all are forgotten, before the tail moves past what changed it.
 //! - At most [`BLOCKS_MAX`] blocks of about 1 MiB are kept; the oldest goes first.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-};
-
-use tokio::sync::OnceCell;
+use std::sync::Arc;
 
 use super::{
     ITEMS_BYTES, Shared,
     item::{Weighed, read_items},
+    once::Once,
     permit,
 };
 use crate::journal::JournalError;
@@ -29,31 +25,15 @@ const BLOCK_EVENTS: u64 = 64;
 /// Blocks that are kept: at 2 KiB an event 6 MiB, at most 32 MiB and 32 events.
 const BLOCKS_MAX: usize = 32;
 
-/// The events of a block, from its first on; not all of them if they are large.
-type Block = Arc<OnceCell<Vec<Weighed>>>;
+/// Blocks that are read before they are asked for.
+const BLOCKS_AHEAD: u64 = 2;
 
-/// Blocks that were read.
-#[derive(Debug, Default)]
-pub(super) struct Cold(Mutex<VecDeque<(u64, Block)>>);
+/// Blocks that were read, by number: the events from their first on; not all of them if they are large.
+pub(super) type Cold = Once<u64, Arc<Vec<Weighed>>>;
 
-impl Cold {
-    fn block(&self, number: u64) -> Block {
-        let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, block)) = blocks.iter().find(|(kept, _)| *kept == number) {
-            return Arc::clone(block);
-        }
-        let block = Block::default();
-        blocks.push_back((number, Arc::clone(&block)));
-        if blocks.len() > BLOCKS_MAX {
-            blocks.pop_front();
-        }
-        block
-    }
-
-    /// Forgets all: something of the past is seen otherwise now.
-    pub(super) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
+/// Keeps some.
+pub(super) fn cold() -> Cold {
+    Once::new(BLOCKS_MAX)
 }
 
 impl Shared {
@@ -68,10 +48,10 @@ impl Shared {
         let end = (number + 1) * BLOCK_EVENTS;
         if end <= tail {
             let block = self.block(number).await?;
-            let ahead = Arc::clone(self);
-            if end + BLOCK_EVENTS <= tail {
-                // It is read while this one is sent. If that fails, whoever comes to it is told.
-                tokio::spawn(async move { drop(ahead.block(number + 1).await) });
+            // They are read while this one is sent. If that fails, whoever comes to them is told.
+            for ahead in (1..=BLOCKS_AHEAD).filter(|ahead| end + ahead * BLOCK_EVENTS <= tail) {
+                let shared = Arc::clone(self);
+                tokio::spawn(async move { drop(shared.block(number + ahead).await) });
             }
             let items: Vec<_> =
                 block.iter().skip_while(|item| item.head().sequence < next).take(limit).cloned().collect();
@@ -82,11 +62,10 @@ impl Shared {
         self.read_cold(next, limit).await
     }
 
-    async fn block(&self, number: u64) -> Result<Vec<Weighed>, JournalError> {
-        let block = self.cold.block(number);
+    async fn block(&self, number: u64) -> Result<Arc<Vec<Weighed>>, JournalError> {
         let first = (number * BLOCK_EVENTS).max(1);
         let events = usize::try_from((number + 1) * BLOCK_EVENTS - first).unwrap_or(1);
-        block.get_or_try_init(|| self.read_cold(first, events)).await.cloned()
+        self.cold.get(number, async || self.read_cold(first, events).await.map(Arc::new)).await
     }
 
     async fn read_cold(&self, from: u64, limit: usize) -> Result<Vec<Weighed>, JournalError> {

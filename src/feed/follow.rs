@@ -160,7 +160,9 @@ impl Follower {
         while let Some(part) = snapshot.next().await? {
             self.look();
             self.refuse_to_stay()?;
-            self.send(part).await;
+            if !part.bytes().is_empty() {
+                self.send(Message::Snapshot(part)).await;
+            }
         }
         let cursor = self.shared.cursor(point, &self.selection);
         self.send(Message::SnapshotEnd { cursor, item_count: snapshot.item_count() }).await;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::selection::Scope;
+use super::{
+    message::{SnapshotEmbargo, SnapshotLive},
+    selection::Scope,
+};
 use crate::{
     domain::{
         content::Content,
@@ -23,13 +26,17 @@ use crate::{
 /// Bytes of an event in memory beside what is sent of it: names, facts, hashes, seal.
 const RECORD_BYTES: usize = 1_024;
 
-/// Makes of an event what is sent: once, for all subscribers.
+/// Makes of an event, and of a state, what is sent: once, for all subscribers.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoder {
     /// The event, with the words of its `live` or `embargo` where they may be read.
     pub whole: fn(&EventRecord, Option<&Content>) -> Bytes,
     /// The event as it is told to those it has left: without any text.
     pub left: fn(&EventRecord) -> Bytes,
+    /// Adds what is live to a part of a snapshot.
+    pub live: fn(&SnapshotLive, &mut Vec<u8>),
+    /// Adds what is under embargo.
+    pub embargo: fn(&SnapshotEmbargo, &mut Vec<u8>),
 }
 
 /// An event, and what is sent of it.
@@ -107,13 +114,6 @@ impl Weighed {
     pub(super) fn deliver(self, scope: Scope) -> Delivery {
         Delivery { scope, item: self.item }
     }
-}
-
-/// Bytes of what a state says itself beside the words.
-pub(super) fn live_bytes(live: &Live) -> usize {
-    let notice = live.notice.as_ref().map_or(0, |notice| notice.text.len());
-    let correction = live.edition.correction.as_ref().map_or(0, |correction| correction.text.len());
-    notice + correction + live.edition.change_note.len()
 }
 
 /// At least one and at most `limit` of the events from `from` on, which must be below the tail, with their words; no more once

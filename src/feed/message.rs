@@ -1,8 +1,8 @@
 //! What a subscriber asks for, and what it is sent.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::item::Delivery;
+use super::{item::Delivery, snapshot::Part};
 use crate::domain::{
     content::Content,
     draft::Release,
@@ -97,10 +97,7 @@ pub enum Message {
         /// 0 without a name.
         generation: u64,
     },
-    Snapshot {
-        live: Vec<SnapshotLive>,
-        embargoes: Vec<SnapshotEmbargo>,
-    },
+    Snapshot(Arc<Part>),
     SnapshotEnd {
         cursor: String,
         item_count: u64,

@@ -3,38 +3,75 @@
 //! **Invariants**
 //! - What is sent is the state once all events below `tail` had happened, however long it takes: the stream goes on from there,
 //!   without a gap.
-//! - A hidden or erased text is not in it: [`Live::facts`] has nothing of it.
-//! - What waits here is one page of states without their words, and the words of one part.
-//! - Nothing is held while a subscriber takes its time; a place among the readers only lasts for one read.
+//! - A hidden or erased text is not in it: [`Live::facts`] has nothing of it. Parts that were read before something of the past is seen
+//!   otherwise are forgotten, before the tail moves past what changed it.
+//! - A part ends at an item, by its name: if one before it goes, none after it is left out.
+//! - A crowd that comes at the same moment takes the same parts, read and encoded once. Nothing is held while a subscriber takes its time
+//!   but the part that it takes.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::{
     Shared,
-    item::live_bytes,
-    message::{Message, SnapshotEmbargo, SnapshotLive},
+    item::Encoder,
+    message::{SnapshotEmbargo, SnapshotLive},
+    once::Once,
     permit,
     selection::Selection,
 };
 use crate::{
-    domain::{
-        content::Content,
-        digest::Digest,
-        draft::Release,
-        id::{Code, LanguageTag, StatementId},
-        live::Live,
-    },
-    journal::{JournalError, Public, View, Words},
+    domain::id::{LanguageTag, StatementId},
+    journal::{JournalError, Public, View},
 };
 
-/// Statements that one read looks at.
-const STATEMENTS_MAX: usize = 64;
+/// Statements that are looked at in one go.
+const STATEMENTS_MAX: usize = 16;
+/// Statements that one read looks at, whatever the filter leaves of them.
+const STATEMENTS_READ_MAX: usize = 512;
 /// Bytes after which a part ends: 256 KiB.
 const PART_BYTES: usize = 256 * 1024;
 /// Items of a part, at most.
-const PART_ITEMS_MAX: usize = 256;
-/// Bytes of an item beside its words.
-const ITEM_BYTES: usize = 1_024;
+const PART_ITEMS_MAX: u64 = 256;
+/// Parts that are kept for those who come next: some 8 MiB.
+const PARTS_MAX: usize = 32;
+
+/// Parts that were read, by the tail of the snapshot, what is wanted, and where they begin.
+pub(super) type Parts = Once<(u64, Selection, Place), Arc<Part>>;
+
+/// Keeps some.
+pub(super) fn parts() -> Parts {
+    Once::new(PARTS_MAX)
+}
+
+/// Where a part begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// After this statement.
+    after: Option<StatementId>,
+    /// And after this item of those that follow.
+    item: Option<ItemName>,
+}
+
+/// An item, in the order in which they are sent: those of a statement together, what is live before what is under embargo.
+type ItemName = (StatementId, bool, LanguageTag);
+
+/// A part, encoded once for all who take it.
+#[derive(Debug)]
+pub struct Part {
+    bytes: Bytes,
+    items: u64,
+    next: Option<Place>,
+}
+
+impl Part {
+    /// What is sent of it.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
 
 /// A snapshot under way.
 #[derive(Debug)]
@@ -42,49 +79,15 @@ pub(super) struct Snapshot {
     shared: Arc<Shared>,
     selection: Selection,
     tail: u64,
-    /// The last statement that was looked at.
-    after: Option<StatementId>,
-    /// What was found and not sent yet.
-    found: VecDeque<Found>,
+    /// Where the next part begins; none after the last.
+    place: Option<Place>,
     item_count: u64,
-}
-
-/// Something that belongs into the snapshot.
-#[derive(Clone, Debug)]
-struct Found {
-    statement: StatementId,
-    kind: Code,
-    language: LanguageTag,
-    what: What,
-}
-
-#[derive(Clone, Debug)]
-enum What {
-    Live(Box<Live>),
-    Embargo(Box<Release>),
-}
-
-impl Found {
-    fn words(&self) -> Option<Digest> {
-        match &self.what {
-            What::Live(live) => live.words(),
-            What::Embargo(release) => Some(release.outline.digest),
-        }
-    }
-
-    /// Bytes of it beside the words.
-    fn bytes(&self) -> usize {
-        match &self.what {
-            What::Live(live) => ITEM_BYTES + live_bytes(live),
-            What::Embargo(_) => ITEM_BYTES,
-        }
-    }
 }
 
 impl Snapshot {
     /// The state once all events below `tail` had happened.
     pub(super) fn new(shared: Arc<Shared>, selection: Selection, tail: u64) -> Self {
-        Self { shared, selection, tail, after: None, found: VecDeque::new(), item_count: 0 }
+        Self { shared, selection, tail, place: Some(Place::default()), item_count: 0 }
     }
 
     /// How many items were given so far.
@@ -92,109 +95,115 @@ impl Snapshot {
         self.item_count
     }
 
-    /// The next part; none after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Message>, JournalError> {
-        while self.found.is_empty() {
-            if !self.look_on().await? {
-                return Ok(None);
-            }
-        }
-        let wanted: Vec<_> =
-            self.found.iter().take(PART_ITEMS_MAX).map(|found| (found.words(), found.bytes())).collect();
-        let _permit = permit(&self.shared.snapshot_reads).await?;
-        let words = self.shared.journal.read(move |view| read_part(view, &wanted)).await?;
-        self.item_count = self.item_count.saturating_add(u64::try_from(words.len()).unwrap_or(u64::MAX));
-        let items = self.found.drain(..words.len().min(self.found.len()));
-        Ok(Some(part(items.zip(words))))
-    }
-
-    /// Looks at the next statements; false after the last.
-    async fn look_on(&mut self) -> Result<bool, JournalError> {
-        let (after, selection, tail) = (self.after.clone(), self.selection.clone(), self.tail);
-        let _permit = permit(&self.shared.snapshot_reads).await?;
-        let read = self.shared.journal.read(move |view| look(view, after.as_ref(), &selection, tail));
-        let Some((last, found)) = read.await? else { return Ok(false) };
-        self.after = Some(last);
-        self.found.extend(found);
-        Ok(true)
+    /// The next part; none after the last. It may be empty: so much was looked at, and nothing was wanted.
+    pub(super) async fn next(&mut self) -> Result<Option<Arc<Part>>, JournalError> {
+        let Some(place) = self.place.take() else { return Ok(None) };
+        let (shared, selection, tail) = (&self.shared, &self.selection, self.tail);
+        let key = (tail, selection.clone(), place.clone());
+        let read = async || {
+            let _permit = permit(&shared.snapshot_reads).await?;
+            let (selection, encoder) = (selection.clone(), shared.encoder);
+            shared.journal.read(move |view| read(view, &selection, tail, &place, encoder).map(Arc::new)).await
+        };
+        let part = shared.snapshot_parts.get(key, read).await?;
+        self.place.clone_from(&part.next);
+        self.item_count = self.item_count.saturating_add(part.items);
+        Ok(Some(part))
     }
 }
 
-/// What the statements after `after` have for the snapshot, and the last of them. Blocks.
-fn look(
+/// The part that begins there. Blocks.
+fn read(
     view: &View<'_>,
-    after: Option<&StatementId>,
     selection: &Selection,
     tail: u64,
-) -> Result<Option<(StatementId, Vec<Found>)>, JournalError> {
-    let publics = view.publics(after, STATEMENTS_MAX, tail)?;
-    let Some(last) = publics.last().map(|public| public.statement.id.clone()) else { return Ok(None) };
+    place: &Place,
+    encoder: Encoder,
+) -> Result<Part, JournalError> {
+    let (mut bytes, mut items, mut place) = (Vec::new(), 0, place.clone());
+    let mut looked_at = 0;
+    while looked_at < STATEMENTS_READ_MAX {
+        let publics = view.publics(place.after.as_ref(), STATEMENTS_MAX, tail)?;
+        let Some(last) = publics.last() else { return Ok(Part { bytes: bytes.into(), items, next: None }) };
+        for found in find(view, &publics, selection, tail)? {
+            let name = found.name();
+            if place.item.as_ref().is_some_and(|item| name <= *item) {
+                continue;
+            }
+            found.add(view, encoder, &mut bytes)?;
+            items += 1;
+            if bytes.len() >= PART_BYTES || items >= PART_ITEMS_MAX {
+                let next = Some(Place { item: Some(name), ..place });
+                return Ok(Part { bytes: bytes.into(), items, next });
+            }
+        }
+        place = Place { after: Some(last.statement.id.clone()), item: None };
+        looked_at += publics.len();
+    }
+    Ok(Part { bytes: bytes.into(), items, next: Some(place) })
+}
+
+/// Something that belongs into the snapshot, without its words.
+enum Found {
+    Live(SnapshotLive),
+    Embargo(SnapshotEmbargo),
+}
+
+impl Found {
+    fn name(&self) -> ItemName {
+        match self {
+            Self::Live(SnapshotLive { statement, language, .. }) => (statement.clone(), false, language.clone()),
+            Self::Embargo(SnapshotEmbargo { statement, language, .. }) => (statement.clone(), true, language.clone()),
+        }
+    }
+
+    /// Adds it to a part, with its words. Blocks.
+    fn add(self, view: &View<'_>, encoder: Encoder, part: &mut Vec<u8>) -> Result<(), JournalError> {
+        match self {
+            Self::Live(mut item) => {
+                item.content = item.live.words().map(|digest| view.content(&digest)).transpose()?.flatten();
+                (encoder.live)(&item, part);
+            }
+            Self::Embargo(mut item) => {
+                item.content = view.content(&item.release.outline.digest)?;
+                (encoder.embargo)(&item, part);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What these statements have for the snapshot, in order. Blocks.
+fn find(view: &View<'_>, publics: &[Public], selection: &Selection, tail: u64) -> Result<Vec<Found>, JournalError> {
     let mut found = Vec::new();
-    for public in &publics {
-        found.extend(lives(public, selection));
-        if selection.includes_embargoed() {
-            found.extend(embargoes(view.embargoes(&public.statement.id, tail)?, public, selection));
-        }
-    }
-    Ok(Some((last, found)))
-}
-
-fn lives<'p>(public: &'p Public, selection: &'p Selection) -> impl Iterator<Item = Found> + 'p {
-    let statement = &public.statement;
-    let admits = |(language, live): &(&LanguageTag, &Live)| {
-        let facts = live.facts();
-        facts.is_some_and(|facts| selection.filter().admits(&statement.id, &statement.kind, language, facts))
-    };
-    public.lives.iter().filter(admits).map(|(language, live)| Found {
-        statement: statement.id.clone(),
-        kind: statement.kind.clone(),
-        language: language.clone(),
-        what: What::Live(Box::new(live.clone())),
-    })
-}
-
-fn embargoes<'p>(
-    embargoes: Vec<(LanguageTag, Release)>,
-    public: &'p Public,
-    selection: &'p Selection,
-) -> impl Iterator<Item = Found> + 'p {
-    let statement = &public.statement;
-    let admits = |(language, release): &(LanguageTag, Release)| {
-        selection.filter().admits(&statement.id, &statement.kind, language, &release.outline.facts)
-    };
-    embargoes.into_iter().filter(admits).map(|(language, release)| Found {
-        statement: statement.id.clone(),
-        kind: statement.kind.clone(),
-        language,
-        what: What::Embargo(Box::new(release)),
-    })
-}
-
-/// The words of the first of these items, at least one, until they make a part. Blocks.
-fn read_part(view: &View<'_>, wanted: &[(Option<Digest>, usize)]) -> Result<Vec<Option<Content>>, JournalError> {
-    let (mut part, mut bytes) = (Vec::new(), 0_usize);
-    for (digest, beside) in wanted {
-        let words = digest.map(|digest| view.words(&digest)).transpose()?.flatten();
-        bytes = bytes.saturating_add(beside + words.as_ref().map_or(0, |words: &Words| words.bytes));
-        part.push(words.map(|words| words.content));
-        if bytes >= PART_BYTES {
-            break;
-        }
-    }
-    Ok(part)
-}
-
-fn part(items: impl Iterator<Item = (Found, Option<Content>)>) -> Message {
-    let (mut lives, mut embargoes) = (Vec::new(), Vec::new());
-    for (Found { statement, kind, language, what }, content) in items {
-        match what {
-            What::Live(live) => {
-                lives.push(SnapshotLive { statement, kind, language, live: *live, content });
+    for Public { statement, lives } in publics {
+        let (id, kind) = (&statement.id, &statement.kind);
+        let admits = |language: &_, facts: &_| selection.filter().admits(id, kind, language, facts);
+        for (language, live) in lives {
+            if live.facts().is_some_and(|facts| admits(language, facts)) {
+                found.push(Found::Live(SnapshotLive {
+                    statement: id.clone(),
+                    kind: kind.clone(),
+                    language: language.clone(),
+                    live: live.clone(),
+                    content: None,
+                }));
             }
-            What::Embargo(release) => {
-                embargoes.push(SnapshotEmbargo { statement, kind, language, release: *release, content });
+        }
+        if !selection.includes_embargoed() {
+            continue;
+        }
+        for (language, release) in view.embargoes(id, tail)? {
+            if admits(&language, &release.outline.facts) {
+                found.push(Found::Embargo(SnapshotEmbargo {
+                    statement: id.clone(),
+                    kind: kind.clone(),
+                    language,
+                    release,
+                    content: None,
+                }));
             }
         }
     }
-    Message::Snapshot { live: lives, embargoes }
+    Ok(found)
 }

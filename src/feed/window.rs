@@ -206,6 +206,7 @@ async fn take_in(shared: &Shared, next: u64) -> Result<(), JournalError> {
     let erased = reread(shared, &touched).await?;
     if !touched.is_empty() {
         shared.cold.forget();
+        shared.snapshot_parts.forget();
     }
     shared.window.push(items, erased);
     Ok(())

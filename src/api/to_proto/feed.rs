@@ -4,6 +4,7 @@ use super::{correction, live, notice, time};
 use crate::{
     api::{
         delivery::{Ready, encoded},
+        snapshot,
         v1::{self, subscribe_response::Message as Wire},
     },
     domain::{
@@ -30,10 +31,7 @@ pub(in crate::api) fn message(message: Message) -> v1::SubscribeResponse {
                 generation,
             })
         }
-        Message::Snapshot { live, embargoes } => Wire::Snapshot(v1::Snapshot {
-            live: live.iter().map(snapshot_live).collect(),
-            embargoes: embargoes.iter().map(snapshot_embargo).collect(),
-        }),
+        Message::Snapshot(part) => Wire::Snapshot(v1::Snapshot::of_ready(part.bytes().clone())),
         Message::SnapshotEnd { cursor, item_count } => Wire::SnapshotEnd(v1::SnapshotEnd { cursor, item_count }),
         Message::Batch { deliveries, cursor, tail, more } => Wire::EventBatch(v1::EventBatch {
             deliveries: deliveries.into_iter().map(delivery).collect(),
@@ -92,10 +90,12 @@ impl Ready for Item {
     }
 }
 
-/// Makes events ready to be sent.
+/// Makes events and states ready to be sent.
 pub const EVENTS: Encoder = Encoder {
     whole: |record, content| encoded(event(record, content, false)),
     left: |record| encoded(event(record, None, true)),
+    live: |item, part| snapshot::add_live(&snapshot_live(item), part),
+    embargo: |item, part| snapshot::add_embargo(&snapshot_embargo(item), part),
 };
 
 fn scope(scope: Scope) -> v1::delivery::Scope {

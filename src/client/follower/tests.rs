@@ -282,7 +282,7 @@ async fn a_feed_that_diverged_ends_it_unless_a_snapshot_was_asked_for() {
 /// The state at 50, and a heartbeat.
 fn snapshot() -> Script {
     let live = Live { statement: "statements/a".to_owned(), sequence: 40, ..Live::default() };
-    let part = Snapshot { live: vec![live], embargoes: Vec::new() };
+    let part = Snapshot::new(vec![live], Vec::new());
     let end = SnapshotEnd { cursor: "at-50".to_owned(), item_count: 1 };
     let heartbeat = Heartbeat { cursor: "at-51".to_owned(), next_sequence: 52, tail: 52, ..Heartbeat::default() };
     let messages = [Message::Snapshot(part), Message::SnapshotEnd(end), Message::Heartbeat(heartbeat)];

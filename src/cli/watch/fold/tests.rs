@@ -108,7 +108,7 @@ fn an_erased_text_is_not_shown() {
 #[test]
 fn a_snapshot_replaces_everything_and_counting_starts_again() {
     let mut mirror = folded(&[delivery(Entered, Type::Published, 3, Some(live(3, 1))), embargoed(Entered, 4)]);
-    mirror.replace(&Snapshot { live: vec![live(12, 5)], embargoes: Vec::new() });
+    mirror.replace(&Snapshot::new(vec![live(12, 5)], Vec::new()));
     assert_eq!(mirror.state["a/de"].title, "title 5");
     assert!(mirror.embargoes.is_empty());
     assert_eq!((mirror.first_sequence, mirror.last_sequence, mirror.applied, mirror.snapshots), (None, 12, 0, 1));
