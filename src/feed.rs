@@ -191,7 +191,8 @@ impl Feed {
                 return Ok(None);
             }
         }
-        let follow = |outbox| Follower::new(shared, admission, selection, origin, hold, heartbeat, outbox).run();
+        let follow =
+            |outbox| Box::new(Follower::new(shared, admission, selection, origin, hold, heartbeat, outbox)).run();
         Ok(Some(self.shared.lanes.open(self.shared.options.stall, follow)))
     }
 

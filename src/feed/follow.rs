@@ -113,8 +113,8 @@ impl Follower {
         }
     }
 
-    /// Follows until the stream ends.
-    pub(super) async fn run(mut self) {
+    /// Follows until the stream ends. In a box: a future that is given a value has room for it twice.
+    pub(super) async fn run(mut self: Box<Self>) {
         let Err(End(reason)) = self.follow().await;
         self.close(reason).await;
     }

@@ -72,12 +72,7 @@ pub(super) async fn accept(
             full.say(|| warn!(connections_max = bounds.connections_max, "a connection is refused: there are too many"));
             continue;
         };
-        let serving = connections.serve(stream, shutdown.clone());
-        let cut = cut.clone();
-        open.spawn(async move {
-            let _place = place;
-            cut.run_until_cancelled(serving).await;
-        });
+        open.spawn(connections.serve(stream, place, shutdown.clone(), cut.clone()));
     }
     drop(listener);
     open.close();

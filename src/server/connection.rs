@@ -15,6 +15,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -63,12 +64,14 @@ impl Connections {
         Self { http, calls, age }
     }
 
-    /// Serves one until it ends. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on, and what is
-    /// new goes elsewhere.
+    /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
+    /// and what is new goes elsewhere. It keeps its `place` until then.
     pub(super) fn serve(
         &self,
         stream: TcpStream,
+        place: OwnedSemaphorePermit,
         shutdown: CancellationToken,
+        cut: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         // Without it a call is as slow as without, and nothing is wrong.
         drop(stream.set_nodelay(true));
@@ -78,20 +81,18 @@ impl Connections {
         let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service));
         let age = jitter::around(self.age, AGE_PERCENT);
         async move {
-            let is_to_go = async {
-                tokio::select! {
-                    () = sleep(age) => {}
-                    () = shutdown.cancelled() => {}
-                }
-            };
-            // How it ends is its peer's affair: most simply go.
-            let _ = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = is_to_go => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
+            let _place = place;
+            tokio::select! {
+                // How it ends is its peer's affair: most simply go.
+                _ = connection.as_mut() => return,
+                () = sleep(age) => {}
+                () = shutdown.cancelled() => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                _ = connection => {}
+                () = cut.cancelled() => {}
+            }
         }
     }
 }
