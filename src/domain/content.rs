@@ -104,14 +104,18 @@ impl Content {
     }
 }
 
+/// Room that canonical JSON has at first: for a seal it is enough.
+const SEAL_BYTES: usize = 1_024;
+
 /// The canonical JSON (RFC 8785) of a value.
 ///
 /// # Panics
 /// If the value has map keys that are not strings or numbers that are not finite; ours have neither.
 #[must_use]
 pub fn canonical_json<T: Serialize>(value: &T) -> Vec<u8> {
-    match serde_json_canonicalizer::to_vec(value) {
-        Ok(bytes) => bytes,
+    let mut bytes = Vec::with_capacity(SEAL_BYTES);
+    match serde_json_canonicalizer::to_writer(value, &mut bytes) {
+        Ok(()) => bytes,
         Err(fault) => unreachable!("our own types are JSON: {fault}"),
     }
 }

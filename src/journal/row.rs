@@ -1,5 +1,6 @@
 //! Rows as they are stored: CBOR (RFC 8949) with named fields, so that a field can be added and a stranger can read them.
 
+use minicbor_serde::Serializer;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{JournalError, store::Change};
@@ -15,6 +16,9 @@ use crate::domain::{
 ///
 /// 1: rows as they are. 2: rows compressed (`store/envelope.rs`), and an epoch is raised by an entry. 3: named subscriptions.
 pub const FORMAT: u32 = 3;
+
+/// Room that a row has at first: for most it is enough, and an encoder writes by the byte.
+const ROW_BYTES: usize = 1_024;
 
 /// Refuses the format of a store or a copy that is not known.
 pub(super) fn check_format(format: u32) -> Result<(), JournalError> {
@@ -219,8 +223,9 @@ pub(super) fn from_seal<T: DeserializeOwned>(seal: &[u8]) -> Result<T, JournalEr
 }
 
 pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
-    match minicbor_serde::to_vec(row) {
-        Ok(bytes) => bytes,
+    let mut bytes = Vec::with_capacity(ROW_BYTES);
+    match row.serialize(&mut Serializer::new(&mut bytes)) {
+        Ok(()) => bytes,
         Err(fault) => unreachable!("our own rows can be encoded: {fault}"),
     }
 }

@@ -1,20 +1,46 @@
 //! What a delivery costs: live, in a burst, and at a steady pace. What it takes to publish is in the figures.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{interval, sleep},
+};
 
 use crate::peers::{Counted, Peer};
 
-/// Events that are published as fast as it goes.
-const BURST: usize = 300;
-/// Events that are published one after the other, each once all have got the one before.
-const LIVE: usize = 100;
-/// Events that are published at a steady pace, and how many a second.
-const PACED: usize = 60;
+/// How many events.
+struct Load {
+    /// Published as fast as it goes.
+    burst: usize,
+    /// One after the other, each once all have got the one before.
+    live: usize,
+    /// At a steady pace.
+    paced: usize,
+}
+
+impl Load {
+    /// A large crowd makes the figures steady with fewer events.
+    fn of(subscribers: usize) -> Self {
+        if subscribers > 1_000 {
+            Self { burst: 100, live: 30, paced: 40 }
+        } else {
+            Self { burst: 300, live: 100, paced: 60 }
+        }
+    }
+
+    fn all(&self) -> usize {
+        self.burst + self.live + self.paced
+    }
+}
+
+/// Events a second, where the pace is steady.
 const PACE: u64 = 20;
-/// All of them.
-const EVENTS: usize = BURST + LIVE + PACED;
 /// Publications under way at a time, in a burst.
 const UNDER_WAY: usize = 64;
 /// Subscribers that connect at a time.
@@ -35,20 +61,11 @@ pub(crate) const BARS: [(usize, &str); 2] = [(0, "burst"), (2, "live, one event 
 
 /// One run with one peer: what [`ROWS`] say.
 pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Vec<f64> {
-    let peer = P::start(EVENTS, bytes).await;
+    let load = Load::of(subscribers);
+    let peer = P::start(load.all(), bytes).await;
     let counted = Arc::new(Counted::default());
     let before = peer.process().resident_kib();
-    let gate = Arc::new(Semaphore::new(CONNECTING));
-    let mut connecting = JoinSet::new();
-    for number in 0..subscribers {
-        let (peer, counted, gate) = (peer.clone(), Arc::clone(&counted), Arc::clone(&gate));
-        connecting.spawn(async move {
-            let _permit = gate.acquire().await.unwrap();
-            peer.subscribe(number, counted).await
-        });
-    }
-    let _subscriptions = connecting.join_all().await;
-    sleep(Duration::from_secs(2)).await;
+    let _subscriptions = connect(&peer, subscribers, &counted).await;
     let idle = (peer.process().resident_kib() - before) / subscribers as f64;
     let all = subscribers as u64;
     let per_delivery = |cpu: f64, events: usize| cpu / (events * subscribers) as f64;
@@ -56,7 +73,7 @@ pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Vec<f6
     let (cpu, mut delivered, since) = (peer.process().cpu(), 0, Instant::now());
     let gate = Arc::new(Semaphore::new(UNDER_WAY));
     let mut publishing = JoinSet::new();
-    for number in 0..BURST {
+    for number in 0..load.burst {
         let (peer, gate) = (peer.clone(), Arc::clone(&gate));
         publishing.spawn(async move {
             let _permit = gate.acquire().await.unwrap();
@@ -64,22 +81,52 @@ pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Vec<f6
         });
     }
     publishing.join_all().await;
-    delivered += BURST as u64 * all;
+    delivered += load.burst as u64 * all;
     counted.reach(delivered).await;
-    let rate = (BURST * subscribers) as f64 / since.elapsed().as_secs_f64();
-    let burst = per_delivery(peer.process().cpu() - cpu, BURST);
+    let rate = (load.burst * subscribers) as f64 / since.elapsed().as_secs_f64();
+    let burst = per_delivery(peer.process().cpu() - cpu, load.burst);
 
     let cpu = peer.process().cpu();
-    for number in BURST..BURST + LIVE {
+    for number in load.burst..load.burst + load.live {
         peer.publish(number).await;
         delivered += all;
         counted.reach(delivered).await;
     }
-    let live = per_delivery(peer.process().cpu() - cpu, LIVE);
+    let live = per_delivery(peer.process().cpu() - cpu, load.live);
 
     let cpu = peer.process().cpu();
-    let mut ticks = tokio::time::interval(Duration::from_millis(1_000 / PACE));
-    for number in BURST + LIVE..EVENTS {
+    let took = pace(&peer, load.burst + load.live..load.all(), PACE, delivered, all, &counted).await;
+    let paced = per_delivery(peer.process().cpu() - cpu, load.paced);
+    vec![burst, rate / 1_000.0, live, paced, percentile(&took, 50), percentile(&took, 99), idle]
+}
+
+/// Subscribers over connections of their own, once all of them follow and it is quiet.
+pub(crate) async fn connect<P: Peer>(peer: &P, subscribers: usize, counted: &Arc<Counted>) -> Vec<P::Subscription> {
+    let gate = Arc::new(Semaphore::new(CONNECTING));
+    let mut connecting = JoinSet::new();
+    for number in 0..subscribers {
+        let (peer, counted, gate) = (peer.clone(), Arc::clone(counted), Arc::clone(&gate));
+        connecting.spawn(async move {
+            let _permit = gate.acquire().await.unwrap();
+            peer.subscribe(number, counted).await
+        });
+    }
+    let subscriptions = connecting.join_all().await;
+    sleep(Duration::from_secs(2)).await;
+    subscriptions
+}
+
+/// Publishes these, so many a second or as fast as they are delivered, of which `all` want each; gives how long each took on its way.
+pub(crate) async fn pace<P: Peer>(
+    peer: &P,
+    numbers: Range<usize>,
+    a_second: u64,
+    mut delivered: u64,
+    all: u64,
+    counted: &Counted,
+) -> Vec<f64> {
+    let mut ticks = interval(Duration::from_millis(1_000 / a_second));
+    for number in numbers {
         ticks.tick().await;
         counted.reach(delivered).await;
         counted.send();
@@ -87,8 +134,10 @@ pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Vec<f6
         delivered += all;
     }
     counted.reach(delivered).await;
-    let paced = per_delivery(peer.process().cpu() - cpu, PACED);
-    let took = counted.took();
-    let percentile = |percent: usize| took.get(took.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0.0);
-    vec![burst, rate / 1_000.0, live, paced, percentile(50), percentile(99), idle]
+    counted.took()
+}
+
+/// Of values in order, that below which so many percent lie.
+pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
+    values.get(values.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0.0)
 }

@@ -1,8 +1,9 @@
 //! The feed beside its peers, in the same run on the same machine. `tests/bench/run` gets the peers and calls this.
 //!
-//! Usage: `cargo bench --bench feed -- [--rounds N] [--bytes N] [SUBSCRIBERS | publish | catch-up | snapshots | stalled …]`: fan-out to so
-//! many subscribers, durable publication by 1 to 256 writers, 100,000 events for those who come late, 1,000 newcomers, 1,000 who take nothing;
-//! 5 rounds, 2,048 bytes, and all of it, with 1, 100, 1,000 and 5,000 subscribers, unless told otherwise.
+//! Usage: `cargo bench --bench feed -- [--rounds N] [PART[/BYTES] …]`, where a part is a number of subscribers for fan-out, `crowd` (10,000
+//! at five events a second), `publish` (durable, 1 to 256 writers), `catch-up` (100,000 events for those who come late), `snapshots` (1,000
+//! newcomers) or `stalled` (1,000 who take nothing). 5 rounds, 2,048 bytes, and all parts unless told otherwise, fan-out to 1, 100, 1,000
+//! and 5,000 also with 512 bytes.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@
 )]
 
 mod catch_up;
+mod crowd;
 mod fanout;
 mod peers;
 mod process;
@@ -32,7 +34,7 @@ use std::env;
 use peers::{
     etcd::{self, Etcd},
     nats::{self, JetStream},
-    onrecord::Onrecord,
+    onrecord::{Empty, Onrecord},
     raw::{self, Raw},
 };
 use report::Column;
@@ -41,30 +43,48 @@ use tokio::runtime::Runtime;
 /// What is asked for.
 struct Wanted {
     rounds: usize,
-    bytes: usize,
-    parts: Vec<String>,
+    /// Each with the bytes of an event.
+    parts: Vec<(String, usize)>,
 }
 
 /// What is measured unless told otherwise.
-const ALL: [&str; 8] = ["1", "100", "1000", "5000", "publish", "catch-up", "snapshots", "stalled"];
+const ALL: [&str; 13] = [
+    "1",
+    "100",
+    "1000",
+    "5000",
+    "1/512",
+    "100/512",
+    "1000/512",
+    "5000/512",
+    "crowd",
+    "publish",
+    "catch-up",
+    "snapshots",
+    "stalled",
+];
+const BYTES_DEFAULT: usize = 2_048;
 
 impl Wanted {
     fn read(mut arguments: impl Iterator<Item = String>) -> Self {
-        let mut wanted = Self { rounds: 5, bytes: 2_048, parts: Vec::new() };
-        let number = |text: Option<String>| text.unwrap().parse().unwrap();
+        let mut wanted = Self { rounds: 5, parts: Vec::new() };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--rounds" => wanted.rounds = number(arguments.next()),
-                "--bytes" => wanted.bytes = number(arguments.next()),
+                "--rounds" => wanted.rounds = arguments.next().unwrap().parse().unwrap(),
                 // cargo says so.
                 "--bench" => {}
-                part => wanted.parts.push(part.to_owned()),
+                part => wanted.parts.push(Self::part(part)),
             }
         }
         if wanted.parts.is_empty() {
-            wanted.parts = ALL.map(str::to_owned).to_vec();
+            wanted.parts = ALL.map(Self::part).to_vec();
         }
         wanted
+    }
+
+    fn part(text: &str) -> (String, usize) {
+        let (part, bytes) = text.split_once('/').unwrap_or((text, ""));
+        (part.to_owned(), if bytes.is_empty() { BYTES_DEFAULT } else { bytes.parse().unwrap() })
     }
 }
 
@@ -101,27 +121,30 @@ fn main() {
             println!("!! {name} does not say where the peer is: IT IS NOT COMPARED. `tests/bench/run` gets it.");
         }
     }
-    for part in &wanted.parts {
-        measure(&wanted, part);
+    for (part, bytes) in &wanted.parts {
+        measure(&wanted, part, *bytes);
     }
 }
 
-fn measure(wanted: &Wanted, part: &str) {
-    let bytes = wanted.bytes;
+fn measure(wanted: &Wanted, part: &str, bytes: usize) {
     let name = |what: &str| format!("{what}-{bytes}");
     match part {
         "publish" => {
             let title = format!("durable publications a second, {bytes} bytes (more is better)");
-            report::print(&title, &name("publish"), &publish::ROWS, &publish::BARS, &publications(wanted));
+            report::print(&title, &name("publish"), &publish::ROWS, &publish::BARS, &publications(wanted, bytes));
         }
         "catch-up" => {
             let title =
                 format!("MB/s of {} events of {bytes} bytes, from the first on (more is better)", catch_up::EVENTS);
-            report::print(&title, &name("catch-up"), &catch_up::ROWS, &catch_up::BARS, &late(wanted));
+            report::print(&title, &name("catch-up"), &catch_up::ROWS, &catch_up::BARS, &late(wanted, bytes));
         }
         "snapshots" => {
             let title = format!("1,000 newcomers who take the state, 500 texts of {bytes} bytes, at once");
-            report::print(&title, &name("snapshots"), &snapshots::ROWS, &snapshots::BARS, &newcomers(wanted));
+            report::print(&title, &name("snapshots"), &snapshots::ROWS, &snapshots::BARS, &newcomers(wanted, bytes));
+        }
+        "crowd" => {
+            let title = format!("10,000 subscribers, five events of {bytes} bytes a second");
+            report::print(&title, &name("crowd"), &crowd::ROWS, &[(2, "µs a delivery")], &crowd(wanted, bytes));
         }
         "stalled" => {
             let columns = compare! { wanted, true, "onrecord" => stalled::measure(bytes); };
@@ -130,7 +153,7 @@ fn measure(wanted: &Wanted, part: &str) {
         }
         subscribers => {
             let subscribers: usize = subscribers.parse().unwrap();
-            let columns = deliveries(wanted, subscribers);
+            let columns = deliveries(wanted, subscribers, bytes);
             let title =
                 format!("µs of the server's processor for each delivery, {subscribers} subscribers, {bytes} bytes");
             report::print(&title, &name(&format!("fanout-{subscribers}")), &fanout::ROWS, &fanout::BARS, &columns);
@@ -138,8 +161,8 @@ fn measure(wanted: &Wanted, part: &str) {
     }
 }
 
-fn deliveries(wanted: &Wanted, subscribers: usize) -> Vec<Column> {
-    let (etcd, nats, bytes) = (etcd::binary().is_some(), nats::binary().is_some(), wanted.bytes);
+fn deliveries(wanted: &Wanted, subscribers: usize, bytes: usize) -> Vec<Column> {
+    let (etcd, nats) = (etcd::binary().is_some(), nats::binary().is_some());
     compare! { wanted,
         true, "onrecord" => fanout::measure::<Onrecord>(subscribers, bytes);
         true, "raw TCP" => fanout::measure::<Raw>(subscribers, bytes);
@@ -149,17 +172,26 @@ fn deliveries(wanted: &Wanted, subscribers: usize) -> Vec<Column> {
     }
 }
 
-fn publications(wanted: &Wanted) -> Vec<Column> {
-    let (etcd, nats, bytes) = (etcd::binary().is_some(), nats::binary().is_some(), wanted.bytes);
+fn crowd(wanted: &Wanted, bytes: usize) -> Vec<Column> {
+    let etcd = etcd::binary().is_some();
+    compare! { wanted,
+        true, "onrecord" => crowd::measure::<Onrecord>(bytes);
+        etcd, "etcd" => crowd::measure::<Etcd>(bytes);
+    }
+}
+
+fn publications(wanted: &Wanted, bytes: usize) -> Vec<Column> {
+    let (etcd, nats) = (etcd::binary().is_some(), nats::binary().is_some());
     compare! { wanted,
         true, "onrecord" => publish::measure::<Onrecord>(bytes);
+        true, "an empty call" => publish::measure::<Empty>(bytes);
         etcd, "etcd" => publish::measure::<Etcd>(bytes);
         nats, "JetStream, sync always" => publish::measure::<JetStream<true>>(bytes);
     }
 }
 
-fn late(wanted: &Wanted) -> Vec<Column> {
-    let (etcd, nats, bytes) = (etcd::binary().is_some(), nats::binary().is_some(), wanted.bytes);
+fn late(wanted: &Wanted, bytes: usize) -> Vec<Column> {
+    let (etcd, nats) = (etcd::binary().is_some(), nats::binary().is_some());
     compare! { wanted,
         true, "onrecord" => catch_up::measure::<Onrecord>(bytes);
         etcd, "etcd" => catch_up::measure::<Etcd>(bytes);
@@ -167,8 +199,8 @@ fn late(wanted: &Wanted) -> Vec<Column> {
     }
 }
 
-fn newcomers(wanted: &Wanted) -> Vec<Column> {
-    let (etcd, bytes) = (etcd::binary().is_some(), wanted.bytes);
+fn newcomers(wanted: &Wanted, bytes: usize) -> Vec<Column> {
+    let etcd = etcd::binary().is_some();
     compare! { wanted,
         true, "onrecord" => snapshots::measure::<Onrecord>(bytes);
         etcd, "etcd, a range" => snapshots::measure::<Etcd>(bytes);

@@ -96,6 +96,17 @@ impl Counted {
         took
     }
 
+    /// How many came, once nothing has come for a second.
+    pub(crate) async fn settled(&self) -> u64 {
+        loop {
+            let before = self.delivered.load(Ordering::Acquire);
+            sleep(Duration::from_secs(1)).await;
+            if self.delivered.load(Ordering::Acquire) == before {
+                return before;
+            }
+        }
+    }
+
     /// Waits until so many came.
     pub(crate) async fn reach(&self, delivered: u64) {
         let reached = async {

@@ -16,6 +16,7 @@ use tonic::{
     metadata::MetadataValue,
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_prost::ProstCodec;
 
 use super::{Counted, Keeper, Peer, Stateful, payload, until_it_works};
@@ -126,6 +127,30 @@ impl Onrecord {
     /// A stream that is open and that nobody reads.
     pub(crate) async fn stall(&self) -> impl Send + use<> {
         self.open(v1::Start::Now).await.unwrap()
+    }
+}
+
+/// The same service, asked nothing: whether it is healthy. No call that it answers can cost less, whatever it does.
+#[derive(Clone)]
+pub(crate) struct Empty(Onrecord, HealthClient<Channel>);
+
+impl Peer for Empty {
+    type Subscription = ();
+
+    async fn start(_: usize, bytes: usize) -> Self {
+        let service = Onrecord::start(0, bytes).await;
+        let health = HealthClient::new(service.0.endpoint.connect().await.unwrap());
+        Self(service, health)
+    }
+
+    fn process(&self) -> &Process {
+        self.0.process()
+    }
+
+    async fn subscribe(&self, _: usize, _: Arc<Counted>) {}
+
+    async fn publish(&self, _: usize) {
+        self.1.clone().check(HealthCheckRequest::default()).await.unwrap();
     }
 }
 
