@@ -8,7 +8,7 @@ mod connection;
 mod health;
 mod metrics;
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,8 @@ pub async fn run_on(
     if config.insecure && !address.ip().is_loopback() {
         return Err(ServeError::NotLoopback(address));
     }
+    // By then the streams of a connection have ended by themselves, as far as they are read.
+    let grace = config.feed.lifetime.saturating_mul(2);
     let feed = Feed::start(journal.clone(), config.feed, api::EVENTS, shutdown.clone());
     if let Some(every) = config.scrub_every {
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
@@ -99,7 +101,8 @@ pub async fn run_on(
         .add_service(api::feed(feed, journal, config.limits).max_decoding_message_size(REQUEST_BYTES_MAX));
     info!(%address, insecure = config.insecure, "serving");
     let bounds = Bounds { connections_max: config.connections_max, drain: config.drain };
-    accept(listener, bounds, Connections::new(routes, config.connection_age), shutdown).await;
+    let connections = Arc::new(Connections::new(routes, config.connection_age, grace));
+    accept(listener, bounds, connections, shutdown).await;
     reporter.abort();
     info!("stopped");
     Ok(())

@@ -11,8 +11,9 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 /// Bytes that a stream's buffer has at first; it grows with what is sent. tonic begins with 8 KiB, which most streams never need.
 const BUFFER_BYTES: usize = 512;
-/// Bytes of messages after which they are handed to HTTP/2.
-const YIELD_BYTES: usize = 32 * 1024;
+/// Bytes of messages after which they are handed to HTTP/2: each is, by itself. What belongs together is in one message already, and a
+/// follower must not be asked for the next one while there is no room for this: it would begin a read, and count as one who takes.
+const YIELD_BYTES: usize = 1;
 
 /// Encodes `T` and decodes `U`.
 #[derive(Debug)]

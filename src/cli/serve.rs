@@ -26,7 +26,7 @@ It stops at SIGTERM or ctrl-c: it takes no new work, ends each stream with a cur
 At a second one it exits at once; what was answered is durable all the same.";
 
 /// Open files beside connections: the store, the log, the operator's port.
-const FILES_BESIDE: u64 = 64;
+const FILES_BESIDE: usize = 64;
 
 /// What a shell expects of a program that a signal ended: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
@@ -122,11 +122,10 @@ impl Args {
         config.metrics = self.metrics_listen;
         config.feed.streams_max = self.streams_max;
         config.feed.snapshots_max = self.snapshots_max;
-        config.connections_max = self.connections_max;
         config.journal.cache_bytes = self.cache_mib << 20;
         config.journal.store_bytes_max = self.store_mib_max << 20;
         telemetry::init(self.log_format.into());
-        raise_open_files(self.connections_max);
+        config.connections_max = connections_max(self.connections_max);
         let listener = server::listen(self.listen).with_context(|| format!("cannot listen on {}", self.listen))?;
         let shutdown = CancellationToken::new();
         let signals = Signals::new()?;
@@ -152,14 +151,21 @@ impl Args {
     }
 }
 
-/// Lets the process have as many open files as it may: many systems begin with 1,024.
-fn raise_open_files(connections: usize) {
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(FILES_BESIDE);
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(files) if files >= wanted => {}
-        Ok(files) => warn!(files, wanted, "open files are limited: connections beyond that have to wait"),
-        Err(error) => warn!(%error, "the limit of open files is not known"),
+/// Lets the process have as many open files as it may (many systems begin with 1,024), and gives the connections for which there are
+/// enough: the store needs some too.
+fn connections_max(wanted: usize) -> usize {
+    let files = match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(files) => usize::try_from(files).unwrap_or(usize::MAX),
+        Err(error) => {
+            warn!(%error, "the limit of open files is not known");
+            return wanted;
+        }
+    };
+    let most = files.saturating_sub(FILES_BESIDE).max(1);
+    if most < wanted {
+        warn!(files, connections_max = most, wanted, "open files are limited, and with them connections");
     }
+    most.min(wanted)
 }
 
 fn at_least_one(text: &str) -> Result<usize> {

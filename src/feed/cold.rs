@@ -59,13 +59,17 @@ impl Shared {
                 return Ok(items);
             }
         }
-        self.read_cold(next, limit).await
+        // By a task of its own too: it has a place among the readers, which must not wait for room on a connection.
+        let shared = Arc::clone(self);
+        let reading = tokio::spawn(async move { shared.read_cold(next, limit).await });
+        reading.await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
     }
 
-    async fn block(&self, number: u64) -> Result<Arc<Vec<Weighed>>, JournalError> {
+    async fn block(self: &Arc<Self>, number: u64) -> Result<Arc<Vec<Weighed>>, JournalError> {
         let first = (number * BLOCK_EVENTS).max(1);
         let events = usize::try_from((number + 1) * BLOCK_EVENTS - first).unwrap_or(1);
-        self.cold.get(number, async || self.read_cold(first, events).await.map(Arc::new)).await
+        let shared = Arc::clone(self);
+        self.cold.get(number, async move { shared.read_cold(first, events).await.map(Arc::new) }).await
     }
 
     async fn read_cold(&self, from: u64, limit: usize) -> Result<Vec<Weighed>, JournalError> {

@@ -1,7 +1,8 @@
 //! What many want at the same moment, read once for all of them.
 //!
 //! **Invariants**
-//! - The first who wants something reads it, and the others wait for that. If it fails, or whoever read it is gone, the next one reads.
+//! - It is read by a task of its own: nobody waits for somebody who is not looked at, because there is no room on his connection.
+//! - If it fails, whoever waits is told, and the next one reads again.
 //! - At most so many are kept; the oldest goes first.
 
 use std::{
@@ -11,6 +12,8 @@ use std::{
 
 use tokio::sync::OnceCell;
 
+use crate::journal::JournalError;
+
 /// The newest, by what was asked for.
 #[derive(Debug)]
 pub(super) struct Once<K, V> {
@@ -18,19 +21,24 @@ pub(super) struct Once<K, V> {
     kept: Mutex<VecDeque<(K, Arc<OnceCell<V>>)>>,
 }
 
-impl<K: PartialEq, V: Clone> Once<K, V> {
+impl<K: PartialEq, V: Clone + Send + Sync + 'static> Once<K, V> {
     /// Keeps `most`.
     pub(super) fn new(most: usize) -> Self {
         Self { most, kept: Mutex::default() }
     }
 
     /// What is kept, or what `read` gives.
-    pub(super) async fn get<E, F: Future<Output = Result<V, E>>>(
+    pub(super) async fn get(
         &self,
         key: K,
-        read: impl FnOnce() -> F,
-    ) -> Result<V, E> {
-        self.cell(key).get_or_try_init(read).await.cloned()
+        read: impl Future<Output = Result<V, JournalError>> + Send + 'static,
+    ) -> Result<V, JournalError> {
+        let cell = self.cell(key);
+        if let Some(kept) = cell.get() {
+            return Ok(kept.clone());
+        }
+        let reading = tokio::spawn(async move { cell.get_or_try_init(|| read).await.cloned() });
+        reading.await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
     }
 
     /// Forgets all. Whoever waits gets what is being read.
@@ -58,20 +66,28 @@ impl<K: PartialEq, V: Clone> Once<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        task::{Context, Waker},
+    };
+
+    use tokio::task::yield_now;
 
     use super::*;
 
+    /// Counts readings.
+    fn reading(readings: &Arc<AtomicU32>) -> impl Future<Output = Result<u32, JournalError>> + Send + 'static {
+        let readings = Arc::clone(readings);
+        async move {
+            yield_now().await;
+            Ok(readings.fetch_add(1, Ordering::Relaxed))
+        }
+    }
+
     #[tokio::test]
     async fn many_who_want_the_same_wait_for_one_reading() {
-        let (once, readings) = (Once::<u32, u32>::new(2), AtomicU32::new(0));
-        let get = async |key| {
-            let read = async || {
-                tokio::task::yield_now().await;
-                Ok::<_, ()>(readings.fetch_add(1, Ordering::Relaxed))
-            };
-            once.get(key, read).await.unwrap()
-        };
+        let (once, readings) = (Once::<u32, u32>::new(2), Arc::default());
+        let get = async |key| once.get(key, reading(&readings)).await.unwrap();
         assert_eq!(tokio::join!(get(1), get(1), get(1)), (0, 0, 0));
         assert_eq!((get(2).await, get(1).await), (1, 0));
         assert_eq!((get(3).await, get(2).await, get(1).await), (2, 1, 3), "the oldest went first");
@@ -81,8 +97,17 @@ mod tests {
 
     #[tokio::test]
     async fn what_failed_is_read_by_the_next() {
-        let once = Once::new(1);
-        assert_eq!(once.get(1, async || Err::<u32, _>("no")).await, Err("no"));
-        assert_eq!(once.get(1, async || Ok::<_, &str>(7)).await, Ok(7));
+        let once = Once::<u32, u32>::new(1);
+        assert_eq!(once.get(1, async { Err(JournalError::Busy) }).await, Err(JournalError::Busy));
+        assert_eq!(once.get(1, async { Ok(7) }).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn whoever_began_it_and_is_not_looked_at_again_holds_up_nobody() {
+        let (once, readings) = (Once::<u32, u32>::new(1), Arc::default());
+        let mut began = Box::pin(once.get(1, reading(&readings)));
+        assert!(began.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(once.get(1, reading(&readings)).await, Ok(0));
+        drop(began);
     }
 }

@@ -3,8 +3,8 @@
 //! **Invariants**
 //! - What is sent is the state once all events below `tail` had happened, however long it takes: the stream goes on from there,
 //!   without a gap.
-//! - A hidden or erased text is not in it: [`Live::facts`] has nothing of it. Parts that were read before something of the past is seen
-//!   otherwise are forgotten, before the tail moves past what changed it.
+//! - A hidden or erased text is not in it, also if it was public at that moment: [`View::publics`] shows no more than now. Parts that were
+//!   read before something of the past is seen otherwise are forgotten, before the tail moves past what changed it.
 //! - A part ends at an item, by its name: if one before it goes, none after it is left out.
 //! - A crowd that comes at the same moment takes the same parts, read and encoded once. Nothing is held while a subscriber takes its time
 //!   but the part that it takes.
@@ -34,7 +34,7 @@ const STATEMENTS_READ_MAX: usize = 512;
 const PART_BYTES: usize = 256 * 1024;
 /// Items of a part, at most.
 const PART_ITEMS_MAX: u64 = 256;
-/// Parts that are kept for those who come next: some 8 MiB.
+/// Parts that are kept for those who come next: some 8 MiB, and 32 MiB where each text is as long as one may be.
 const PARTS_MAX: usize = 32;
 
 /// Parts that were read, by the tail of the snapshot, what is wanted, and where they begin.
@@ -66,6 +66,11 @@ pub struct Part {
 }
 
 impl Part {
+    fn new(bytes: Vec<u8>, items: u64, next: Option<Place>) -> Self {
+        // In room of its size: it is kept.
+        Self { bytes: bytes.into_boxed_slice().into(), items, next }
+    }
+
     /// What is sent of it.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -98,14 +103,14 @@ impl Snapshot {
     /// The next part; none after the last. It may be empty: so much was looked at, and nothing was wanted.
     pub(super) async fn next(&mut self) -> Result<Option<Arc<Part>>, JournalError> {
         let Some(place) = self.place.take() else { return Ok(None) };
-        let (shared, selection, tail) = (&self.shared, &self.selection, self.tail);
+        let (shared, selection, tail) = (Arc::clone(&self.shared), self.selection.clone(), self.tail);
         let key = (tail, selection.clone(), place.clone());
-        let read = async || {
+        let read = async move {
             let _permit = permit(&shared.snapshot_reads).await?;
-            let (selection, encoder) = (selection.clone(), shared.encoder);
+            let encoder = shared.encoder;
             shared.journal.read(move |view| read(view, &selection, tail, &place, encoder).map(Arc::new)).await
         };
-        let part = shared.snapshot_parts.get(key, read).await?;
+        let part = self.shared.snapshot_parts.get(key, read).await?;
         self.place.clone_from(&part.next);
         self.item_count = self.item_count.saturating_add(part.items);
         Ok(Some(part))
@@ -124,7 +129,7 @@ fn read(
     let mut looked_at = 0;
     while looked_at < STATEMENTS_READ_MAX {
         let publics = view.publics(place.after.as_ref(), STATEMENTS_MAX, tail)?;
-        let Some(last) = publics.last() else { return Ok(Part { bytes: bytes.into(), items, next: None }) };
+        let Some(last) = publics.last() else { return Ok(Part::new(bytes, items, None)) };
         for found in find(view, &publics, selection, tail)? {
             let name = found.name();
             if place.item.as_ref().is_some_and(|item| name <= *item) {
@@ -133,14 +138,15 @@ fn read(
             found.add(view, encoder, &mut bytes)?;
             items += 1;
             if bytes.len() >= PART_BYTES || items >= PART_ITEMS_MAX {
-                let next = Some(Place { item: Some(name), ..place });
-                return Ok(Part { bytes: bytes.into(), items, next });
+                return Ok(Part::new(bytes, items, Some(Place { item: Some(name), ..place })));
             }
         }
-        place = Place { after: Some(last.statement.id.clone()), item: None };
+        // A statement that came meanwhile may stand between: what was sent is passed only once all before it were looked at.
+        let after = last.statement.id.clone();
+        place = Place { item: place.item.filter(|(id, ..)| *id > after), after: Some(after) };
         looked_at += publics.len();
     }
-    Ok(Part { bytes: bytes.into(), items, next: Some(place) })
+    Ok(Part::new(bytes, items, Some(place)))
 }
 
 /// Something that belongs into the snapshot, without its words.

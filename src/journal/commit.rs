@@ -188,12 +188,14 @@ fn event_rows(event: &Event, meta: &mut Meta, rows: &mut Vec<Change>) -> EventRe
     let seal = head.seal();
     let hash = Digest::chain(meta.event_hash, &seal);
     let previous_hash = meta.event_hash;
-    let row = EventRow { seal: seal.clone(), hash, previous_hash, event: Some(event.clone()) };
+    // Copied, so that what is kept in memory has no more room than it needs.
+    let kept = seal.clone();
+    let row = EventRow { seal, hash, previous_hash, event: Some(event.clone()) };
     rows.push(Change::put(key::event(head.sequence), encode(&row)));
     rows.push(Change::put(key::event_of(&head.statement, &head.language_code, head.sequence), Vec::new()));
     meta.event_hash = hash;
     meta.next_sequence += 1;
-    EventRecord { event: event.clone(), seal, hash, previous_hash, hollow: false }
+    EventRecord { event: event.clone(), seal: kept, hash, previous_hash, hollow: false }
 }
 
 fn changed_languages(before: Option<&State>, after: &State) -> Vec<LanguageTag> {

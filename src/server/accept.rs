@@ -49,7 +49,7 @@ pub(super) struct Bounds {
 pub(super) async fn accept(
     listener: TcpListener,
     bounds: Bounds,
-    connections: Connections,
+    connections: Arc<Connections>,
     shutdown: CancellationToken,
 ) {
     let (open, cut) = (TaskTracker::new(), CancellationToken::new());
@@ -72,7 +72,7 @@ pub(super) async fn accept(
             full.say(|| warn!(connections_max = bounds.connections_max, "a connection is refused: there are too many"));
             continue;
         };
-        open.spawn(connections.serve(stream, place, shutdown.clone(), cut.clone()));
+        open.spawn(Arc::clone(&connections).serve(stream, place, shutdown.clone(), cut.clone()));
     }
     drop(listener);
     open.close();

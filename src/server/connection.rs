@@ -3,14 +3,14 @@
 //! We take connections ourselves because tonic's server offers neither the send buffer nor an end that is not a cut: its
 //! `max_connection_age_grace` takes the GOAWAY away (measured with tonic 0.14.9).
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use hyper::{
     body::{Body as HttpBody, Incoming},
     server::conn::http2,
-    service::service_fn,
+    service::Service,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
@@ -32,7 +32,9 @@ use crate::{
 const STREAMS_PER_CONNECTION_MAX: u32 = 1_000;
 /// Streams that a peer may make us reset before the connection ends (RUSTSEC-2024-0003).
 const LOCAL_RESETS_MAX: usize = 1_024;
-/// Between two HTTP/2 pings on a quiet connection; a peer that does not answer one in as long is gone.
+/// How long a peer that connected may take to say something.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// Between two HTTP/2 pings on a quiet connection; one that is not answered in as long ends it.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Bytes of a stream that wait for its peer before its service is asked for more. One message may be longer, and waits whole.
 const SEND_BYTES_MAX: usize = 64 * 1024;
@@ -40,19 +42,33 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 const AGE_PERCENT: u32 = 10;
 
 /// What answers a call.
-type Calls = CatchPanic<Routes, Panicked>;
+#[derive(Clone)]
+struct Calls(CatchPanic<Routes, Panicked>);
+
+impl Service<Request<Incoming>> for Calls {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    /// In a box, which is gone once there is an answer: it must not stay with a stream.
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let calls = self.0.clone();
+        Box::pin(async move { within(deadline(request.headers()), calls.oneshot(request)).await })
+    }
+}
 
 /// What every connection is served with.
-#[derive(Clone)]
 pub(super) struct Connections {
     http: http2::Builder<TokioExecutor>,
     calls: Calls,
     age: Duration,
+    grace: Duration,
 }
 
 impl Connections {
-    /// Each is told to go when it is of this age, give or take a tenth.
-    pub(super) fn new(routes: Routes, age: Duration) -> Self {
+    /// Each is told to go when it is of this age, give or take a tenth, and is cut off if it has not gone after the `grace`: streams that
+    /// nobody reads never end.
+    pub(super) fn new(routes: Routes, age: Duration, grace: Duration) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -60,47 +76,46 @@ impl Connections {
             .max_send_buf_size(SEND_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        let calls = CatchPanicLayer::custom(Panicked).layer(routes.prepare());
-        Self { http, calls, age }
+        let calls = Calls(CatchPanicLayer::custom(Panicked).layer(routes.prepare()));
+        Self { http, calls, age, grace }
     }
 
     /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
     /// and what is new goes elsewhere. It keeps its `place` until then.
-    pub(super) fn serve(
-        &self,
+    pub(super) async fn serve(
+        self: Arc<Self>,
         stream: TcpStream,
         place: OwnedSemaphorePermit,
         shutdown: CancellationToken,
         cut: CancellationToken,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        // Without it a call is as slow as without, and nothing is wrong.
-        drop(stream.set_nodelay(true));
-        let calls = self.calls.clone();
-        // Each in a box of its own: what answered a stream must not stay with it, and a future that is moved takes its room twice.
-        let service = service_fn(move |request: Request<Incoming>| Box::pin(answer(calls.clone(), request)));
-        let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), service));
-        let age = jitter::around(self.age, AGE_PERCENT);
-        async move {
-            let _place = place;
-            tokio::select! {
-                // How it ends is its peer's affair: most simply go.
-                _ = connection.as_mut() => return,
-                () = sleep(age) => {}
-                () = shutdown.cancelled() => {}
-            }
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                _ = connection => {}
-                () = cut.cancelled() => {}
-            }
+    ) {
+        let _place = place;
+        // hyper would wait for ever, and the service for hyper when it stops.
+        match shutdown.run_until_cancelled(timeout(SILENCE_MAX, stream.peek(&mut [0]))).await {
+            Some(Ok(Ok(1))) => {}
+            Some(_) | None => return,
+        }
+        let (age, mut connection) = (jitter::around(self.age, AGE_PERCENT), self.speak(stream));
+        tokio::select! {
+            // How it ends is its peer's affair: most simply go.
+            _ = connection.as_mut() => return,
+            () = sleep(age) => {}
+            () = shutdown.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            _ = connection => {}
+            () = sleep(self.grace) => {}
+            () = cut.cancelled() => {}
         }
     }
-}
 
-/// Answers one call.
-async fn answer(calls: Calls, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let deadline = deadline(request.headers());
-    within(deadline, calls.oneshot(request)).await
+    /// HTTP/2 on it, in a box: a future that is moved takes its room twice.
+    fn speak(&self, stream: TcpStream) -> Pin<Box<http2::Connection<TokioIo<TcpStream>, Calls, TokioExecutor>>> {
+        // Without it calls are slower, and nothing is wrong.
+        drop(stream.set_nodelay(true));
+        Box::pin(self.http.serve_connection(TokioIo::new(stream), self.calls.clone()))
+    }
 }
 
 /// An answer before the deadline, or that it has passed. Of a stream it bounds the beginning.

@@ -270,15 +270,18 @@ async fn a_snapshot_comes_in_parts_and_closes_without_a_cursor() {
     let mut second = feed.subscribe(all(Start::Snapshot)).await.unwrap();
     next(&mut second).await;
     assert!(Arc::ptr_eq(&first, &part(&mut second).await), "it was read and encoded once");
-    // Once something of the past is seen otherwise, nothing of it is sent again.
-    crate::awkward_cases::expunge(&service, "a").await.unwrap();
+    // What was erased since is no longer in the part that was kept, and what was added before it sends nothing again.
+    crate::awkward_cases::expunge(&service, "c").await.unwrap();
+    for number in 0..20 {
+        service.person("author").create(&format!("a{number}"), "en").await;
+    }
+    let Message::SnapshotEnd { item_count, .. } = next(&mut second).await else { panic!("c is no longer there") };
+    assert_eq!(item_count, 2);
     let mut third = feed.subscribe(all(Start::Snapshot)).await.unwrap();
     next(&mut third).await;
-    let live = v1::Snapshot::decode(part(&mut third).await.bytes().clone()).unwrap().live;
-    assert_eq!(live.iter().map(|live| live.statement.as_str()).collect::<Vec<_>>(), ["statements/b", "statements/c"]);
     drain.cancel();
     let mut last = None;
-    while let Some(message) = second.next().await {
+    while let Some(message) = third.next().await {
         assert!(!matches!(message, Message::SnapshotEnd { .. }), "it was drained before");
         last = Some(message);
     }

@@ -32,18 +32,7 @@ pub(crate) struct Server(Child);
 
 impl Server {
     pub(crate) async fn start(directory: &Path, port: u16, channel: &Channel) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_onrecord")), directory, port, channel).await
-    }
-
-    /// One that may have so many open files, and no more.
-    pub(crate) async fn start_with_open_files(files: u32, directory: &Path, port: u16, channel: &Channel) -> Self {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_onrecord")]);
-        Self::run(shell, directory, port, channel).await
-    }
-
-    async fn run(mut program: Command, directory: &Path, port: u16, channel: &Channel) -> Self {
-        let child = program
+        let child = Command::new(env!("CARGO_BIN_EXE_onrecord"))
             .args(["serve", "--insecure", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
             .arg(directory)
             .stderr(Stdio::null())
@@ -59,6 +48,14 @@ impl Server {
         let told = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
         assert!(told.success());
         assert!(self.0.wait().unwrap().success());
+    }
+
+    /// From now on it may have so many more open files than it has.
+    pub(crate) fn allow_more_open_files(&self, files: usize) {
+        let pid = self.0.id().to_string();
+        let most = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count() + files;
+        let told = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={most}:{most}")]).status().unwrap();
+        assert!(told.success());
     }
 
     /// Milliseconds that it has spent on processors, to the hundredth of a second.

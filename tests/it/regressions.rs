@@ -14,7 +14,8 @@
 //! | Kubernetes #94315, #107133 | a replica behind a token was answered with everything anew | `places::a_replica_behind_never_makes_a_site_begin_anew` |
 //! | neon `storage_broker` | whoever lagged lost messages, which were counted | `streams::a_pause_during_a_burst_loses_nothing` |
 //! | h2 0.4.16 | small messages that nobody read ended the connection | `connections::small_events_that_nobody_reads_end_no_connection` |
-//! | HTTP/2 | three streams that nobody read held up all calls of their channel | `connections::streams_that_nobody_reads_hold_up_no_follower` |
+//! | HTTP/2 | three streams that nobody read held up all calls of their channel: a follower has one of its own | `connections::streams_that_nobody_reads_hold_up_no_follower` |
+//! | tonic `EncodedBytes` | a stream without room was asked for more, and kept what others waited for | `connections::newcomers_that_take_nothing_hold_up_no_other` |
 //! | tonic `max_connection_age_grace` | streams of a certain age were cut off | `connections::a_stream_of_age_ends_with_a_cursor_and_its_connection_stays` |
 //! | tonic `serve_with_shutdown` | a stream without an end held up the end | `connections::a_stream_that_nobody_reads_does_not_hold_up_the_end` |
 //! | async-nats ordered consumer | made anew before its first message, it began at the beginning | `connections::whoever_is_cut_off_before_the_first_event_goes_on_from_there` |
@@ -96,7 +97,19 @@ async fn say_all(service: &Service, numbers: impl IntoIterator<Item = u64>, byte
     }
 }
 
-/// The cursor of the first message.
+/// A statement, withdrawn with one notice after the other: an event each, as small as one can be.
+async fn notices(service: &Service, id: &str, count: u64) {
+    say(service, id, 1).await;
+    let mut publisher = service.person("publisher");
+    for number in 1..count {
+        let notice = v1::Notice { text: number.to_string(), ..Default::default() };
+        let name = format!("statements/{id}");
+        let request = v1::WithdrawStatementRequest { name, notice: Some(notice), ..Default::default() };
+        publisher.editorial.withdraw_statement(request).await.unwrap();
+    }
+}
+
+/// The first message.
 async fn opened(stream: &mut Stream) -> v1::Opened {
     match stream.next().await {
         v1::subscribe_response::Message::Opened(opened) => opened,

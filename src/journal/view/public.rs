@@ -8,7 +8,7 @@ use crate::{
         draft::Release,
         event::EventKind,
         id::{EditionName, LanguageTag, StatementId},
-        live::Live,
+        live::{Live, Openness},
         state::{Slots, Statement},
     },
     journal::{
@@ -27,8 +27,8 @@ pub struct Public {
 }
 
 impl View<'_> {
-    /// What readers were shown once all events below `tail` had happened; nothing if the statement does not exist. What was
-    /// erased since is shown as erased.
+    /// What readers were shown once all events below `tail` had happened; nothing if the statement does not exist. What less is
+    /// shown of since, because it was removed or erased, is shown as it is now.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -58,7 +58,7 @@ impl View<'_> {
         Ok((self.live_before(id, language, slots.live, self.tail)?, embargo))
     }
 
-    /// The newest state below `tail`: the row's, or that of an event before.
+    /// The newest state below `tail`: the row's, or that of an event before, unless less may be seen of it now.
     fn live_before(
         &self,
         id: &StatementId,
@@ -72,8 +72,8 @@ impl View<'_> {
         }
         for record in self.events_before(id, language, tail) {
             let record = record?;
-            if record.event.live.is_some() {
-                return Ok(record.event.live);
+            if let Some(then) = record.event.live {
+                return Ok(Some(if newest.openness() < then.openness() { newest } else { then }));
             }
             if record.hollow && !record.event.head.kind.is_embargo() {
                 return Ok(Some(newest));
@@ -139,7 +139,7 @@ impl View<'_> {
         Ok(publics)
     }
 
-    /// The texts of a statement that were under embargo once all events below `tail` had happened.
+    /// The texts of a statement that were under embargo once all events below `tail` had happened, and are not less open now.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -166,7 +166,9 @@ impl View<'_> {
         for record in self.events_before(id, language, tail) {
             let event = record?.event;
             if event.head.kind == EventKind::Embargoed {
-                return Ok(event.embargo);
+                let waits = slots.embargoed().is_some_and(|release| release.sequence == event.head.sequence);
+                let is_public = slots.live.as_ref().is_some_and(|live| live.openness() == Openness::Words);
+                return Ok(event.embargo.filter(|_| waits || is_public));
             }
             if event.head.kind == EventKind::EmbargoCancelled || event.embargo_lifted {
                 return Ok(None);

@@ -47,13 +47,14 @@ const UNDER_WAY: usize = 64;
 const CONNECTING: usize = 64;
 
 /// What one run shows.
-pub(crate) const ROWS: [&str; 7] = [
+pub(crate) const ROWS: [&str; 8] = [
     "burst, µs a delivery",
     "burst, thousand deliveries/s",
     "live, µs a delivery",
     "20 events/s, µs a delivery",
     "20 events/s, p50 ms",
     "20 events/s, p99 ms",
+    "20 events/s, of which kept",
     "idle, KiB a subscriber",
 ];
 /// What the chart shows of it.
@@ -65,7 +66,7 @@ pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Vec<f6
     let peer = P::start(load.all(), bytes).await;
     let counted = Arc::new(Counted::default());
     let before = peer.process().resident_kib();
-    let _subscriptions = connect(&peer, subscribers, &counted).await;
+    let _subscriptions = connect(&peer, &vec![Arc::clone(&counted); subscribers]).await;
     let idle = (peer.process().resident_kib() - before) / subscribers as f64;
     let all = subscribers as u64;
     let per_delivery = |cpu: f64, events: usize| cpu / (events * subscribers) as f64;
@@ -95,16 +96,18 @@ pub(crate) async fn measure<P: Peer>(subscribers: usize, bytes: usize) -> Vec<f6
     let live = per_delivery(peer.process().cpu() - cpu, load.live);
 
     let cpu = peer.process().cpu();
+    let begun = Instant::now();
     let took = pace(&peer, load.burst + load.live..load.all(), PACE, delivered, all, &counted).await;
     let paced = per_delivery(peer.process().cpu() - cpu, load.paced);
-    vec![burst, rate / 1_000.0, live, paced, percentile(&took, 50), percentile(&took, 99), idle]
+    let kept = load.paced as f64 / begun.elapsed().as_secs_f64();
+    vec![burst, rate / 1_000.0, live, paced, percentile(&took, 50), percentile(&took, 99), kept, idle]
 }
 
-/// Subscribers over connections of their own, once all of them follow and it is quiet.
-pub(crate) async fn connect<P: Peer>(peer: &P, subscribers: usize, counted: &Arc<Counted>) -> Vec<P::Subscription> {
+/// A subscriber over a connection of its own for each who counts, once all of them follow and it is quiet.
+pub(crate) async fn connect<P: Peer>(peer: &P, counting: &[Arc<Counted>]) -> Vec<P::Subscription> {
     let gate = Arc::new(Semaphore::new(CONNECTING));
     let mut connecting = JoinSet::new();
-    for number in 0..subscribers {
+    for (number, counted) in counting.iter().enumerate() {
         let (peer, counted, gate) = (peer.clone(), Arc::clone(counted), Arc::clone(&gate));
         connecting.spawn(async move {
             let _permit = gate.acquire().await.unwrap();

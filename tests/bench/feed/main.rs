@@ -144,7 +144,7 @@ fn measure(wanted: &Wanted, part: &str, bytes: usize) {
         }
         "crowd" => {
             let title = format!("10,000 subscribers, five events of {bytes} bytes a second");
-            report::print(&title, &name("crowd"), &crowd::ROWS, &[(2, "µs a delivery")], &crowd(wanted, bytes));
+            report::print(&title, &name("crowd"), &crowd::ROWS, &crowd::BARS, &crowd(wanted, bytes));
         }
         "stalled" => {
             let columns = compare! { wanted, true, "onrecord" => stalled::measure(bytes); };

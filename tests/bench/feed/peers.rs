@@ -59,6 +59,8 @@ pub(crate) trait Stateful: Peer {
 #[derive(Debug)]
 pub(crate) struct Counted {
     begun: Instant,
+    /// Who counts for all of them, if this counts for one.
+    all: Option<Arc<Counted>>,
     delivered: AtomicU64,
     /// When the publication under way began, in µs since `begun`; 0 if nobody measures.
     sent_at: AtomicU64,
@@ -68,13 +70,26 @@ pub(crate) struct Counted {
 impl Default for Counted {
     fn default() -> Self {
         let (delivered, sent_at) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { begun: Instant::now(), delivered, sent_at, took: Mutex::default() }
+        Self { begun: Instant::now(), all: None, delivered, sent_at, took: Mutex::default() }
     }
 }
 
 impl Counted {
+    /// Counts for one subscriber, and for all.
+    pub(crate) fn of_one(all: &Arc<Self>) -> Self {
+        Self { all: Some(Arc::clone(all)), ..Self::default() }
+    }
+
+    /// How many came.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered.load(Ordering::Acquire)
+    }
+
     /// Notes that so many events came at once.
     pub(crate) fn deliver(&self, events: u64) {
+        if let Some(all) = &self.all {
+            all.deliver(events);
+        }
         let sent_at = self.sent_at.load(Ordering::Acquire);
         if sent_at > 0 {
             let took = self.begun.elapsed().as_micros() as u64 - sent_at;
@@ -96,26 +111,24 @@ impl Counted {
         took
     }
 
-    /// How many came, once nothing has come for a second.
-    pub(crate) async fn settled(&self) -> u64 {
-        loop {
-            let before = self.delivered.load(Ordering::Acquire);
+    /// Waits until nothing has come for a second.
+    pub(crate) async fn settle(&self) {
+        let mut before = u64::MAX;
+        while self.delivered() != before {
+            before = self.delivered();
             sleep(Duration::from_secs(1)).await;
-            if self.delivered.load(Ordering::Acquire) == before {
-                return before;
-            }
         }
     }
 
     /// Waits until so many came.
     pub(crate) async fn reach(&self, delivered: u64) {
         let reached = async {
-            while self.delivered.load(Ordering::Acquire) < delivered {
+            while self.delivered() < delivered {
                 sleep(Duration::from_micros(200)).await;
             }
         };
         let in_time = timeout(PATIENCE, reached).await.is_ok();
-        assert!(in_time, "{} of {delivered} deliveries came", self.delivered.load(Ordering::Acquire));
+        assert!(in_time, "{} of {delivered} deliveries came", self.delivered());
     }
 }
 

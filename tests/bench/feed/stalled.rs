@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::peers::{Counted, Peer as _, onrecord::Onrecord, publish_all};
+use crate::{
+    fanout::{pace, percentile},
+    peers::{Counted, Peer as _, onrecord::Onrecord, publish_all},
+};
 
 /// Subscribers that take nothing, and others.
 const STALLED: usize = 1_000;
@@ -33,7 +36,8 @@ pub(crate) async fn measure(bytes: usize) -> Vec<f64> {
     for number in 0..OTHERS {
         others.push(service.subscribe(number, Arc::clone(&counted)).await);
     }
-    let before = paced(&service, &counted, full, 0).await;
+    let all = OTHERS as u64;
+    let before = pace(&service, full..full + PACED, PACE, 0, all, &counted).await;
     let resident = service.process().resident_kib();
     let mut connecting = JoinSet::new();
     for _ in 0..STALLED {
@@ -45,24 +49,8 @@ pub(crate) async fn measure(bytes: usize) -> Vec<f64> {
     counted.reach(((PACED + behind) * OTHERS) as u64).await;
     sleep(Duration::from_secs(1)).await;
     let each = (service.process().resident_kib() - resident) / STALLED as f64;
-    let after = paced(&service, &counted, full + PACED + behind, PACED + behind).await;
+    let first = full + PACED + behind;
+    let sent = ((PACED + behind) * OTHERS) as u64;
+    let after = pace(&service, first..first + PACED, PACE, sent, all, &counted).await;
     vec![each, percentile(&before, 50), percentile(&before, 99), percentile(&after, 99)]
-}
-
-/// Publishes the drafts from `first` on at a steady pace, and gives how long each took to each of the others, in ms, sorted; all of them
-/// have got so many events `before`.
-async fn paced(service: &Onrecord, counted: &Counted, first: usize, before: usize) -> Vec<f64> {
-    let mut ticks = tokio::time::interval(Duration::from_millis(1_000 / PACE));
-    for number in 0..PACED {
-        ticks.tick().await;
-        counted.reach(((before + number) * OTHERS) as u64).await;
-        counted.send();
-        service.publish(first + number).await;
-    }
-    counted.reach(((before + PACED) * OTHERS) as u64).await;
-    counted.took()
-}
-
-fn percentile(took: &[f64], percent: usize) -> f64 {
-    took[(took.len() - 1) * percent / 100]
 }

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use onrecord::{
-    api::v1::{self, Start, closing, subscribe_response::Message},
+    api::v1::{Start, closing, subscribe_response::Message},
     client::{Begin, Follower, Options, channel},
 };
 use tokio::{sync::watch, time::timeout};
+use tonic::transport::Channel;
 
-use super::{Shelf, Shown, apart, at, from, next_of, opened, say, say_all, sequences};
-use crate::{harness::Service, way::Way};
+use super::{Shelf, Shown, apart, at, from, next_of, notices, opened, say, say_all, sequences};
+use crate::{
+    harness::{Person, Service},
+    way::Way,
+};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,21 +74,14 @@ async fn whoever_is_cut_off_before_the_first_event_goes_on_from_there() {
 async fn small_events_that_nobody_reads_end_no_connection() {
     const EVENTS: u64 = 1_500;
     let service = Service::start().await;
-    say(&service, "fire", 1).await;
     let mut site = apart(&service, "site");
     let mut stream = site.follow(from(Start::Now)).await.unwrap();
     opened(&mut stream).await;
-    let mut publisher = service.person("publisher");
-    for number in 0..EVENTS {
-        let notice = v1::Notice { text: number.to_string(), ..Default::default() };
-        let name = "statements/fire".to_owned();
-        let request = v1::WithdrawStatementRequest { name, notice: Some(notice), ..Default::default() };
-        publisher.editorial.withdraw_statement(request).await.unwrap();
-    }
+    notices(&service, "fire", EVENTS).await;
     // Another call over the same connection, and then all that waits.
     site.read("fire", "en").await.unwrap();
-    let seen = sequences(&stream.until(EVENTS + 1).await);
-    assert_eq!(seen, (2..=EVENTS + 1).collect::<Vec<_>>());
+    let seen = sequences(&stream.until(EVENTS).await);
+    assert_eq!(seen, (1..=EVENTS).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,9 +109,28 @@ async fn streams_that_nobody_reads_hold_up_no_follower() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn newcomers_that_take_nothing_hold_up_no_other() {
+    let service = Service::start_with(|config| config.feed.window_bytes_max = 1).await;
+    say_all(&service, 1..=80, 1_000).await;
+    let endpoint = Channel::from_shared(format!("http://{}", service.address)).unwrap();
+    let mut held = Vec::new();
+    // Without any room at all, not even for the first message: more of them than may read at a time.
+    for number in 0..24 {
+        let mut person = Person::new(&endpoint.clone().initial_stream_window_size(0).connect_lazy(), "newcomer");
+        let start = if number % 2 == 0 { Start::Snapshot } else { Start::Beginning };
+        held.push(person.follow(from(start)).await.unwrap());
+    }
+    let mut stream = apart(&service, "site").follow(from(Start::Snapshot)).await.unwrap();
+    while !matches!(stream.next().await, Message::SnapshotEnd(_)) {}
+    let mut stream = apart(&service, "site").follow(from(Start::Beginning)).await.unwrap();
+    assert_eq!(sequences(&stream.until(80).await), (1..=80).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_age_ends_with_a_cursor_and_its_connection_stays() {
-    let service = Service::start_with(|config| config.feed.lifetime = Duration::from_millis(500)).await;
-    let mut site = apart(&service, "site");
+    let service = Service::start_with(|config| config.feed.lifetime = Duration::from_secs(2)).await;
+    let way = Way::to(service.address).await;
+    let mut site = Person::new(&Channel::from_shared(way.url()).unwrap().connect_lazy(), "site");
     let mut cursor = None;
     let mut seen = Vec::new();
     for number in 1..=3 {
@@ -132,9 +148,9 @@ async fn a_stream_of_age_ends_with_a_cursor_and_its_connection_stays() {
         assert_eq!(stream.0.message().await.unwrap(), None, "it ends, and is not cut off");
         assert_eq!(next_of(&closing.cursor), number + 1);
         cursor = Some(closing.cursor);
-        // Over the very same connection.
         site.read("s1", "en").await.unwrap();
     }
+    assert_eq!(way.taken(), 1, "all of it went over one connection");
     assert_eq!(seen, [1, 2, 3]);
 }
 
