@@ -28,6 +28,7 @@ mod publish;
 mod report;
 mod snapshots;
 mod stalled;
+mod targets;
 
 use std::env;
 
@@ -38,6 +39,7 @@ use peers::{
     raw::{self, Raw},
 };
 use report::Column;
+use targets::Verdicts;
 use tokio::runtime::Runtime;
 
 /// What is asked for.
@@ -121,44 +123,61 @@ fn main() {
             println!("!! {name} does not say where the peer is: IT IS NOT COMPARED. `tests/bench/run` gets it.");
         }
     }
+    let mut verdicts = Verdicts::default();
     for (part, bytes) in &wanted.parts {
-        measure(&wanted, part, *bytes);
+        measure(&wanted, part, *bytes, &mut verdicts);
     }
+    verdicts.print();
 }
 
-fn measure(wanted: &Wanted, part: &str, bytes: usize) {
-    let name = |what: &str| format!("{what}-{bytes}");
-    match part {
-        "publish" => {
-            let title = format!("durable publications a second, {bytes} bytes (more is better)");
-            report::print(&title, &name("publish"), &publish::ROWS, &publish::BARS, &publications(wanted, bytes));
-        }
-        "catch-up" => {
-            let title =
-                format!("MB/s of {} events of {bytes} bytes, from the first on (more is better)", catch_up::EVENTS);
-            report::print(&title, &name("catch-up"), &catch_up::ROWS, &catch_up::BARS, &late(wanted, bytes));
-        }
-        "snapshots" => {
-            let title = format!("1,000 newcomers who take the state, 500 texts of {bytes} bytes, at once");
-            report::print(&title, &name("snapshots"), &snapshots::ROWS, &snapshots::BARS, &newcomers(wanted, bytes));
-        }
-        "crowd" => {
-            let title = format!("10,000 subscribers, five events of {bytes} bytes a second");
-            report::print(&title, &name("crowd"), &crowd::ROWS, &crowd::BARS, &crowd(wanted, bytes));
-        }
-        "stalled" => {
-            let columns = compare! { wanted, true, "onrecord" => stalled::measure(bytes); };
-            let title = format!("1,000 subscribers that take nothing, 10 MB behind, {bytes} bytes");
-            report::print(&title, &name("stalled"), &stalled::ROWS, &[(0, "KiB each")], &columns);
-        }
-        subscribers => {
-            let subscribers: usize = subscribers.parse().unwrap();
-            let columns = deliveries(wanted, subscribers, bytes);
-            let title =
-                format!("µs of the server's processor for each delivery, {subscribers} subscribers, {bytes} bytes");
-            report::print(&title, &name(&format!("fanout-{subscribers}")), &fanout::ROWS, &fanout::BARS, &columns);
-        }
-    }
+fn measure(wanted: &Wanted, part: &str, bytes: usize, verdicts: &mut Verdicts) {
+    let (title, name, rows, bars, columns) = match part {
+        "publish" => (
+            "durable publications a second (more is better)".to_owned(),
+            part.to_owned(),
+            publish::ROWS.as_slice(),
+            publish::BARS.as_slice(),
+            publications(wanted, bytes),
+        ),
+        "catch-up" => (
+            format!("MB/s of {} events, from the first on (more is better)", catch_up::EVENTS),
+            part.to_owned(),
+            catch_up::ROWS.as_slice(),
+            catch_up::BARS.as_slice(),
+            late(wanted, bytes),
+        ),
+        "snapshots" => (
+            "1,000 newcomers who take the state, 500 texts, at once".to_owned(),
+            part.to_owned(),
+            snapshots::ROWS.as_slice(),
+            snapshots::BARS.as_slice(),
+            newcomers(wanted, bytes),
+        ),
+        "crowd" => (
+            "10,000 subscribers, five events a second".to_owned(),
+            part.to_owned(),
+            crowd::ROWS.as_slice(),
+            crowd::BARS.as_slice(),
+            crowd(wanted, bytes),
+        ),
+        "stalled" => (
+            "1,000 subscribers that take nothing, 10 MB behind".to_owned(),
+            part.to_owned(),
+            stalled::ROWS.as_slice(),
+            stalled::BARS.as_slice(),
+            compare! { wanted, true, "onrecord" => stalled::measure(bytes); },
+        ),
+        subscribers => (
+            format!("µs of the server's processor for each delivery, {subscribers} subscribers"),
+            format!("fanout-{subscribers}"),
+            fanout::ROWS.as_slice(),
+            fanout::BARS.as_slice(),
+            deliveries(wanted, subscribers.parse().unwrap(), bytes),
+        ),
+    };
+    let name = format!("{name}-{bytes}");
+    report::print(&format!("{title}, {bytes} bytes"), &name, rows, bars, &columns);
+    verdicts.of(&name, &columns);
 }
 
 fn deliveries(wanted: &Wanted, subscribers: usize, bytes: usize) -> Vec<Column> {

@@ -13,7 +13,7 @@ impl Column {
         Self { name, rounds: Vec::new() }
     }
 
-    fn median(&self, row: usize) -> f64 {
+    pub(crate) fn median(&self, row: usize) -> f64 {
         let mut values: Vec<_> = self.rounds.iter().map(|round| round[row]).collect();
         values.sort_unstable_by(f64::total_cmp);
         values[values.len() / 2]

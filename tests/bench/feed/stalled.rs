@@ -21,8 +21,15 @@ const PACED: usize = 200;
 const PACE: u64 = 20;
 
 /// What one run shows.
-pub(crate) const ROWS: [&str; 4] =
-    ["KiB a stalled subscriber", "p50 ms of the others before", "p99 ms before", "p99 ms with the stalled"];
+pub(crate) const ROWS: [&str; 5] = [
+    "KiB a stalled subscriber",
+    "p50 ms of the others before",
+    "p99 ms before",
+    "p99 ms with the stalled",
+    "p99 with them by p99 before",
+];
+/// The row of the chart.
+pub(crate) const BARS: [(usize, &str); 1] = [(0, "KiB each")];
 
 /// One run: what [`ROWS`] say. The window is full before it is measured, so that what it takes is not counted.
 pub(crate) async fn measure(bytes: usize) -> Vec<f64> {
@@ -52,5 +59,6 @@ pub(crate) async fn measure(bytes: usize) -> Vec<f64> {
     let first = full + PACED + behind;
     let sent = ((PACED + behind) * OTHERS) as u64;
     let after = pace(&service, first..first + PACED, PACE, sent, all, &counted).await;
-    vec![each, percentile(&before, 50), percentile(&before, 99), percentile(&after, 99)]
+    let (before_99, after_99) = (percentile(&before, 99), percentile(&after, 99));
+    vec![each, percentile(&before, 50), before_99, after_99, after_99 / before_99]
 }
