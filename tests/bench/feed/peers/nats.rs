@@ -188,7 +188,8 @@ impl Service {
         let mut first = until_it_works(async || Connection::open(port).await).await;
         if kept != Kept::Not {
             first.write("SUB _I.0 1\r\n").await.unwrap();
-            let stream = r#"{"name":"R","subjects":["s.>"],"storage":"file","retention":"limits"}"#;
+            let stream =
+                r#"{"name":"R","subjects":["s.>"],"storage":"file","retention":"limits","max_consumers":20000}"#;
             asked(&first.ask("$JS.API.STREAM.CREATE.R", "_I.0", stream).await.unwrap());
         }
         let mut publishers = Vec::new();
