@@ -45,7 +45,7 @@ pub use from_proto::{backup_entry, backup_identity};
 #[cfg(feature = "server")]
 pub use status::{Panicked, deadline_passed};
 #[cfg(feature = "server")]
-pub use to_proto::EVENTS;
+pub use to_proto::ENCODER;
 #[cfg(feature = "server")]
 pub use v1::{
     backup_service_server::BackupServiceServer as BackupServer,

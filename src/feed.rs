@@ -54,14 +54,14 @@ use crate::{
     domain::{filter::Filter, subscription::Point},
     journal::{Journal, JournalError},
 };
-use cold::{Cold, cold};
+use cold::Cold;
 use cursor::Cursor;
 use follow::Follower;
 use item::Weighed;
 use ledger::{Hold, Ledger};
 use outbox::Lanes;
 use selection::Selection;
-use snapshot::{Parts, parts};
+use snapshot::Parts;
 use window::Window;
 
 /// Bytes of recent events that are kept in memory unless the options say otherwise: 64 MiB.
@@ -72,7 +72,7 @@ const LIFETIME_DEFAULT: Duration = Duration::from_mins(30);
 const STALL_DEFAULT: Duration = Duration::from_mins(1);
 /// How long a cursor ahead of this node is waited for unless the options say otherwise.
 const BEHIND_WAIT_DEFAULT: Duration = Duration::from_secs(3);
-/// Streams that may be open unless the options say otherwise: a quiet one takes 20 KiB.
+/// Streams that may be open unless the options say otherwise: a quiet one takes 25 KiB.
 pub const STREAMS_MAX_DEFAULT: usize = 20_000;
 /// Snapshots that may be under way unless the options say otherwise.
 pub const SNAPSHOTS_MAX_DEFAULT: usize = 256;
@@ -139,8 +139,8 @@ impl Feed {
             options,
             encoder,
             drain,
-            cold: cold(),
-            snapshot_parts: parts(),
+            cold: Cold::default(),
+            snapshot_parts: Parts::default(),
             cold_reads: Semaphore::new(COLD_READS_MAX),
             snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
             lanes: Lanes::default(),

@@ -77,7 +77,7 @@ pub async fn run_on(
     }
     // By then the streams of a connection have ended by themselves, as far as they are read.
     let grace = config.feed.lifetime.saturating_mul(2);
-    let feed = Feed::start(journal.clone(), config.feed, api::EVENTS, shutdown.clone());
+    let feed = Feed::start(journal.clone(), config.feed, api::ENCODER, shutdown.clone());
     if let Some(every) = config.scrub_every {
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
     }

@@ -9,7 +9,7 @@ mod subscription;
 pub(super) use backup::{backup_end, backup_header, backup_part};
 pub(super) use content::content;
 pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
-pub use feed::EVENTS;
+pub use feed::ENCODER;
 pub(super) use feed::{delivery, message};
 pub(super) use subscription::{delivery_report, subscription};
 

@@ -62,7 +62,7 @@ pub(super) struct Args {
     /// words away never is. Its table in memory grows with it
     #[arg(long, value_name = "MIB", default_value_t = STORE_BYTES_MAX_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     store_mib_max: u64,
-    /// Streams of subscribers that may be open; a quiet one takes some 20 KiB
+    /// Streams of subscribers that may be open; a quiet one takes some 25 KiB
     #[arg(long, value_name = "N", default_value_t = STREAMS_MAX_DEFAULT, value_parser = at_least_one)]
     streams_max: usize,
     /// Snapshots that may be under way

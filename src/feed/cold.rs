@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::{
     ITEMS_BYTES, Shared,
     item::{Weighed, read_items},
-    once::Once,
+    once::{Once, apart},
     permit,
 };
 use crate::journal::JournalError;
@@ -29,12 +29,7 @@ const BLOCKS_MAX: usize = 32;
 const BLOCKS_AHEAD: u64 = 2;
 
 /// Blocks that were read, by number: the events from their first on; not all of them if they are large.
-pub(super) type Cold = Once<u64, Arc<Vec<Weighed>>>;
-
-/// Keeps some.
-pub(super) fn cold() -> Cold {
-    Once::new(BLOCKS_MAX)
-}
+pub(super) type Cold = Once<u64, Arc<Vec<Weighed>>, BLOCKS_MAX>;
 
 impl Shared {
     /// At least one and at most `limit` of the events from `next` on, below `tail`, which are not in the window.
@@ -59,10 +54,8 @@ impl Shared {
                 return Ok(items);
             }
         }
-        // By a task of its own too: it has a place among the readers, which must not wait for room on a connection.
         let shared = Arc::clone(self);
-        let reading = tokio::spawn(async move { shared.read_cold(next, limit).await });
-        reading.await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
+        apart(async move { shared.read_cold(next, limit).await }).await
     }
 
     async fn block(self: &Arc<Self>, number: u64) -> Result<Arc<Vec<Weighed>>, JournalError> {

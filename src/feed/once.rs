@@ -14,19 +14,20 @@ use tokio::sync::OnceCell;
 
 use crate::journal::JournalError;
 
-/// The newest, by what was asked for.
+/// What was asked for, and what was read; no more than `MOST`.
+type Kept<K, V> = VecDeque<(K, Arc<OnceCell<V>>)>;
+
+/// The newest `MOST`, by what was asked for.
 #[derive(Debug)]
-pub(super) struct Once<K, V> {
-    most: usize,
-    kept: Mutex<VecDeque<(K, Arc<OnceCell<V>>)>>,
+pub(super) struct Once<K, V, const MOST: usize>(Mutex<Kept<K, V>>);
+
+impl<K, V, const MOST: usize> Default for Once<K, V, MOST> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
 }
 
-impl<K: PartialEq, V: Clone + Send + Sync + 'static> Once<K, V> {
-    /// Keeps `most`.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, kept: Mutex::default() }
-    }
-
+impl<K: PartialEq, V: Clone + Send + Sync + 'static, const MOST: usize> Once<K, V, MOST> {
     /// What is kept, or what `read` gives.
     pub(super) async fn get(
         &self,
@@ -37,8 +38,7 @@ impl<K: PartialEq, V: Clone + Send + Sync + 'static> Once<K, V> {
         if let Some(kept) = cell.get() {
             return Ok(kept.clone());
         }
-        let reading = tokio::spawn(async move { cell.get_or_try_init(|| read).await.cloned() });
-        reading.await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
+        apart(async move { cell.get_or_try_init(|| read).await.cloned() }).await
     }
 
     /// Forgets all. Whoever waits gets what is being read.
@@ -53,15 +53,22 @@ impl<K: PartialEq, V: Clone + Send + Sync + 'static> Once<K, V> {
         }
         let cell = Arc::default();
         kept.push_back((key, Arc::clone(&cell)));
-        if kept.len() > self.most {
+        if kept.len() > MOST {
             kept.pop_front();
         }
         cell
     }
 
-    fn kept(&self) -> MutexGuard<'_, VecDeque<(K, Arc<OnceCell<V>>)>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads by a task of its own: who asks is looked at only while there is room on his connection, and may have a place among the readers.
+pub(super) async fn apart<V: Send + 'static>(
+    read: impl Future<Output = Result<V, JournalError>> + Send + 'static,
+) -> Result<V, JournalError> {
+    tokio::spawn(read).await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
 }
 
 #[cfg(test)]
@@ -86,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_who_want_the_same_wait_for_one_reading() {
-        let (once, readings) = (Once::<u32, u32>::new(2), Arc::default());
+        let (once, readings) = (Once::<u32, u32, 2>::default(), Arc::default());
         let get = async |key| once.get(key, reading(&readings)).await.unwrap();
         assert_eq!(tokio::join!(get(1), get(1), get(1)), (0, 0, 0));
         assert_eq!((get(2).await, get(1).await), (1, 0));
@@ -97,14 +104,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_failed_is_read_by_the_next() {
-        let once = Once::<u32, u32>::new(1);
+        let once = Once::<u32, u32, 1>::default();
         assert_eq!(once.get(1, async { Err(JournalError::Busy) }).await, Err(JournalError::Busy));
         assert_eq!(once.get(1, async { Ok(7) }).await, Ok(7));
     }
 
     #[tokio::test]
     async fn whoever_began_it_and_is_not_looked_at_again_holds_up_nobody() {
-        let (once, readings) = (Once::<u32, u32>::new(1), Arc::default());
+        let (once, readings) = (Once::<u32, u32, 1>::default(), Arc::default());
         let mut began = Box::pin(once.get(1, reading(&readings)));
         assert!(began.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         assert_eq!(once.get(1, reading(&readings)).await, Ok(0));

@@ -38,12 +38,7 @@ const PART_ITEMS_MAX: u64 = 256;
 const PARTS_MAX: usize = 32;
 
 /// Parts that were read, by the tail of the snapshot, what is wanted, and where they begin.
-pub(super) type Parts = Once<(u64, Selection, Place), Arc<Part>>;
-
-/// Keeps some.
-pub(super) fn parts() -> Parts {
-    Once::new(PARTS_MAX)
-}
+pub(super) type Parts = Once<(u64, Selection, Place), Arc<Part>, PARTS_MAX>;
 
 /// Where a part begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

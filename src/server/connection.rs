@@ -1,5 +1,9 @@
 //! One connection: HTTP/2, with every limit said.
 //!
+//! **Invariants**
+//! - No connection stays for ever: one that says nothing ends after 10 s, and every other of age, or once it had its grace.
+//! - What is under way when it is told to go goes on until then; only the end of the service cuts it off sooner.
+//!
 //! We take connections ourselves because tonic's server offers neither the send buffer nor an end that is not a cut: its
 //! `max_connection_age_grace` takes the GOAWAY away (measured with tonic 0.14.9).
 

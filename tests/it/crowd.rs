@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use onrecord::api::v1::{self, ChangeKind, closing, delivery::Scope, subscribe_response::Message};
 use prost::Message as _;
 use tokio::{
@@ -21,7 +20,7 @@ use tokio::{
 use tonic::transport::Channel;
 
 use crate::{
-    harness::{Person, changed},
+    harness::{Person, changed, next_of},
     kills::{Server, port},
 };
 
@@ -83,12 +82,6 @@ struct Crowd {
 }
 
 static CROWD: LazyLock<Crowd> = LazyLock::new(|| Runtime::new().unwrap().block_on(gather()));
-
-/// The sequence that a cursor comes to: see `feed/cursor.rs`.
-fn next_of(cursor: &str) -> u64 {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
-    u64::from_be_bytes(bytes[21..29].try_into().unwrap())
-}
 
 fn connect(port: u16) -> Channel {
     Channel::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect_lazy()

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use onrecord::{
     api::{
-        EVENTS,
+        ENCODER,
         v1::{self, ChangeKind},
     },
     domain::{event::EventKind, filter::Filter, id::Code},
@@ -38,7 +38,7 @@ async fn next(stream: &mut Messages) -> Message {
 fn feed(service: &Service, change: impl FnOnce(&mut Options)) -> (Feed, CancellationToken) {
     let (mut options, drain) = (Options::default(), CancellationToken::new());
     change(&mut options);
-    (Feed::start(service.journal.clone(), options, EVENTS, drain.clone()), drain)
+    (Feed::start(service.journal.clone(), options, ENCODER, drain.clone()), drain)
 }
 
 /// Whether a text is sent.

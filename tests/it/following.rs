@@ -5,15 +5,7 @@ use onrecord::api::v1::{self, ChangeKind, Start, closing, event, subscribe_respo
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::{Person, Service, approved, changed, publish, refused, words};
-
-fn from(start: Start) -> v1::SubscribeRequest {
-    v1::SubscribeRequest { start: start.into(), ..Default::default() }
-}
-
-fn at(cursor: &str) -> v1::SubscribeRequest {
-    v1::SubscribeRequest { cursor: cursor.to_owned(), ..from(Start::Cursor) }
-}
+use crate::harness::{Person, Service, approved, at, changed, from, moved, publish, refused, sequences, words};
 
 fn rebuttals() -> Option<v1::Filter> {
     Some(v1::Filter { kinds: vec!["rebuttal".to_owned()], ..Default::default() })
@@ -22,10 +14,6 @@ fn rebuttals() -> Option<v1::Filter> {
 fn opened(message: Message) -> v1::Opened {
     let Message::Opened(opened) = message else { panic!("opened first, not {message:?}") };
     opened
-}
-
-fn sequences(deliveries: &[v1::Delivery]) -> Vec<u64> {
-    deliveries.iter().map(|delivery| delivery.event.as_ref().unwrap().sequence).collect()
 }
 
 /// A statement with one edition: one event.
@@ -37,16 +25,6 @@ async fn say(service: &Service, id: &str) {
 /// The cursor after everything so far.
 async fn cursor(service: &Service) -> String {
     opened(service.person("site").follow(from(Start::Now)).await.unwrap().next().await).cursor
-}
-
-/// Changes the sequence of a cursor, as if it came from a replica that is ahead.
-fn moved(cursor: &str, next: u64) -> String {
-    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
-    bytes[21..29].copy_from_slice(&next.to_be_bytes());
-    let covered = bytes.len() - 4;
-    let sum = crc32c::crc32c(&bytes[..covered]).to_be_bytes();
-    bytes[covered..].copy_from_slice(&sum);
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[tokio::test(flavor = "multi_thread")]

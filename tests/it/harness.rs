@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use onrecord::{
     api::v1::{
         self, backup_service_client::BackupServiceClient, editorial_service_client::EditorialServiceClient,
@@ -325,6 +326,36 @@ pub(crate) async fn approved(service: &Service, id: &str, language: &str, conten
     let draft = author.save(id, language, content).await;
     let draft = author.submit(&draft).await.unwrap();
     reviewer.approve(&draft).await.unwrap()
+}
+
+/// Follows from there.
+pub(crate) fn from(start: v1::Start) -> v1::SubscribeRequest {
+    v1::SubscribeRequest { start: start.into(), ..Default::default() }
+}
+
+/// Goes on from a cursor.
+pub(crate) fn at(cursor: &str) -> v1::SubscribeRequest {
+    v1::SubscribeRequest { cursor: cursor.to_owned(), ..from(v1::Start::Cursor) }
+}
+
+pub(crate) fn sequences(deliveries: &[v1::Delivery]) -> Vec<u64> {
+    deliveries.iter().map(|delivery| delivery.event.as_ref().unwrap().sequence).collect()
+}
+
+/// The sequence that a cursor comes to: see `feed/cursor.rs`.
+pub(crate) fn next_of(cursor: &str) -> u64 {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
+    u64::from_be_bytes(bytes[21..29].try_into().unwrap())
+}
+
+/// The same cursor at another place, as if it came from a replica that is ahead.
+pub(crate) fn moved(cursor: &str, next: u64) -> String {
+    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
+    bytes[21..29].copy_from_slice(&next.to_be_bytes());
+    let covered = bytes.len() - 4;
+    let sum = crc32c::crc32c(&bytes[..covered]).to_be_bytes();
+    bytes[covered..].copy_from_slice(&sum);
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Code and reason of a refusal.

@@ -32,46 +32,17 @@ mod streams;
 
 use std::convert::Infallible;
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use onrecord::{
-    api::v1::{self, Delivery, Snapshot, Start},
+    api::v1::{self, Delivery, Snapshot},
     client::{Note, Position, Site},
 };
 use tokio::sync::watch;
 
-use crate::harness::{Person, Service, Stream, words};
-
-fn from(start: Start) -> v1::SubscribeRequest {
-    v1::SubscribeRequest { start: start.into(), ..Default::default() }
-}
-
-fn at(cursor: &str) -> v1::SubscribeRequest {
-    v1::SubscribeRequest { cursor: cursor.to_owned(), ..from(Start::Cursor) }
-}
+use crate::harness::{Person, Service, Stream, sequences, words};
 
 /// Waits a second for news, then says so.
 fn impatient(request: v1::SubscribeRequest) -> v1::SubscribeRequest {
     v1::SubscribeRequest { heartbeat_interval: Some(prost_types::Duration { seconds: 1, nanos: 0 }), ..request }
-}
-
-fn sequences(deliveries: &[Delivery]) -> Vec<u64> {
-    deliveries.iter().map(|delivery| delivery.event.as_ref().unwrap().sequence).collect()
-}
-
-/// The sequence that a cursor comes to: see `feed/cursor.rs`.
-fn next_of(cursor: &str) -> u64 {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
-    u64::from_be_bytes(bytes[21..29].try_into().unwrap())
-}
-
-/// The same cursor at another place.
-fn moved(cursor: &str, next: u64) -> String {
-    let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).unwrap();
-    bytes[21..29].copy_from_slice(&next.to_be_bytes());
-    let covered = bytes.len() - 4;
-    let sum = crc32c::crc32c(&bytes[..covered]).to_be_bytes();
-    bytes[covered..].copy_from_slice(&sum);
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// Somebody with a connection of their own.

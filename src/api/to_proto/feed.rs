@@ -91,7 +91,7 @@ impl Ready for Item {
 }
 
 /// Makes events and states ready to be sent.
-pub const EVENTS: Encoder = Encoder {
+pub const ENCODER: Encoder = Encoder {
     whole: |record, content| encoded(event(record, content, false)),
     left: |record| encoded(event(record, None, true)),
     live: |item, part| snapshot::add_live(&snapshot_live(item), part),

@@ -41,7 +41,8 @@ fn table(rows: &[&str], columns: &[Column]) -> String {
         table += &format!("| {name} | {own:.2} |");
         for other in others {
             let median = other.median(row);
-            table += &format!(" {median:.2} | {:.2} |", own / median);
+            let ratio = if median == 0.0 { String::new() } else { format!("{:.2}", own / median) };
+            table += &format!(" {median:.2} | {ratio} |");
         }
         table += "\n";
     }

@@ -9,9 +9,9 @@ use onrecord::{
 use tokio::{sync::watch, time::timeout};
 use tonic::transport::Channel;
 
-use super::{Shelf, Shown, apart, at, from, next_of, notices, opened, say, say_all, sequences};
+use super::{Shelf, Shown, apart, notices, opened, say, say_all};
 use crate::{
-    harness::{Person, Service},
+    harness::{Person, Service, at, from, next_of, sequences},
     way::Way,
 };
 

@@ -6,8 +6,8 @@ use onrecord::api::v1::{self, Start, closing, subscribe_response::Message};
 use prost::Message as _;
 use tokio::{task::JoinSet, time::sleep};
 
-use super::{apart, at, from, impatient, next_of, notices, opened, say_all, sequences};
-use crate::harness::Service;
+use super::{apart, impatient, notices, opened, say_all};
+use crate::harness::{Service, at, from, next_of, sequences};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_never_overtakes_an_event() {
