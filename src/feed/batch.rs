@@ -14,7 +14,7 @@ use super::{
 use crate::domain::subscription::Point;
 
 /// Bytes after which a batch of whole commits is sent: 40 KiB. HTTP/2 keeps two of them for a subscriber that takes nothing.
-const BATCH_BYTES: usize = 40 * 1024;
+const BATCH_BYTES: usize = 31 * 1024;
 /// Bytes of a commit that are sent in one part, at most: 1 MiB, and never less than one event.
 const PART_BYTES_MAX: usize = 1024 * 1024;
 

@@ -160,7 +160,8 @@ fn dense(from: u64, records: Vec<EventRecord>) -> Result<Vec<EventRecord>, Journ
 /// Whether less may be seen now than this event shows. Blocks.
 fn is_concealed(view: &View<'_>, record: &EventRecord) -> Result<bool, JournalError> {
     let event = &record.event;
-    if event.live.is_none() && event.embargo.is_none() {
+    let shows_nothing = event.live.is_none() && event.embargo.is_none();
+    if shows_nothing || view.is_as_of(&event.head)? {
         return Ok(false);
     }
     let (live, embargo) = view.standing(&event.head.statement, &event.head.language_code)?;

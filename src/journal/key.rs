@@ -87,6 +87,10 @@ pub(super) fn event(sequence: u64) -> Vec<u8> {
     Key::new(b'e').number(sequence).0
 }
 
+pub(super) fn events() -> Vec<u8> {
+    Key::new(b'e').0
+}
+
 pub(super) fn event_of(id: &StatementId, language: &LanguageTag, sequence: u64) -> Vec<u8> {
     Key(events_of(id, language)).number(sequence).0
 }

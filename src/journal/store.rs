@@ -167,6 +167,12 @@ impl Store {
         }
     }
 
+    /// The entry that wrote the row under a key.
+    pub(super) fn version(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
+        let Some(stored) = self.db.get(key)? else { return Ok(None) };
+        Ok(Some(envelope::open(key, &stored)?.version))
+    }
+
     /// Rows from `from` on (before it, if `reverse`) whose keys begin with `prefix`.
     pub(super) fn scan<'s>(
         &'s self,

@@ -6,7 +6,7 @@ use super::View;
 use crate::{
     domain::{
         draft::Release,
-        event::EventKind,
+        event::{EventHead, EventKind},
         id::{EditionName, LanguageTag, StatementId},
         live::{Live, Openness},
         state::{Slots, Statement},
@@ -56,6 +56,15 @@ impl View<'_> {
         let slots: Slots = decode(&row.value)?;
         let embargo = self.embargo_before(id, language, &slots, self.tail)?;
         Ok((self.live_before(id, language, slots.live, self.tail)?, embargo))
+    }
+
+    /// Whether nothing was changed in a language since an entry that told of it: a step tells of each language once.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn is_as_of(&self, head: &EventHead) -> Result<bool, JournalError> {
+        let written = self.reader.store.version(&key::language(&head.statement, &head.language_code))?;
+        Ok(written == Some(head.entry))
     }
 
     /// The newest state below `tail`: the row's, or that of an event before, unless less may be seen of it now.

@@ -65,10 +65,13 @@ impl View<'_> {
     /// # Errors
     /// If the store cannot be read, or an event is missing.
     pub fn events(&self, from: u64, limit: usize) -> Result<Vec<EventRecord>, JournalError> {
+        let mut rows = self.reader.store.scan(&key::events(), Bound::Included(key::event(from)), false);
         let mut records = Vec::new();
         for sequence in (from..self.tail).take(limit) {
-            let record = self.event(sequence)?;
-            records.push(record.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))?);
+            let (key, row) = rows.next().transpose()?.unzip();
+            let row = row.filter(|_| key == Some(key::event(sequence)));
+            let row = row.ok_or_else(|| JournalError::Damaged(format!("event {sequence} is missing")))?;
+            records.push(decode::<EventRow>(&row.value)?.into_record()?);
         }
         Ok(records)
     }
