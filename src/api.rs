@@ -7,7 +7,8 @@
 macro_rules! envelope {
     ($service:ident, $request:expr) => {
         Envelope {
-            caller: caller($request.metadata())?,
+            caller: admitted($request.extensions())?.caller.clone(),
+            mandate: Arc::clone(&admitted($request.extensions())?.mandate),
             request_id: &$request.get_ref().request_id,
             validate_only: $request.get_ref().validate_only,
             limits: &$service.limits,
@@ -15,6 +16,8 @@ macro_rules! envelope {
     };
 }
 
+#[cfg(feature = "server")]
+mod audit;
 #[cfg(feature = "server")]
 mod backup_service;
 #[cfg(feature = "server")]
@@ -30,6 +33,8 @@ mod feed_service;
 #[cfg(feature = "server")]
 mod from_proto;
 #[cfg(feature = "server")]
+mod gate;
+#[cfg(feature = "server")]
 mod page_token;
 mod snapshot;
 #[cfg(feature = "server")]
@@ -42,6 +47,8 @@ pub mod v1;
 
 #[cfg(feature = "server")]
 pub use from_proto::{backup_entry, backup_identity};
+#[cfg(feature = "server")]
+pub use gate::{Gate, Peer};
 #[cfg(feature = "server")]
 pub use status::{Panicked, deadline_passed};
 #[cfg(feature = "server")]
@@ -61,7 +68,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "server")]
-use crate::{domain::limits::Limits, feed::Feed, journal::Journal};
+use crate::{access::Access, domain::limits::Limits, feed::Feed, journal::Journal};
 
 /// The names of the services, as health checks name them.
 #[cfg(feature = "server")]
@@ -104,9 +111,9 @@ pub fn backups(journal: Journal, shutdown: CancellationToken) -> BackupServer<ba
     BackupServer::new(backup_service::Backups { journal, shutdown })
 }
 
-/// `FeedService` on a feed and the journal it is of.
+/// `FeedService` on a feed and the journal it is of, as long as `access` lets who follows.
 #[cfg(feature = "server")]
 #[must_use]
-pub fn feed(feed: Feed, journal: Journal, limits: Limits) -> FeedServer<feed_service::Follow> {
-    FeedServer::new(feed_service::Follow { feed, journal, limits: Arc::new(limits) })
+pub fn feed(feed: Feed, journal: Journal, access: Access, limits: Limits) -> FeedServer<feed_service::Follow> {
+    FeedServer::new(feed_service::Follow { feed, journal, access, limits: Arc::new(limits) })
 }

@@ -9,6 +9,7 @@
 mod approvals;
 mod args;
 mod backup;
+mod check_config;
 mod compact;
 mod completions;
 mod correct;
@@ -31,6 +32,7 @@ mod show;
 mod statement;
 mod subscription;
 mod times;
+mod token;
 mod verify;
 mod watch;
 mod withdraw;
@@ -101,6 +103,8 @@ enum Command {
     Restore(restore::Args),
     Verify(verify::Args),
     Compact(compact::Args),
+    CheckConfig(check_config::Args),
+    Token(token::Args),
     Completions(completions::Args),
 }
 
@@ -133,6 +137,8 @@ impl Cli {
             Command::Restore(args) => args.run(self.global.output).await,
             Command::Compact(args) => args.run(self.global.output).await,
             Command::Verify(args) => args.run(self.global.output).await,
+            Command::CheckConfig(args) => args.run(),
+            Command::Token(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
     }

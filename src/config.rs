@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{domain::limits::Limits, feed, journal};
+use crate::{access::Access, domain::limits::Limits, feed, journal};
 
 /// A day: what rots is noticed well before a copy of it is needed.
 const SCRUB_EVERY_DEFAULT: Duration = Duration::from_hours(24);
@@ -11,6 +11,17 @@ const SCRUB_EVERY_DEFAULT: Duration = Duration::from_hours(24);
 pub const CONNECTIONS_MAX_DEFAULT: usize = 25_000;
 /// As long as a stream lives.
 const CONNECTION_AGE_DEFAULT: Duration = Duration::from_mins(30);
+
+/// The PEM files that TLS is served with.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Our certificate, then those that lead from it to an authority.
+    pub certificate: PathBuf,
+    /// The key of our certificate, not encrypted.
+    pub key: PathBuf,
+    /// The authorities whose client certificates are believed. Without it no client is asked for one.
+    pub client_ca: Option<PathBuf>,
+}
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -27,8 +38,10 @@ pub struct Config {
     pub retention: journal::Retention,
     /// How large texts may be.
     pub limits: Limits,
-    /// Callers say who they are and have every role. Allowed on loopback only.
-    pub insecure: bool,
+    /// Who may call what. Where every name is believed, loopback only.
+    pub access: Access,
+    /// The files of TLS; without them the service speaks plainly, on loopback only.
+    pub tls: Option<TlsFiles>,
     /// Connections that may be open; 25,000 by default. Each takes an open file. One more is closed at once.
     pub connections_max: usize,
     /// Age at which a connection is told to go (GOAWAY), give or take a tenth; 30 min by default. What is under way goes on: a stream
@@ -49,7 +62,8 @@ impl Config {
             scrub_every: Some(SCRUB_EVERY_DEFAULT),
             retention: journal::Retention::default(),
             limits: Limits::default(),
-            insecure: true,
+            access: Access::insecure(),
+            tls: None,
             connections_max: CONNECTIONS_MAX_DEFAULT,
             connection_age: CONNECTION_AGE_DEFAULT,
             drain: Duration::from_secs(10),

@@ -16,6 +16,7 @@ pub mod id;
 pub mod language;
 pub mod limits;
 pub mod live;
+pub mod mandate;
 pub mod rejection;
 pub mod state;
 pub mod subscription;

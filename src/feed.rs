@@ -18,7 +18,7 @@
 //! - A cursor resumes only on the history it was made from (`start`: `a_cursor_is_judged_in_order`).
 //! - Folding a filtered stream gives the filtered state (`selection`: `an_event_is_scoped_by_what_filters_saw_before_and_after`).
 //!
-//! Nothing here knows of gRPC, of sled or of who calls: whoever calls [`Feed::subscribe`] was authorised before.
+//! Nothing here knows of gRPC, of sled or of who calls: whoever calls [`Feed::subscribe`] was authorised before, and brings a [`Right`].
 
 mod batch;
 mod cold;
@@ -43,7 +43,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use item::{Delivery, Encoder, Item};
-pub use message::{ClosingReason, Message, Page, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted};
+pub use message::{ClosingReason, Message, Page, Right, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted};
 pub use outbox::Messages;
 pub use refusal::FeedRefusal;
 pub use selection::Scope;
@@ -51,7 +51,7 @@ pub use snapshot::Part;
 pub use standing::{Outcome, Standing, StandingState, Target, Told};
 
 use crate::{
-    domain::{filter::Filter, subscription::Point},
+    domain::{filter::Filter, mandate::Mandate, subscription::Point},
     journal::{Journal, JournalError},
 };
 use cold::Cold;
@@ -168,20 +168,22 @@ impl Feed {
 
     /// The same; nothing if the subscription was changed in between.
     async fn try_subscribe(&self, request: &StreamRequest) -> Result<Option<Messages>, FeedRefusal> {
-        let StreamRequest { start, wanted, heartbeat } = request;
+        let StreamRequest { start, wanted, heartbeat, right } = request;
         let (mut start, heartbeat, shared) = (start.clone(), *heartbeat, Arc::clone(&self.shared));
         let (selection, named) = match wanted {
-            Wanted::These { filter, include_embargoed } => (Selection::new(filter.clone(), *include_embargoed), None),
+            Wanted::These { filter, include_embargoed } => {
+                (Selection::new(filter.clone(), *include_embargoed).within(&right.mandate), None)
+            }
             Wanted::Named(id) => {
                 let named = shared.subscription(id.clone()).await?;
-                (standing::selection(&named), Some(named))
+                (standing::selection(&named).sent_within(&right.mandate), Some(named))
             }
         };
         if let (Start::Applied, Some(named)) = (&start, &named) {
             let applied = shared.applied(named).await?;
             start = applied.map_or(Start::Snapshot, |cursor| Start::Cursor(cursor.encode()));
         }
-        let admission = shared.admit(&start)?;
+        let admission = shared.admit(&start, right.clone())?;
         let origin = start::resolve(&shared, &start, &selection).await?;
         let mut hold = None;
         if let Some(named) = &named {
@@ -196,6 +198,11 @@ impl Feed {
         Ok(Some(self.shared.lanes.open(self.shared.options.stall, follow)))
     }
 
+    /// Has every stream see whether its right still holds; those whose does not end at once. Does not block.
+    pub fn review(&self) {
+        self.shared.window.review();
+    }
+
     /// One page of the feed: whole commits, until the next one would make it more than `max_events` (1 to 1,000) or about
     /// 1 MiB. One commit that is itself larger comes whole if it has at most 1,000 events and 1 MiB, and otherwise goes on in the
     /// next page. Looks at no more than about 10,000 events, so a page may be empty before the tail is reached.
@@ -208,12 +215,13 @@ impl Feed {
         start: Start,
         filter: Filter,
         include_embargoed: bool,
+        mandate: &Arc<Mandate>,
         max_events: usize,
     ) -> Result<Page, FeedRefusal> {
         if matches!(start, Start::Snapshot | Start::Applied) {
             return Err(FeedRefusal::CursorInvalid("a page of the feed starts with a cursor, the beginning or now"));
         }
-        let selection = Selection::new(filter, include_embargoed);
+        let selection = Selection::new(filter, include_embargoed).within(mandate);
         let origin = start::resolve(&self.shared, &start, &selection).await?;
         page::read(&self.shared, &selection, origin.point, max_events).await
     }
@@ -237,15 +245,16 @@ struct Shared {
     ledger: Ledger,
 }
 
-/// A place among those who follow, and until the snapshot is sent one among those who are sent one.
+/// The right to follow, a place among those who do, and until the snapshot is sent one among those who are sent one.
 #[derive(Debug)]
 struct Admission {
+    right: Right,
     _stream: OwnedSemaphorePermit,
     snapshot: Option<OwnedSemaphorePermit>,
 }
 
 impl Shared {
-    fn admit(&self, start: &Start) -> Result<Admission, FeedRefusal> {
+    fn admit(&self, start: &Start, right: Right) -> Result<Admission, FeedRefusal> {
         let Options { streams_max, snapshots_max, .. } = self.options;
         let place = |among: &Arc<Semaphore>| Arc::clone(among).try_acquire_owned();
         let stream = place(&self.streams).map_err(|_| FeedRefusal::TooManyStreams { most: streams_max })?;
@@ -255,7 +264,7 @@ impl Shared {
             }
             Start::Cursor(_) | Start::Applied | Start::Beginning | Start::Now => None,
         };
-        Ok(Admission { _stream: stream, snapshot })
+        Ok(Admission { right, _stream: stream, snapshot })
     }
 
     /// The first sequence that may be replayed.

@@ -26,6 +26,9 @@ pub mod feed;
 pub mod journal;
 
 #[cfg(feature = "server")]
+pub mod access;
+
+#[cfg(feature = "server")]
 pub mod domain;
 
 mod jitter;

@@ -7,24 +7,28 @@ mod accept;
 mod connection;
 mod health;
 mod metrics;
+mod reload;
+mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::info;
+use tracing::{info, warn};
 
 pub use accept::listen;
+pub use tls::TlsError;
 
 use crate::{
-    api,
+    api::{self, Gate},
     config::Config,
     feed::Feed,
     journal::{Journal, JournalError, prune, scrub},
 };
 use accept::{Bounds, accept};
 use connection::Connections;
+use tls::Tls;
 
 /// Bytes of a request: the longest text with room for its frame.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -32,11 +36,14 @@ const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Callers are not identified, so only this machine may call.
+    /// Callers are not identified, or what identifies them could be read on the way, so only this machine may call.
     #[error(
-        "without identities the service listens on loopback only, not on {0}: use an address such as 127.0.0.1:7400"
+        "without identities and TLS the service listens on loopback only, not on {0}: use an address such as 127.0.0.1:7400"
     )]
     NotLoopback(SocketAddr),
+    /// The files of TLS cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The journal does not open.
     #[error("the journal does not open: {0}")]
     Journal(#[from] JournalError),
@@ -72,7 +79,12 @@ pub async fn run_on(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
-    if config.insecure && !address.ip().is_loopback() {
+    let tls = config.tls.clone().map(|files| spawn_blocking(|| Tls::load(files)));
+    let tls = match tls {
+        Some(loading) => Some(Arc::new(loading.await.map_err(io::Error::from)??)),
+        None => None,
+    };
+    if !address.ip().is_loopback() && (config.access.is_insecure() || tls.is_none()) {
         return Err(ServeError::NotLoopback(address));
     }
     // By then the streams of a connection have ended by themselves, as far as they are read.
@@ -87,6 +99,8 @@ pub async fn run_on(
         info!(address = %listener.local_addr()?, "serving metrics");
         tokio::spawn(metrics::serve(listener, journal.clone(), shutdown.clone()));
     }
+    tokio::spawn(reload::follow(config.access.clone(), tls.clone(), feed.clone(), shutdown.clone()));
+    let gate = Gate::new(config.access.clone(), journal.clone());
     let (health, reporter) = health::service(&journal, shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
@@ -98,10 +112,16 @@ pub async fn run_on(
         )
         .add_service(api::backups(journal.clone(), shutdown.clone()))
         .add_service(api::statements(journal.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
-        .add_service(api::feed(feed, journal, config.limits).max_decoding_message_size(REQUEST_BYTES_MAX));
-    info!(%address, insecure = config.insecure, "serving");
+        .add_service(
+            api::feed(feed, journal, config.access.clone(), config.limits).max_decoding_message_size(REQUEST_BYTES_MAX),
+        );
+    let insecure = config.access.is_insecure();
+    if insecure {
+        warn!("INSECURE: every caller is believed, and may do everything. For development on this machine only");
+    }
+    info!(%address, insecure, tls = tls.is_some(), "serving");
     let bounds = Bounds { connections_max: config.connections_max, drain: config.drain };
-    let connections = Arc::new(Connections::new(routes, config.connection_age, grace));
+    let connections = Arc::new(Connections::new(routes, gate, tls, config.connection_age, grace));
     accept(listener, bounds, connections, shutdown).await;
     reporter.abort();
     info!("stopped");

@@ -5,9 +5,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{caller::caller, from_proto, status::ApiRefusal, to_proto, v1};
+use super::{caller::admitted, from_proto, status::ApiRefusal, to_proto, v1};
 use crate::{
-    domain::digest::Digest,
+    domain::{digest::Digest, rejection::Rejection},
     feed::FeedRefusal,
     journal::{Journal, JournalError},
 };
@@ -27,7 +27,10 @@ impl v1::backup_service_server::BackupService for Backups {
     type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        caller(request.metadata())?;
+        if !admitted(request.extensions())?.mandate.is_unlimited() {
+            // A copy is the whole record.
+            return Err(Rejection::OutOfMandate.into());
+        }
         let follow = request.get_ref().follow;
         let (after, hash) = from_proto::backup(request.get_ref())?;
         let ours = self.journal.read(move |view| view.entry_hash(after)).await?;

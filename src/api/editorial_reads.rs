@@ -1,5 +1,7 @@
 //! What editors look up.
 
+use std::sync::Arc;
+
 use tonic::Status;
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         id::{EditionName, LanguageTag, StatementId},
+        mandate::Mandate,
         rejection::Rejection,
         state::{Slots, State},
     },
@@ -18,14 +21,22 @@ use crate::{
 };
 
 impl Editorial {
-    pub(super) async fn dossier(&self, request: &v1::GetDossierRequest) -> Result<v1::GetDossierResponse, Status> {
-        let state = self.state(from_proto::statement_name("name", &request.name)?).await?;
+    pub(super) async fn dossier(
+        &self,
+        request: &v1::GetDossierRequest,
+        mandate: &Mandate,
+    ) -> Result<v1::GetDossierResponse, Status> {
+        let state = self.state(from_proto::statement_name("name", &request.name)?, mandate).await?;
         Ok(v1::GetDossierResponse { dossier: Some(to_proto::dossier(&state)) })
     }
 
-    pub(super) async fn draft(&self, request: &v1::GetDraftRequest) -> Result<v1::GetDraftResponse, Status> {
+    pub(super) async fn draft(
+        &self,
+        request: &v1::GetDraftRequest,
+        mandate: &Mandate,
+    ) -> Result<v1::GetDraftResponse, Status> {
         let (id, language) = slot(&request.name, "drafts")?;
-        let state = self.state(id.clone()).await?;
+        let state = self.state(id.clone(), mandate).await?;
         let draft = state.languages.get(&language).and_then(|slots| slots.draft.clone());
         let draft = draft.ok_or_else(|| Rejection::DraftNotFound(language.clone()))?;
         let digest = draft.outline.digest;
@@ -33,9 +44,13 @@ impl Editorial {
         Ok(v1::GetDraftResponse { draft: Some(to_proto::draft(&id, &language, &draft, words.as_ref())) })
     }
 
-    pub(super) async fn release(&self, request: &v1::GetReleaseRequest) -> Result<v1::GetReleaseResponse, Status> {
+    pub(super) async fn release(
+        &self,
+        request: &v1::GetReleaseRequest,
+        mandate: &Mandate,
+    ) -> Result<v1::GetReleaseResponse, Status> {
         let (id, language) = slot(&request.name, "releases")?;
-        let state = self.state(id.clone()).await?;
+        let state = self.state(id.clone(), mandate).await?;
         let release = state.languages.get(&language).and_then(|slots| slots.release.clone());
         let release = release.ok_or_else(|| Rejection::ReleaseNotFound(language.clone()))?;
         let digest = release.outline.digest;
@@ -43,19 +58,24 @@ impl Editorial {
         Ok(v1::GetReleaseResponse { release: Some(to_proto::release(&id, &language, &release, words.as_ref())) })
     }
 
-    pub(super) async fn drafts(&self, mut request: v1::ListDraftsRequest) -> Result<v1::ListDraftsResponse, Status> {
+    pub(super) async fn drafts(
+        &self,
+        mut request: v1::ListDraftsRequest,
+        mandate: Arc<Mandate>,
+    ) -> Result<v1::ListDraftsResponse, Status> {
         let (page, parent) = both(Page::of(&mut request), from_proto::parent(&request.parent))?;
         let show = |state: &State, language: &LanguageTag, slots: &Slots| {
             let draft = slots.draft.as_ref()?;
             Some(to_proto::draft(&state.statement.id, language, draft, None))
         };
-        let (drafts, next_page_token) = self.list(parent, page, show).await?;
+        let (drafts, next_page_token) = self.list(parent, page, mandate, show).await?;
         Ok(v1::ListDraftsResponse { drafts, next_page_token })
     }
 
     pub(super) async fn releases(
         &self,
         mut request: v1::ListReleasesRequest,
+        mandate: Arc<Mandate>,
     ) -> Result<v1::ListReleasesResponse, Status> {
         let (page, parent) = both(Page::of(&mut request), from_proto::parent(&request.parent))?;
         let blocked_only = request.blocked_only;
@@ -63,7 +83,7 @@ impl Editorial {
             let release = slots.release.as_ref().filter(|release| !blocked_only || release.blocked.is_some())?;
             Some(to_proto::release(&state.statement.id, language, release, None))
         };
-        let (releases, next_page_token) = self.list(parent, page, show).await?;
+        let (releases, next_page_token) = self.list(parent, page, mandate, show).await?;
         Ok(v1::ListReleasesResponse { releases, next_page_token })
     }
 
@@ -72,15 +92,16 @@ impl Editorial {
         &self,
         parent: Option<StatementId>,
         page: Page,
+        mandate: Arc<Mandate>,
         show: impl Fn(&State, &LanguageTag, &Slots) -> Option<T> + Send + Sync + 'static,
     ) -> Result<(Vec<T>, String), Status> {
         let (place, size) = (page.place()?, page.size);
         if let Some(id) = &parent {
-            self.state(id.clone()).await?;
+            self.state(id.clone(), &mandate).await?;
         }
         let read = self
             .journal
-            .read(move |view| Walk { parent: parent.as_ref(), size, show: &show }.page(view, &place))
+            .read(move |view| Walk { parent: parent.as_ref(), size, mandate: &mandate, show: &show }.page(view, &place))
             .await?;
         let (items, last) = read;
         Ok((items, page.token_after(last.as_ref())))
@@ -89,6 +110,7 @@ impl Editorial {
     pub(super) async fn owed_approvals(
         &self,
         mut request: v1::ListOwedApprovalsRequest,
+        mandate: Arc<Mandate>,
     ) -> Result<v1::ListOwedApprovalsResponse, Status> {
         let page = Page::of(&mut request)?;
         let (size, place) = (page.size, page.place()?);
@@ -98,10 +120,13 @@ impl Editorial {
             let owed = view.owed(&after, size)?;
             let full = owed.len() == size;
             for OwedRecord { key, state, language, owed } in owed {
+                last = Some(Place { after: vec![hex::encode(key)], tail: 0 });
+                let Some(state) = mandate.narrow(state).filter(|state| state.languages.contains_key(&language)) else {
+                    continue;
+                };
                 let id = &state.statement.id;
                 let edition = view.edition(&EditionName::new(id, &language, owed.number))?;
                 shown.extend(edition.map(|edition| to_proto::owed(id, &language, &owed, &edition)));
-                last = Some(Place { after: vec![hex::encode(key)], tail: 0 });
             }
             Ok((shown, last.filter(|_| full)))
         });
@@ -109,15 +134,22 @@ impl Editorial {
         Ok(v1::ListOwedApprovalsResponse { owed_approvals, next_page_token: page.token_after(last.as_ref()) })
     }
 
-    pub(super) async fn entries(&self, mut request: v1::ListEntriesRequest) -> Result<v1::ListEntriesResponse, Status> {
+    pub(super) async fn entries(
+        &self,
+        mut request: v1::ListEntriesRequest,
+        mandate: Arc<Mandate>,
+    ) -> Result<v1::ListEntriesResponse, Status> {
         let statement = match request.statement.as_str() {
             "" => Ok(None),
             name => from_proto::statement_name("statement", name).map(Some),
         };
         let (page, statement) = both(Page::of(&mut request), statement)?;
         let (size, after) = (page.size, page.place()?.tail);
-        if let Some(id) = &statement {
-            self.state(id.clone()).await?;
+        match &statement {
+            Some(id) => drop(self.state(id.clone(), &mandate).await?),
+            // The trail of all statements is for those whose mandate is all of them.
+            None if !mandate.is_unlimited() => return Err(Rejection::OutOfMandate.into()),
+            None => {}
         }
         let records = self.journal.read(move |view| view.entries(statement.as_ref(), after, size)).await?;
         let last = records.last().filter(|_| records.len() == size);
@@ -126,9 +158,10 @@ impl Editorial {
         Ok(v1::ListEntriesResponse { entries, next_page_token: page.token_after(last.as_ref()) })
     }
 
-    async fn state(&self, id: StatementId) -> Result<State, Status> {
+    /// What an editor may see of a statement.
+    async fn state(&self, id: StatementId, mandate: &Mandate) -> Result<State, Status> {
         let state = self.journal.read(move |view| view.state(&id)).await?;
-        Ok(state.ok_or(Rejection::StatementNotFound)?)
+        Ok(state.and_then(|state| mandate.narrow(state)).ok_or(Rejection::StatementNotFound)?)
     }
 }
 
@@ -145,6 +178,7 @@ const STATEMENTS: usize = 64;
 struct Walk<'w, F> {
     parent: Option<&'w StatementId>,
     size: usize,
+    mandate: &'w Mandate,
     show: &'w F,
 }
 
@@ -158,6 +192,7 @@ impl<F> Walk<'_, F> {
         loop {
             let states = self.states(view, &place)?;
             let Some(last) = states.last().map(|state| state.statement.id.clone()) else { return Ok((items, None)) };
+            let states: Vec<_> = states.into_iter().filter_map(|state| self.mandate.narrow(state)).collect();
             for (state, language, slots) in
                 states.iter().flat_map(|state| state.languages.iter().map(move |(l, s)| (state, l, s)))
             {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::caller,
+    audit::Asked,
+    caller::admitted,
     from_proto::{self, Envelope},
     to_proto, v1,
 };
@@ -34,7 +35,9 @@ impl Editorial {
         let call = call?;
         let id = call.command.statement.clone();
         let saved = saved(&call);
-        let Answered { answer, kind, words: mut known } = self.journal.submit(call).await?;
+        let asked = Asked::new(call.command.step.action(), &id, call.request_id, call.validate_only);
+        let answered = self.journal.submit(call).await.map_err(Status::from);
+        let Answered { answer, kind, words: mut known } = asked.tell(answered)?;
         let wanted = digests(&answer);
         known.extend(wanted.first().copied().zip(saved));
         let missing: Vec<_> = wanted.iter().filter(|digest| !known.contains_key(digest)).copied().collect();
@@ -214,40 +217,40 @@ impl v1::editorial_service_server::EditorialService for Editorial {
     }
 
     async fn get_dossier(&self, request: Request<v1::GetDossierRequest>) -> Reply<v1::GetDossierResponse> {
-        caller(request.metadata())?;
-        self.dossier(request.get_ref()).await.map(Response::new)
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.dossier(request.get_ref(), &mandate).await.map(Response::new)
     }
 
     async fn get_draft(&self, request: Request<v1::GetDraftRequest>) -> Reply<v1::GetDraftResponse> {
-        caller(request.metadata())?;
-        self.draft(request.get_ref()).await.map(Response::new)
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.draft(request.get_ref(), &mandate).await.map(Response::new)
     }
 
     async fn list_drafts(&self, request: Request<v1::ListDraftsRequest>) -> Reply<v1::ListDraftsResponse> {
-        caller(request.metadata())?;
-        self.drafts(request.into_inner()).await.map(Response::new)
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.drafts(request.into_inner(), mandate).await.map(Response::new)
     }
 
     async fn list_owed_approvals(
         &self,
         request: Request<v1::ListOwedApprovalsRequest>,
     ) -> Reply<v1::ListOwedApprovalsResponse> {
-        caller(request.metadata())?;
-        self.owed_approvals(request.into_inner()).await.map(Response::new)
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.owed_approvals(request.into_inner(), mandate).await.map(Response::new)
     }
 
     async fn get_release(&self, request: Request<v1::GetReleaseRequest>) -> Reply<v1::GetReleaseResponse> {
-        caller(request.metadata())?;
-        self.release(request.get_ref()).await.map(Response::new)
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.release(request.get_ref(), &mandate).await.map(Response::new)
     }
 
     async fn list_releases(&self, request: Request<v1::ListReleasesRequest>) -> Reply<v1::ListReleasesResponse> {
-        caller(request.metadata())?;
-        self.releases(request.into_inner()).await.map(Response::new)
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.releases(request.into_inner(), mandate).await.map(Response::new)
     }
 
     async fn list_entries(&self, request: Request<v1::ListEntriesRequest>) -> Reply<v1::ListEntriesResponse> {
-        caller(request.metadata())?;
-        self.entries(request.into_inner()).await.map(Response::new)
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.entries(request.into_inner(), mandate).await.map(Response::new)
     }
 }

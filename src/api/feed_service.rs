@@ -1,26 +1,31 @@
 //! `FeedService`: parse, follow, show.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::caller,
+    audit::Asked,
+    caller::admitted,
     from_proto::{self, Envelope, both},
     page_token::{Page, Place},
     status::ApiRefusal,
     to_proto, v1,
 };
 use crate::{
+    access::{Access, Admitted, By},
     domain::{
         answer::Answer,
         id::SubscriptionId,
         limits::Limits,
+        mandate::Mandate,
         rejection::Rejection,
         subscription::{Subscription, SubscriptionCall},
+        time::Timestamp,
     },
-    feed::Feed,
+    feed::{Feed, Right, Wanted},
     journal::Journal,
 };
 
@@ -29,15 +34,34 @@ use crate::{
 pub struct Follow {
     pub(super) feed: Feed,
     pub(super) journal: Journal,
+    pub(super) access: Access,
     pub(super) limits: Arc<Limits>,
 }
 
+/// The method whose callers keep their right only as long as they would be let in anew.
+const SUBSCRIBE: &str = "onrecord.v1.FeedService/Subscribe";
+
 impl Follow {
+    /// The right to follow of who was let in.
+    fn right(&self, admitted: &Admitted) -> Right {
+        if admitted.by == By::Word {
+            return Right::to_everything();
+        }
+        let (access, admitted) = (self.access.clone(), admitted.clone());
+        let left = |end: Timestamp| Duration::from_micros(end.micros_since(self.journal.now()).try_into().unwrap_or(0));
+        Right {
+            mandate: Arc::clone(&admitted.mandate),
+            ends: admitted.expire_time.map(|end| Instant::now() + left(end)),
+            holds: Arc::new(move || access.stands(SUBSCRIBE, &admitted)),
+        }
+    }
+
     /// Takes a step on a named subscription, and shows it as it then stands.
     async fn enrol(&self, call: Result<SubscriptionCall, Rejection>) -> Result<v1::Subscription, Status> {
         let call = call?;
         let changes = !call.validate_only;
-        let answer = self.journal.enrol(call).await?;
+        let asked = Asked::new(call.step.action(), &call.id, call.request_id, call.validate_only);
+        let answer = asked.tell(self.journal.enrol(call).await.map_err(Status::from))?;
         let Answer::Subscription(subscription) = answer else { return Err(Rejection::RequestIdReused.into()) };
         if changes {
             self.feed.release(&subscription);
@@ -63,6 +87,11 @@ impl Follow {
     }
 }
 
+/// A subscription that is another's is as if it were not there.
+fn may_hold(mandate: &Mandate, id: &SubscriptionId) -> Result<(), Rejection> {
+    if mandate.admits_subscription(id) { Ok(()) } else { Err(Rejection::SubscriptionNotFound) }
+}
+
 type Reply<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
@@ -70,16 +99,20 @@ impl v1::feed_service_server::FeedService for Follow {
     type SubscribeStream = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Reply<Self::SubscribeStream> {
-        caller(request.metadata())?;
-        let subscription = from_proto::subscription(request.get_ref())?;
+        let right = self.right(admitted(request.extensions())?);
+        let subscription = from_proto::subscription(request.get_ref(), right)?;
+        if let Wanted::Named(id) = &subscription.wanted {
+            may_hold(&subscription.right.mandate, id)?;
+        }
         let messages = self.feed.subscribe(subscription).await?;
         Ok(Response::new(Box::pin(messages.map(|message| Ok(to_proto::message(message))))))
     }
 
     async fn read_feed(&self, request: Request<v1::ReadFeedRequest>) -> Reply<v1::ReadFeedResponse> {
-        caller(request.metadata())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let (start, filter, max_events) = from_proto::read_feed(request.get_ref())?;
-        let page = self.feed.read(start, filter, request.get_ref().include_embargoed, max_events).await?;
+        let embargoed = request.get_ref().include_embargoed;
+        let page = self.feed.read(start, filter, embargoed, &mandate, max_events).await?;
         Ok(Response::new(v1::ReadFeedResponse {
             deliveries: page.deliveries.into_iter().map(to_proto::delivery).collect(),
             cursor: page.cursor,
@@ -100,8 +133,8 @@ impl v1::feed_service_server::FeedService for Follow {
         &self,
         request: Request<v1::GetSubscriptionRequest>,
     ) -> Reply<v1::GetSubscriptionResponse> {
-        caller(request.metadata())?;
         let id = from_proto::subscription_name(&request.get_ref().name)?;
+        may_hold(&admitted(request.extensions())?.mandate, &id)?;
         let found = self.journal.read(move |view| view.subscription(&id)).await?;
         let subscription = self.show(vec![found.ok_or(Rejection::SubscriptionNotFound)?]).await?.pop();
         Ok(Response::new(v1::GetSubscriptionResponse { subscription }))
@@ -111,7 +144,7 @@ impl v1::feed_service_server::FeedService for Follow {
         &self,
         request: Request<v1::ListSubscriptionsRequest>,
     ) -> Reply<v1::ListSubscriptionsResponse> {
-        caller(request.metadata())?;
+        admitted(request.extensions())?;
         let page = Page::of(&mut request.into_inner())?;
         let (found, last) = self.page(&page).await?;
         let subscriptions = self.show(found).await?;
@@ -137,21 +170,21 @@ impl v1::feed_service_server::FeedService for Follow {
     }
 
     async fn acknowledge(&self, request: Request<v1::AcknowledgeRequest>) -> Reply<v1::AcknowledgeResponse> {
-        caller(request.metadata())?;
         let (id, generation) = from_proto::acknowledge(request.get_ref())?;
+        may_hold(&admitted(request.extensions())?.mandate, &id)?;
         let acknowledged_sequence = self.feed.acknowledge(id, generation, &request.get_ref().cursor).await?;
         Ok(Response::new(v1::AcknowledgeResponse { acknowledged_sequence }))
     }
 
     async fn reject(&self, request: Request<v1::RejectRequest>) -> Reply<v1::RejectResponse> {
-        caller(request.metadata())?;
         let (id, generation, refused) = from_proto::reject(request.get_ref(), self.journal.now())?;
+        may_hold(&admitted(request.extensions())?.mandate, &id)?;
         self.feed.refuse(id, generation, refused).await?;
         Ok(Response::new(v1::RejectResponse {}))
     }
 
     async fn list_deliveries(&self, request: Request<v1::ListDeliveriesRequest>) -> Reply<v1::ListDeliveriesResponse> {
-        caller(request.metadata())?;
+        admitted(request.extensions())?;
         let mut given = request.into_inner();
         let (target, page) = both(from_proto::target(&given.name), Page::of(&mut given))?;
         let (found, last) = self.page(&page).await?;

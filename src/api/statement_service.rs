@@ -1,11 +1,11 @@
 //! `StatementService`: the public record. One visibility rule, [`Live::is_visible`], serves every call.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::caller,
+    caller::admitted,
     from_proto::{self, Faults, both},
     page_token::{Page, Place},
     to_proto, v1,
@@ -17,6 +17,7 @@ use crate::{
         id::{EditionName, EditionRef, LanguageTag, StatementId},
         language::lookup,
         live::{Edition, Live},
+        mandate::Mandate,
         rejection::Rejection,
         time::Timestamp,
     },
@@ -41,12 +42,12 @@ type Reply<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl v1::statement_service_server::StatementService for Statements {
     async fn get_statement(&self, request: Request<v1::GetStatementRequest>) -> Reply<v1::GetStatementResponse> {
-        caller(request.metadata())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let given = request.get_ref();
         let id = from_proto::statement_name("name", &given.name);
         let language = from_proto::optional_language("language_code", &given.language_code);
         let (id, (language, at)) = both(id, both(language, self.past(given.as_of_time)))?;
-        let reading = self.journal.read(move |view| reading(view, &id, language.as_ref(), at)).await?;
+        let reading = self.journal.read(move |view| reading(view, &mandate, &id, language.as_ref(), at)).await?;
         Ok(Response::new(v1::GetStatementResponse { reading: Some(reading.ok_or(Rejection::StatementNotFound)?) }))
     }
 
@@ -54,14 +55,14 @@ impl v1::statement_service_server::StatementService for Statements {
         &self,
         request: Request<v1::BatchGetStatementsRequest>,
     ) -> Reply<v1::BatchGetStatementsResponse> {
-        caller(request.metadata())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let given = request.get_ref();
         let language = from_proto::optional_language("language_code", &given.language_code);
         let (ids, language) = both(batch(&given.names), language)?;
         let read = self.journal.read(move |view| {
             let (mut readings, mut bytes) = (Vec::new(), 0);
             for id in &ids {
-                let reading = reading(view, id, language.as_ref(), None)?;
+                let reading = reading(view, &mandate, id, language.as_ref(), None)?;
                 bytes += reading.as_ref().map_or(0, prost::Message::encoded_len);
                 readings.extend(reading);
             }
@@ -80,42 +81,44 @@ impl v1::statement_service_server::StatementService for Statements {
     }
 
     async fn list_statements(&self, request: Request<v1::ListStatementsRequest>) -> Reply<v1::ListStatementsResponse> {
-        caller(request.metadata())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let mut given = request.into_inner();
         let (page, filter) = both(Page::of(&mut given), from_proto::filter(given.filter.as_ref()))?;
         let (size, place) = (page.size, page.place()?);
-        let (live, last) = self.journal.read(move |view| listed(view, &place, &filter, size)).await?;
+        let (live, last) = self.journal.read(move |view| listed(view, &mandate, &place, &filter, size)).await?;
         Ok(Response::new(v1::ListStatementsResponse { live, next_page_token: page.token_after(last.as_ref()) }))
     }
 
     async fn get_edition(&self, request: Request<v1::GetEditionRequest>) -> Reply<v1::GetEditionResponse> {
-        caller(request.metadata())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let given = request.get_ref();
         let (name, canonical) = (edition_ref("name", &given.name)?, given.include_canonical_content);
         let edition = self.journal.read(move |view| {
-            let Some(found) = Found::at(view, &name)? else { return Ok(None) };
+            let Some(found) = Found::at(view, &mandate, &name)? else { return Ok(None) };
             found.show(view, canonical).map(Some)
         });
         Ok(Response::new(v1::GetEditionResponse { edition: Some(edition.await?.ok_or(Rejection::EditionNotFound)?) }))
     }
 
     async fn list_editions(&self, request: Request<v1::ListEditionsRequest>) -> Reply<v1::ListEditionsResponse> {
-        caller(request.metadata())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let mut given = request.into_inner();
         let id = from_proto::statement_name("parent", &given.parent);
         let language = from_proto::optional_language("language_code", &given.language_code);
         let (page, (id, language)) = both(Page::of(&mut given), both(id, language))?;
         let (size, place) = (page.size, page.place()?);
-        let read = self.journal.read(move |view| history(view, &id, language.as_ref(), &place, size));
+        let read = self.journal.read(move |view| history(view, &mandate, &id, language.as_ref(), &place, size));
         let (editions, last) = read.await?.ok_or(Rejection::StatementNotFound)?;
         Ok(Response::new(v1::ListEditionsResponse { editions, next_page_token: page.token_after(last.as_ref()) }))
     }
 
     async fn diff_editions(&self, request: Request<v1::DiffEditionsRequest>) -> Reply<v1::DiffEditionsResponse> {
-        caller(request.metadata())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let (from, to) = diff_refs(request.get_ref())?;
         let found = self.journal.read(move |view| {
-            let (Some(from), Some(to)) = (Found::at(view, &from)?, Found::at(view, &to)?) else { return Ok(None) };
+            let (Some(from), Some(to)) = (Found::at(view, &mandate, &from)?, Found::at(view, &mandate, &to)?) else {
+                return Ok(None);
+            };
             if !from.public || !to.public {
                 return Ok(Some(None));
             }
@@ -169,13 +172,27 @@ fn diff_refs(given: &v1::DiffEditionsRequest) -> Result<(EditionRef, EditionRef)
 }
 
 /// What readers may know of: now, or at an earlier time.
-fn visible(view: &View<'_>, id: &StatementId, at: Option<Timestamp>) -> Result<Option<Public>, JournalError> {
+fn visible(
+    view: &View<'_>,
+    mandate: &Mandate,
+    id: &StatementId,
+    at: Option<Timestamp>,
+) -> Result<Option<Public>, JournalError> {
     let tail = at.map_or_else(|| Ok(view.tail()), |time| view.tail_at(time))?;
     let Some(mut public) = view.public(id, tail)?.map(|then| in_hindsight(view, then, tail)).transpose()? else {
         return Ok(None);
     };
     public.lives.retain(|_, live| live.is_visible());
+    let public = within(mandate, public);
     Ok((!public.lives.is_empty()).then_some(public))
+}
+
+/// What a reader with this mandate may know of: the rest is answered as what never was.
+fn within(mandate: &Mandate, public: Public) -> Public {
+    let Public { statement, mut lives } = public;
+    let (id, kind) = (&statement.id, &statement.kind);
+    lives.retain(|language, live| mandate.admits(id, kind, language, &live.edition.outline.facts));
+    Public { statement, lives }
 }
 
 /// A statement as it stood at `tail`, without what is no longer public.
@@ -200,11 +217,12 @@ fn back_then(now: BTreeMap<LanguageTag, Live>, then: BTreeMap<LanguageTag, Live>
 
 fn reading(
     view: &View<'_>,
+    mandate: &Mandate,
     id: &StatementId,
     asked: Option<&LanguageTag>,
     at: Option<Timestamp>,
 ) -> Result<Option<v1::Reading>, JournalError> {
-    let Some(public) = visible(view, id, at)? else { return Ok(None) };
+    let Some(public) = visible(view, mandate, id, at)? else { return Ok(None) };
     let source = &public.statement.source_language;
     let Some(language) = lookup(asked, source, |language| public.lives.contains_key(language)) else { return Ok(None) };
     let Some(live) = public.lives.get(&language) else { return Ok(None) };
@@ -229,6 +247,7 @@ const STATEMENTS: usize = 64;
 /// A page of everything live, all pages as of one moment, but for what is no longer public.
 fn listed(
     view: &View<'_>,
+    mandate: &Mandate,
     place: &Place,
     filter: &Filter,
     size: usize,
@@ -236,7 +255,7 @@ fn listed(
     let tail = if place.tail == 0 { view.tail() } else { place.tail };
     let (mut shown, mut bytes, mut after) = (Vec::new(), 0, place.after.clone());
     loop {
-        let publics = publics(view, &after, tail)?;
+        let publics = publics(view, mandate, &after, tail)?;
         let Some(last) = publics.last().map(|public| public.statement.id.to_string()) else { return Ok((shown, None)) };
         for public in &publics {
             for (language, live) in &public.lives {
@@ -258,14 +277,14 @@ fn listed(
     }
 }
 
-fn publics(view: &View<'_>, after: &[String], tail: u64) -> Result<Vec<Public>, JournalError> {
+fn publics(view: &View<'_>, mandate: &Mandate, after: &[String], tail: u64) -> Result<Vec<Public>, JournalError> {
     let id = after.first().and_then(|id| StatementId::parse(id).ok());
     let mut publics = Vec::new();
     if let Some(id) = id.as_ref().filter(|_| after.get(1).is_some_and(|tag| tag != "~")) {
         publics.extend(view.public(id, tail)?);
     }
     publics.extend(view.publics(id.as_ref(), STATEMENTS, tail)?);
-    publics.into_iter().map(|then| in_hindsight(view, then, tail)).collect()
+    publics.into_iter().map(|then| Ok(within(mandate, in_hindsight(view, then, tail)?))).collect()
 }
 
 /// An edition that readers may know of.
@@ -277,15 +296,17 @@ struct Found {
 }
 
 impl Found {
-    fn at(view: &View<'_>, name: &EditionRef) -> Result<Option<Self>, JournalError> {
-        let Some(public) = visible(view, &name.statement, None)? else { return Ok(None) };
+    fn at(view: &View<'_>, mandate: &Mandate, name: &EditionRef) -> Result<Option<Self>, JournalError> {
+        let Some(public) = visible(view, mandate, &name.statement, None)? else { return Ok(None) };
         let Some(live) = public.lives.get(&name.language) else { return Ok(None) };
         let number = name.number.unwrap_or(live.edition.number);
         if number > live.edition.number {
             return Ok(None);
         }
         let name = EditionName::new(&name.statement, &name.language, number);
-        let edition = view.edition(&name)?;
+        let kind = &public.statement.kind;
+        let may_read = |it: &Edition| mandate.admits(&name.statement, kind, &name.language, &it.outline.facts);
+        let edition = view.edition(&name)?.filter(may_read);
         Ok(edition.map(|edition| Self { name, edition, public: live.state.has_text() }))
     }
 
@@ -308,25 +329,33 @@ impl Found {
 )]
 fn history(
     view: &View<'_>,
+    mandate: &Mandate,
     id: &StatementId,
     wanted: Option<&LanguageTag>,
     place: &Place,
     size: usize,
 ) -> Result<Option<(Vec<v1::Edition>, Option<Place>)>, JournalError> {
-    let Some(public) = visible(view, id, None)? else { return Ok(None) };
+    let Some(public) = visible(view, mandate, id, None)? else { return Ok(None) };
     let mut shown = Vec::new();
     for (language, live) in public.lives.iter().filter(|(language, _)| wanted.is_none_or(|wanted| wanted == *language))
     {
-        let below = match place.after.first() {
+        let mut below = match place.after.first() {
             Some(last) if language.as_str() < last.as_str() => continue,
             Some(last) if language.as_str() == last => u32::try_from(place.tail).unwrap_or(u32::MAX),
             Some(_) | None => live.edition.number + 1,
         };
-        for edition in view.editions(id, language, below, size - shown.len())? {
-            shown.push(to_proto::edition(id, language, &edition, None, live.state.has_text()));
-            if shown.len() == size {
-                let last = Place { after: vec![language.to_string()], tail: edition.number.into() };
-                return Ok(Some((shown, Some(last))));
+        loop {
+            let editions = view.editions(id, language, below, size)?;
+            let Some(oldest) = editions.last() else { break };
+            below = oldest.number;
+            let facts =
+                |edition: &Edition| mandate.admits(id, &public.statement.kind, language, &edition.outline.facts);
+            for edition in editions.into_iter().filter(facts) {
+                shown.push(to_proto::edition(id, language, &edition, None, live.state.has_text()));
+                if shown.len() == size {
+                    let last = Place { after: vec![language.to_string()], tail: edition.number.into() };
+                    return Ok(Some((shown, Some(last))));
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use tower_http::catch_panic::ResponseForPanic;
 
 use crate::{
+    access::AccessRefusal,
     domain::{draft::FieldFault, rejection::Rejection},
     feed::FeedRefusal,
     jitter,
@@ -26,8 +27,8 @@ const PUSHBACK: &str = "grpc-retry-pushback-ms";
 /// What the api itself refuses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ApiRefusal {
-    /// Nobody said who calls.
-    CallerMissing(String),
+    /// The caller is not let in.
+    NotAdmitted(AccessRefusal),
     /// The page token belongs to another call, or is none.
     InvalidPageToken,
     /// The copy to go on with is of another history.
@@ -118,7 +119,7 @@ impl From<FeedRefusal> for Status {
 impl From<ApiRefusal> for Status {
     fn from(refusal: ApiRefusal) -> Self {
         match refusal {
-            ApiRefusal::CallerMissing(words) => Answer::new(Code::Unauthenticated, "CALLER_MISSING", words),
+            ApiRefusal::NotAdmitted(refusal) => not_admitted(&refusal),
             ApiRefusal::BackupDiverged => Answer::new(
                 Code::FailedPrecondition,
                 "BACKUP_DIVERGED",
@@ -133,6 +134,24 @@ impl From<ApiRefusal> for Status {
         }
         .into_status()
     }
+}
+
+impl From<AccessRefusal> for Status {
+    fn from(refusal: AccessRefusal) -> Self {
+        not_admitted(&refusal).into_status()
+    }
+}
+
+fn not_admitted(refusal: &AccessRefusal) -> Answer {
+    let (code, reason) = match refusal {
+        AccessRefusal::CallerMissing(_) => (Code::Unauthenticated, "CALLER_MISSING"),
+        AccessRefusal::CredentialMissing => (Code::Unauthenticated, "CREDENTIAL_MISSING"),
+        AccessRefusal::CredentialUnknown => (Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
+        AccessRefusal::CredentialEarly(_) => (Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
+        AccessRefusal::CredentialExpired(_) => (Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+        AccessRefusal::RoleMissing { .. } => (Code::PermissionDenied, "ROLE_MISSING"),
+    };
+    Answer::new(code, reason, refusal.to_string())
 }
 
 fn rejected(rejection: &Rejection) -> Answer {
@@ -172,6 +191,7 @@ fn code_of(rejection: &Rejection) -> (Code, &'static str) {
         Rejection::DraftNotApproved(_) => (Code::FailedPrecondition, "DRAFT_NOT_APPROVED"),
         Rejection::BaseSuperseded { .. } => (Code::FailedPrecondition, "BASE_SUPERSEDED"),
         Rejection::ReleaseSlotFull(_) => (Code::FailedPrecondition, "RELEASE_SLOT_FULL"),
+        Rejection::OutOfMandate => (Code::PermissionDenied, "OUT_OF_MANDATE"),
         Rejection::OwnText => (Code::PermissionDenied, "OWN_TEXT"),
         Rejection::SecondPersonRequired => (Code::PermissionDenied, "SECOND_PERSON_REQUIRED"),
         Rejection::ApprovalNotOwed => (Code::FailedPrecondition, "APPROVAL_NOT_OWED"),
@@ -254,7 +274,11 @@ pub fn deadline_passed() -> http::Response<tonic::body::Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{id::LanguageTag, rejection::Conflict, time::Timestamp};
+    use crate::domain::{
+        id::{Caller, LanguageTag},
+        rejection::Conflict,
+        time::Timestamp,
+    };
 
     #[expect(clippy::needless_pass_by_value, reason = "a table reads better with values")]
     fn check(status: Status, code: Code, reason: &str) {
@@ -293,6 +317,7 @@ mod tests {
             (Rejection::DraftNotApproved(de()), precondition, "DRAFT_NOT_APPROVED"),
             (Rejection::BaseSuperseded { language: de(), newest: 2 }, precondition, "BASE_SUPERSEDED"),
             (Rejection::ReleaseSlotFull(de()), precondition, "RELEASE_SLOT_FULL"),
+            (Rejection::OutOfMandate, Code::PermissionDenied, "OUT_OF_MANDATE"),
             (Rejection::OwnText, Code::PermissionDenied, "OWN_TEXT"),
             (Rejection::SecondPersonRequired, Code::PermissionDenied, "SECOND_PERSON_REQUIRED"),
             (Rejection::ApprovalNotOwed, precondition, "APPROVAL_NOT_OWED"),
@@ -326,7 +351,17 @@ mod tests {
         ] {
             check(refusal.into(), code, reason);
         }
-        check(ApiRefusal::CallerMissing("who?".into()).into(), Code::Unauthenticated, "CALLER_MISSING");
+        let caller = Caller::parse("anna").unwrap();
+        for (refusal, code, reason) in [
+            (AccessRefusal::CallerMissing("who?".into()), Code::Unauthenticated, "CALLER_MISSING"),
+            (AccessRefusal::CredentialMissing, Code::Unauthenticated, "CREDENTIAL_MISSING"),
+            (AccessRefusal::CredentialUnknown, Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
+            (AccessRefusal::CredentialEarly(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
+            (AccessRefusal::CredentialExpired(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+            (AccessRefusal::RoleMissing { caller, roles: &[] }, Code::PermissionDenied, "ROLE_MISSING"),
+        ] {
+            check(ApiRefusal::NotAdmitted(refusal).into(), code, reason);
+        }
         check(ApiRefusal::BackupDiverged.into(), precondition, "BACKUP_DIVERGED");
         check(ApiRefusal::InvalidPageToken.into(), Code::InvalidArgument, "INVALID_PAGE_TOKEN");
     }

@@ -1,5 +1,7 @@
 //! Arguments that several commands share.
 
+use std::path::PathBuf;
+
 use anstream::ColorChoice;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -17,6 +19,18 @@ pub(super) struct Global {
     /// Who calls, where the service runs with --insecure [default: $USER, or nobody]
     #[arg(long, global = true, value_name = "NAME", env = "ONRECORD_CALLER")]
     caller: Option<String>,
+    /// File with the token that shows who calls, where the service runs with a policy
+    #[arg(long, global = true, value_name = "FILE", env = "ONRECORD_TOKEN_FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// PEM file with the authority that signed the service's certificate, for an https:// server
+    #[arg(long, global = true, value_name = "FILE", env = "ONRECORD_CA_FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// PEM file with the certificate that shows who calls; `--key-file` goes with it
+    #[arg(long, global = true, value_name = "FILE", env = "ONRECORD_CERTIFICATE_FILE", requires = "key_file")]
+    pub(super) certificate_file: Option<PathBuf>,
+    /// PEM file with the key of that certificate
+    #[arg(long, global = true, value_name = "FILE", env = "ONRECORD_KEY_FILE", requires = "certificate_file")]
+    pub(super) key_file: Option<PathBuf>,
     /// Tables for people, or the responses as JSON: a document each, a line for each message of a stream
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     pub(super) output: Format,

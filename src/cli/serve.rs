@@ -10,7 +10,8 @@ use tracing::{info, warn};
 
 use super::failure::Refusal;
 use crate::{
-    config::{CONNECTIONS_MAX_DEFAULT, Config},
+    access::Access,
+    config::{CONNECTIONS_MAX_DEFAULT, Config, TlsFiles},
     feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
     server, telemetry,
@@ -19,6 +20,8 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   onrecord serve --data-dir ./data --insecure
+  onrecord serve --data-dir ./data --policy policy.toml
+  onrecord serve --data-dir ./data --policy policy.toml --tls-certificate tls.crt --tls-key tls.key --listen 0.0.0.0:7400
   onrecord serve --data-dir ./data --insecure --limit title=120 --limit rendition.push=120
   RUST_LOG=onrecord=debug onrecord serve --data-dir ./data --insecure --log-format json
 
@@ -44,6 +47,24 @@ pub(super) struct Args {
     /// Address and port where Prometheus reads metrics, at /metrics; nowhere if not given
     #[arg(long, value_name = "ADDRESS", env = "ONRECORD_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
+    /// File that says who may do what, and knows the tokens; read again when it changes, and at SIGHUP
+    #[arg(long, value_name = "FILE", env = "ONRECORD_POLICY", conflicts_with = "insecure")]
+    policy: Option<PathBuf>,
+    /// PEM file with the service's certificate, and those that lead from it to an authority; read again when it changes, and at SIGHUP
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ONRECORD_TLS_CERTIFICATE",
+        requires = "tls_key",
+        conflicts_with = "insecure"
+    )]
+    tls_certificate: Option<PathBuf>,
+    /// PEM file with the key of that certificate, not encrypted
+    #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_KEY", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+    /// PEM file with the authorities whose client certificates are believed: their SPIFFE and DNS names are callers
+    #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_CLIENT_CA", requires = "tls_certificate")]
+    tls_client_ca: Option<PathBuf>,
     /// For development on this machine: believe each caller's name, and let everybody do everything
     #[arg(long)]
     insecure: bool,
@@ -114,6 +135,12 @@ impl Args {
     pub(super) async fn run(self) -> Result<()> {
         self.check()?;
         let mut config = Config::insecure(self.data_dir);
+        if let Some(file) = &self.policy {
+            config.access = Access::by_policy(file).map_err(|fault| Refusal::Usage(fault.to_string()))?;
+        }
+        if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
+            config.tls = Some(TlsFiles { certificate, key, client_ca: self.tls_client_ca });
+        }
         for (name, to) in self.limits {
             config.limits.lower(&name, to).map_err(|fault| Refusal::Usage(format!("--limit {name}: {fault}")))?;
         }
@@ -134,17 +161,23 @@ impl Args {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        if !self.insecure {
+        if !self.insecure && self.policy.is_none() {
             return Err(Refusal::Usage(
-                "who may do what comes with a later release. Until then only `--insecure` works, on this machine alone: \
-                 every caller is believed and may do everything"
+                "say who may do what, with `--policy FILE`; or, for development on this machine, `--insecure`: every caller is believed and \
+                 may do everything"
                     .to_owned(),
             ));
         }
-        if !self.listen.ip().is_loopback() {
-            let address = self.listen;
+        let address = self.listen;
+        if self.insecure && !address.ip().is_loopback() {
             return Err(Refusal::Usage(format!(
                 "`--insecure` on {address} would let the whole network write statements: listen on 127.0.0.1 or [::1]"
+            )));
+        }
+        if self.tls_certificate.is_none() && !address.ip().is_loopback() {
+            return Err(Refusal::Usage(format!(
+                "tokens could be read on the way to {address}: give `--tls-certificate` and `--tls-key`, or listen on 127.0.0.1 or [::1], \
+                 behind something that speaks TLS"
             )));
         }
         Ok(())
@@ -225,6 +258,10 @@ mod tests {
             data_dir: "data".into(),
             listen,
             metrics_listen: None,
+            policy: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
             insecure,
             limits: Vec::new(),
             scrub_hours: 0,

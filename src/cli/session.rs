@@ -1,13 +1,13 @@
 //! Calls to the service: who calls, how long to wait, when to try again.
 
-use std::{error::Error, fmt::Debug, time::Duration};
+use std::{error::Error, fmt::Debug, fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use tonic::{
     Code, Request, Response, Status, Streaming,
     metadata::{Ascii, MetadataMap, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 use uuid::Uuid;
 
@@ -32,8 +32,10 @@ const KEEP_ALIVE_TIME_MAX: Duration = Duration::from_secs(10);
 const RETRIES_MAX: u32 = 3;
 /// Who calls, where the service runs with `--insecure`.
 const CALLER: &str = "onrecord-caller";
+/// What shows who calls, elsewhere.
+const AUTHORIZATION: &str = "authorization";
 
-type Wire = InterceptedService<Channel, CallerName>;
+type Wire = InterceptedService<Channel, Identity>;
 /// The client of the service that writes.
 pub(super) type Editorial = EditorialServiceClient<Wire>;
 /// The client of the service that reads.
@@ -46,7 +48,7 @@ pub(super) type Feed = FeedServiceClient<Wire>;
 pub(super) struct Session {
     server: String,
     channel: Channel,
-    caller: CallerName,
+    identity: Identity,
     /// For whom to write the answers.
     pub(super) format: Format,
 }
@@ -54,30 +56,32 @@ pub(super) struct Session {
 impl Session {
     /// Prepares a connection; the first call makes it.
     pub(super) fn new(global: &Global) -> anyhow::Result<Self> {
-        Self::to(&global.server, &global.caller(), global.output)
+        let identity = match &global.token_file {
+            Some(file) => Identity::of_token(file)?,
+            None => Identity::of_caller(&global.caller())?,
+        };
+        let mut endpoint = endpoint(&global.server)?;
+        if endpoint.uri().scheme_str() == Some("https") {
+            endpoint =
+                endpoint.tls_config(encryption(global)?).context(Refusal::Usage("TLS cannot be used so".to_owned()))?;
+        } else if global.ca_file.is_some() || global.certificate_file.is_some() {
+            return Err(Refusal::Usage(format!("`{}` is not encrypted: give an https:// URL", global.server)).into());
+        }
+        Ok(Self::over(&endpoint, identity, &global.server, global.output))
     }
 
     /// As [`Self::new`], without arguments of the command line.
     pub(super) fn to(server: &str, caller: &str, format: Format) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(server.to_owned()).ok().filter(|to| to.uri().scheme_str() == Some("http"));
-        let endpoint = endpoint
-            .with_context(|| Refusal::Usage(format!("`{server}` is not a URL such as http://127.0.0.1:7400")))?
-            .connect_timeout(CONNECT_TIME_MAX)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIME_MAX)
-            .keep_alive_while_idle(true)
-            .user_agent(concat!("onrecord-cli/", env!("CARGO_PKG_VERSION")))?;
-        Ok(Self {
-            server: server.to_owned(),
-            channel: endpoint.connect_lazy(),
-            caller: CallerName::new(caller)?,
-            format,
-        })
+        Ok(Self::over(&endpoint(server)?, Identity::of_caller(caller)?, server, format))
+    }
+
+    fn over(endpoint: &Endpoint, identity: Identity, server: &str, format: Format) -> Self {
+        Self { server: server.to_owned(), channel: endpoint.connect_lazy(), identity, format }
     }
 
     /// The same connection in another caller's name.
     pub(super) fn with_caller(&self, caller: &str) -> anyhow::Result<Self> {
-        Ok(Self { caller: CallerName::new(caller)?, ..self.clone() })
+        Ok(Self { identity: Identity::of_caller(caller)?, ..self.clone() })
     }
 
     /// What the service refused, as it is; what this side noticed because nobody answered, with whom it wanted to reach.
@@ -93,7 +97,7 @@ impl Session {
     }
 
     fn wire(&self) -> Wire {
-        InterceptedService::new(self.channel.clone(), self.caller.clone())
+        InterceptedService::new(self.channel.clone(), self.identity.clone())
     }
 
     /// The connection itself.
@@ -104,7 +108,7 @@ impl Session {
     /// What every call has with it.
     pub(super) fn metadata(&self) -> MetadataMap {
         let mut metadata = MetadataMap::new();
-        metadata.insert(CALLER, self.caller.0.clone());
+        metadata.insert(self.identity.key, self.identity.value.clone());
         metadata
     }
 
@@ -159,6 +163,35 @@ impl Session {
     }
 }
 
+fn endpoint(server: &str) -> anyhow::Result<Endpoint> {
+    let known = |to: &Endpoint| matches!(to.uri().scheme_str(), Some("http" | "https"));
+    let endpoint = Endpoint::from_shared(server.to_owned()).ok().filter(known);
+    let endpoint = endpoint
+        .with_context(|| Refusal::Usage(format!("`{server}` is not a URL such as http://127.0.0.1:7400")))?
+        .connect_timeout(CONNECT_TIME_MAX)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIME_MAX)
+        .keep_alive_while_idle(true)
+        .user_agent(concat!("onrecord-cli/", env!("CARGO_PKG_VERSION")))?;
+    Ok(endpoint)
+}
+
+/// Whom to believe, and what to show.
+fn encryption(global: &Global) -> anyhow::Result<ClientTlsConfig> {
+    let read =
+        |file: &Path| fs::read(file).with_context(|| Refusal::Usage(format!("{} cannot be read", file.display())));
+    let authority = global.ca_file.as_deref().with_context(|| {
+        Refusal::Usage("an https:// server needs `--ca-file`, the authority that signed its certificate".to_owned())
+    })?;
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?));
+    Ok(match (&global.certificate_file, &global.key_file) {
+        (Some(certificate), Some(key)) => {
+            tls.identity(tonic::transport::Identity::from_pem(read(certificate)?, read(key)?))
+        }
+        _ => tls,
+    })
+}
+
 async fn retried<Q: Clone, A>(
     request: Q,
     call: impl AsyncFn(Request<Q>) -> Result<Response<A>, Status>,
@@ -181,20 +214,37 @@ pub(super) fn request_id() -> String {
     Uuid::new_v4().to_string()
 }
 
-/// Adds the caller's name to every call.
+/// What every call has with it to show who calls.
 #[derive(Clone, Debug)]
-pub(super) struct CallerName(MetadataValue<Ascii>);
+pub(super) struct Identity {
+    key: &'static str,
+    value: MetadataValue<Ascii>,
+}
 
-impl CallerName {
-    fn new(name: &str) -> anyhow::Result<Self> {
+impl Identity {
+    /// A name that is believed, where nothing is checked.
+    fn of_caller(name: &str) -> anyhow::Result<Self> {
         let value = name.parse().ok().filter(|_| name.is_ascii());
-        value.map(Self).with_context(|| Refusal::Usage(format!("the caller's name `{name}` must be printable ASCII")))
+        let value =
+            value.with_context(|| Refusal::Usage(format!("the caller's name `{name}` must be printable ASCII")))?;
+        Ok(Self { key: CALLER, value })
+    }
+
+    /// The token in a file.
+    fn of_token(file: &Path) -> anyhow::Result<Self> {
+        let refused = |words: String| Refusal::Usage(format!("--token-file {}: {words}", file.display()));
+        let token = fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
+        let value = format!("Bearer {}", token.trim()).parse::<MetadataValue<Ascii>>();
+        let mut value =
+            value.ok().filter(|_| !token.trim().is_empty()).ok_or_else(|| refused("holds no token".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(Self { key: AUTHORIZATION, value })
     }
 }
 
-impl Interceptor for CallerName {
+impl Interceptor for Identity {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert(CALLER, self.0.clone());
+        request.metadata_mut().insert(self.key, self.value.clone());
         Ok(request)
     }
 }
@@ -205,7 +255,7 @@ mod tests {
 
     use tonic::{Code, Response, Status};
 
-    use super::{CallerName, retried};
+    use super::{Identity, retried};
 
     async fn check(failures: u32, with: Code, wanted: Option<u32>) {
         let calls = Cell::new(0);
@@ -229,8 +279,8 @@ mod tests {
 
     #[test]
     fn a_caller_is_printable_ascii() {
-        assert!(CallerName::new("anna.b").is_ok());
-        assert!(CallerName::new("änna").is_err());
-        assert!(CallerName::new("a\nb").is_err());
+        assert!(Identity::of_caller("anna.b").is_ok());
+        assert!(Identity::of_caller("änna").is_err());
+        assert!(Identity::of_caller("a\nb").is_err());
     }
 }

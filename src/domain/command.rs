@@ -1,6 +1,6 @@
 //! What callers ask for, and what time asks for. Every value in a command was parsed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use super::{
     entry::Action,
     id::{Caller, Code, LanguageTag, StatementId},
     live::Notice,
+    mandate::Mandate,
     state::{DueStep, Removal},
     time::Timestamp,
 };
@@ -152,10 +153,21 @@ pub struct Expunge {
 pub struct Call {
     /// Who.
     pub caller: Caller,
+    /// What of it may do this.
+    pub mandate: Arc<Mandate>,
     /// A UUID, if the caller wants to be able to repeat the call.
     pub request_id: Option<uuid::Uuid>,
     /// Answer as if, change nothing.
     pub validate_only: bool,
     /// What.
     pub command: Command,
+}
+
+impl Call {
+    /// A step of the service itself.
+    #[must_use]
+    pub fn of_service(command: Command) -> Self {
+        let mandate = Arc::new(Mandate::everything());
+        Self { caller: Caller::service(), mandate, request_id: None, validate_only: false, command }
+    }
 }

@@ -59,8 +59,13 @@ impl Filter {
     /// Whether it admits that statement and language, whatever the facts of its texts; a kind that is not known passes.
     #[must_use]
     pub fn admits_name(&self, statement: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
+        self.admits_statement(statement, kind) && any_of(&self.languages, |wanted| wanted == language)
+    }
+
+    /// The same of the statement, in any language.
+    #[must_use]
+    pub fn admits_statement(&self, statement: &StatementId, kind: Option<&Code>) -> bool {
         any_of(&self.statements, |wanted| wanted == statement)
-            && any_of(&self.languages, |wanted| wanted == language)
             && any_of(&self.kinds, |wanted| kind.is_none_or(|kind| wanted == kind))
     }
 }

@@ -21,6 +21,9 @@ pub enum Rejection {
     /// No such statement.
     #[error("there is no such statement")]
     StatementNotFound,
+    /// The caller may do this, but not here.
+    #[error("the policy does not let the caller do this to this statement, in this language or with this text")]
+    OutOfMandate,
     /// The id is taken.
     #[error("a subscription with this id exists: choose another id")]
     SubscriptionExists,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    content::Facts,
     digest::Digest,
     draft::{Draft, Release, ReleaseState},
     id::{Caller, Code, LanguageTag, StatementId},
@@ -103,6 +104,14 @@ pub struct Slots {
 }
 
 impl Slots {
+    /// What filters look at of each text that is here.
+    pub fn facts(&self) -> impl Iterator<Item = &Facts> {
+        let draft = self.draft.iter().map(|draft| &draft.outline);
+        let release = self.release.iter().map(|release| &release.outline);
+        let live = self.live.iter().map(|live| &live.edition.outline);
+        draft.chain(release).chain(live).map(|outline| &outline.facts)
+    }
+
     /// Number of the newest edition; 0 if none exists.
     #[must_use]
     pub fn edition_count(&self) -> u32 {

@@ -46,6 +46,8 @@ pub(super) struct Follower {
     shared: Arc<Shared>,
     admission: Admission,
     selection: Selection,
+    /// [`Position::reviews`] when its right was seen to hold.
+    reviewed: u64,
     origin: Origin,
     /// The name under which it follows, if it has one.
     hold: Option<Box<Hold>>,
@@ -93,9 +95,12 @@ impl Follower {
         let heartbeat_at = now + heartbeat;
         let position = shared.window.position();
         let seen = *position.borrow();
+        let lifetime_at = now + jitter::around(shared.options.lifetime, LIFETIME_PERCENT);
         Self {
             seen,
             now,
+            // It may have changed since it was given.
+            reviewed: seen.reviews.wrapping_sub(1),
             sent_at: None,
             packer: Packer::new(origin.point),
             sent: (!origin.snapshot).then_some(origin.point),
@@ -104,7 +109,7 @@ impl Follower {
             heartbeat,
             heartbeat_at,
             timer: Box::pin(sleep_until(heartbeat_at)),
-            expires_at: now + jitter::around(shared.options.lifetime, LIFETIME_PERCENT),
+            expires_at: admission.right.ends.map_or(lifetime_at, |ends| ends.min(lifetime_at)),
             shared,
             admission,
             selection,
@@ -172,7 +177,7 @@ impl Follower {
     }
 
     /// Ends the stream if it is time.
-    fn check(&self) -> Result<(), End> {
+    fn check(&mut self) -> Result<(), End> {
         self.refuse_to_stay()?;
         if self.seen.failed {
             return Err(End(ClosingReason::StoreFailed));
@@ -181,15 +186,22 @@ impl Follower {
             return Err(End(ClosingReason::Trimmed));
         }
         if self.now >= self.expires_at {
-            return Err(End(ClosingReason::Lifetime));
+            let over = self.admission.right.ends.is_some_and(|ends| ends <= self.now);
+            return Err(End(if over { ClosingReason::AccessRevoked } else { ClosingReason::Lifetime }));
         }
         Ok(())
     }
 
     /// What also ends a snapshot.
-    fn refuse_to_stay(&self) -> Result<(), End> {
+    fn refuse_to_stay(&mut self) -> Result<(), End> {
         if self.seen.draining {
             return Err(End(ClosingReason::Drain));
+        }
+        if self.reviewed != self.seen.reviews {
+            self.reviewed = self.seen.reviews;
+            if !(self.admission.right.holds)() {
+                return Err(End(ClosingReason::AccessRevoked));
+            }
         }
         if self.hold.as_ref().is_some_and(|hold| hold.is_superseded()) {
             return Err(End(ClosingReason::Superseded));

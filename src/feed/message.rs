@@ -1,6 +1,8 @@
 //! What a subscriber asks for, and what it is sent.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{item::Delivery, snapshot::Part};
 use crate::domain::{
@@ -9,6 +11,7 @@ use crate::domain::{
     filter::Filter,
     id::{Code, LanguageTag, StatementId, SubscriptionId},
     live::Live,
+    mandate::Mandate,
     time::Timestamp,
 };
 
@@ -27,8 +30,33 @@ pub enum Start {
     Applied,
 }
 
+/// The right to follow: of what, and how long.
+#[derive(Clone)]
+pub struct Right {
+    /// Of what.
+    pub mandate: Arc<Mandate>,
+    /// When it ends by itself, if it does.
+    pub ends: Option<Instant>,
+    /// Whether it holds. Asked again after [`Feed::review`](super::Feed::review); must not block.
+    pub holds: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl Right {
+    /// To everything, for ever.
+    #[must_use]
+    pub fn to_everything() -> Self {
+        Self { mandate: Arc::new(Mandate::everything()), ends: None, holds: Arc::new(|| true) }
+    }
+}
+
+impl fmt::Debug for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Right").field("mandate", &self.mandate).field("ends", &self.ends).finish_non_exhaustive()
+    }
+}
+
 /// What a subscriber wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StreamRequest {
     /// Where to start.
     pub start: Start,
@@ -36,6 +64,8 @@ pub struct StreamRequest {
     pub wanted: Wanted,
     /// How long the stream may be quiet before a heartbeat, give or take 10 %.
     pub heartbeat: Duration,
+    /// What it may have.
+    pub right: Right,
 }
 
 /// Which statements a subscriber wants.
@@ -132,7 +162,7 @@ pub enum ClosingReason {
     Stalled,
     /// The subscriber's next event may no longer be replayed.
     Trimmed,
-    /// The caller lost the right to follow. Never sent by the feed, which does not know who calls.
+    /// The right to follow ended, or is another one: begin anew with what may be had now.
     AccessRevoked,
     /// The store cannot be read.
     StoreFailed,

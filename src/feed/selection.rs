@@ -1,4 +1,4 @@
-//! What one subscriber is to be sent: a filter, and whether texts under embargo are part of it.
+//! What one subscriber is to be sent: a filter, whether texts under embargo are part of it, and what of that it may have.
 //!
 //! **Invariants**
 //! - A scope is decided from the event alone, so that replay, live and a poll give the same answer
@@ -6,12 +6,16 @@
 //! - Nobody without clearance is told of a text under embargo (`embargo_kinds_go_to_cleared_subscribers_only`).
 //! - Whoever may hold an erased text is told to delete it (`an_erasure_reaches_whoever_may_hold_the_text`).
 
+use std::sync::Arc;
+
 use crate::{
     domain::{
         content::{Facts, canonical_json},
         digest::Digest,
         event::EventKind,
         filter::Filter,
+        id::{Code, LanguageTag, StatementId},
+        mandate::Mandate,
     },
     journal::EventRecord,
 };
@@ -31,22 +35,70 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint(pub(super) [u8; 4]);
 
+impl Fingerprint {
+    fn of(parts: &[&[u8]]) -> Self {
+        let [a, b, c, d, ..] = *Digest::of(parts).as_bytes();
+        Self([a, b, c, d])
+    }
+}
+
 /// What one subscriber is to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Selection {
     filter: Filter,
     include_embargoed: bool,
+    /// None if the subscriber may have everything.
+    mandate: Option<Arc<Mandate>>,
     fingerprint: Fingerprint,
 }
 
 impl Selection {
     pub(super) fn new(filter: Filter, include_embargoed: bool) -> Self {
         let fingerprint = fingerprint(&filter, include_embargoed);
-        Self { filter, include_embargoed, fingerprint }
+        Self { filter, include_embargoed, mandate: None, fingerprint }
     }
 
-    pub(super) fn filter(&self) -> &Filter {
-        &self.filter
+    /// The same, as far as a mandate goes. Another mandate is another selection: a cursor of the one does not resume the other.
+    pub(super) fn within(self, mandate: &Arc<Mandate>) -> Self {
+        if mandate.is_everything() {
+            return self;
+        }
+        let Fingerprint(asked) = self.fingerprint;
+        let fingerprint = Fingerprint::of(&[&asked, &canonical_json(&**mandate)]);
+        Self { fingerprint, ..self.sent_within(mandate) }
+    }
+
+    /// The same under the name of what was asked for: of a named subscription, which others judge without knowing who holds it.
+    pub(super) fn sent_within(self, mandate: &Arc<Mandate>) -> Self {
+        let mandate = (!mandate.is_everything()).then(|| Arc::clone(mandate));
+        Self { mandate, ..self }
+    }
+
+    /// Whether it admits a text.
+    pub(super) fn admits(&self, id: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
+        let mandate = self.mandate.as_ref();
+        self.filter.admits(id, kind, language, facts)
+            && mandate.is_none_or(|mandate| mandate.admits(id, kind, language, facts))
+    }
+
+    /// The same while the text is under embargo.
+    pub(super) fn admits_embargoed(
+        &self,
+        id: &StatementId,
+        kind: &Code,
+        language: &LanguageTag,
+        facts: &Facts,
+    ) -> bool {
+        let mandate = self.mandate.as_ref();
+        self.include_embargoed
+            && self.filter.admits(id, kind, language, facts)
+            && mandate.is_none_or(|mandate| mandate.admits_embargoed(id, kind, language, facts))
+    }
+
+    fn admits_name(&self, id: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
+        let mandate = self.mandate.as_ref();
+        self.filter.admits_name(id, kind, language)
+            && mandate.is_none_or(|mandate| mandate.admits_name(id, kind, language))
     }
 
     pub(super) fn includes_embargoed(&self) -> bool {
@@ -69,10 +121,17 @@ impl Selection {
             // statement and language may concern is told to let go, and learns ids and digests only. To the unfiltered it also
             // leaves the chain of hashes without a hole.
             let kind = event.statement_kind.as_ref();
-            return self.filter.admits_name(&head.statement, kind, &head.language_code).then_some(Scope::Left);
+            return self.admits_name(&head.statement, kind, &head.language_code).then_some(Scope::Left);
         }
         let kind = event.statement_kind.as_ref()?;
-        let admits = |facts: &Facts| self.filter.admits(&head.statement, kind, &head.language_code, facts);
+        let admits = |facts: &Facts| {
+            let (id, language) = (&head.statement, &head.language_code);
+            if head.kind.is_embargo() {
+                self.admits_embargoed(id, kind, language, facts)
+            } else {
+                self.admits(id, kind, language, facts)
+            }
+        };
         scope(event.before.as_ref().is_some_and(admits), event.after.as_ref().is_some_and(admits))
     }
 }
@@ -89,9 +148,7 @@ fn scope(before: bool, after: bool) -> Option<Scope> {
 /// SHA-256 over the canonical JSON of the filter, in order and without repetition, which do not change what is admitted; and one
 /// byte for the texts under embargo.
 fn fingerprint(filter: &Filter, include_embargoed: bool) -> Fingerprint {
-    let digest = Digest::of(&[&canonical_json(&filter.in_order()), &[u8::from(include_embargoed)]]);
-    let [a, b, c, d, ..] = *digest.as_bytes();
-    Fingerprint([a, b, c, d])
+    Fingerprint::of(&[&canonical_json(&filter.in_order()), &[u8::from(include_embargoed)]])
 }
 
 #[cfg(test)]

@@ -179,9 +179,8 @@ fn find(view: &View<'_>, publics: &[Public], selection: &Selection, tail: u64) -
     let mut found = Vec::new();
     for Public { statement, lives } in publics {
         let (id, kind) = (&statement.id, &statement.kind);
-        let admits = |language: &_, facts: &_| selection.filter().admits(id, kind, language, facts);
         for (language, live) in lives {
-            if live.facts().is_some_and(|facts| admits(language, facts)) {
+            if live.facts().is_some_and(|facts| selection.admits(id, kind, language, facts)) {
                 found.push(Found::Live(SnapshotLive {
                     statement: id.clone(),
                     kind: kind.clone(),
@@ -195,7 +194,7 @@ fn find(view: &View<'_>, publics: &[Public], selection: &Selection, tail: u64) -
             continue;
         }
         for (language, release) in view.embargoes(id, tail)? {
-            if admits(&language, &release.outline.facts) {
+            if selection.admits_embargoed(id, kind, &language, &release.outline.facts) {
                 found.push(Found::Embargo(SnapshotEmbargo {
                     statement: id.clone(),
                     kind: kind.clone(),

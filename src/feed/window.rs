@@ -40,6 +40,8 @@ pub(super) struct Position {
     pub(super) failed: bool,
     /// Whether the service stops.
     pub(super) draining: bool,
+    /// How many times rights may have changed.
+    pub(super) reviews: u64,
 }
 
 /// Recent events.
@@ -54,7 +56,11 @@ impl Window {
     /// An empty window at the tail of the journal.
     pub(super) fn new(tail: u64, bytes_max: usize) -> Self {
         let ring = RwLock::new(Ring { start: tail, items: VecDeque::new(), bytes: 0 });
-        Self { ring, position: watch::Sender::new(Position { tail, failed: false, draining: false }), bytes_max }
+        Self {
+            ring,
+            position: watch::Sender::new(Position { tail, failed: false, draining: false, reviews: 0 }),
+            bytes_max,
+        }
     }
 
     /// The sequence that the next event will take.
@@ -93,6 +99,11 @@ impl Window {
             position.tail = whole.unwrap_or(position.tail);
             position.failed = false;
         });
+    }
+
+    /// Has every follower see whether its right holds.
+    pub(super) fn review(&self) {
+        self.position.send_modify(|position| position.reviews = position.reviews.wrapping_add(1));
     }
 
     fn drain(&self) {

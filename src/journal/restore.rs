@@ -28,7 +28,7 @@ use crate::domain::{
     digest::Digest,
     entry::EntryHead,
     event::EventHead,
-    id::{Caller, StatementId},
+    id::StatementId,
     time::Timestamp,
 };
 
@@ -298,7 +298,7 @@ impl Journal {
             }
             let step = Step::RepeatErasure { expunge_time: erasure.expunge_time };
             let command = Command { statement: erasure.statement, step };
-            let call = Call { caller: Caller::service(), request_id: None, validate_only: false, command };
+            let call = Call::of_service(command);
             self.submit(call).await.map_err(|refusal| match refusal {
                 Refusal::Journal(failure) => failure,
                 Refusal::Rejected(rejection) => JournalError::Damaged(rejection.to_string()),

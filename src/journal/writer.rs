@@ -327,6 +327,10 @@ impl Writer {
         let asked = Asked::of(call);
         let remembered = self.remembered(group, &asked)?;
         let state = self.state(group, &call.command.statement)?;
+        if state.as_ref().is_some_and(|state| !call.mandate.sees(state)) {
+            // What a caller may not see is as if it were not there.
+            return Err(Rejection::StatementNotFound.into());
+        }
         if let Some(answer) = remembered {
             return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
         }
@@ -342,6 +346,9 @@ impl Writer {
             redirect_fits,
         };
         let decision = decide(state.as_ref(), &call.command, context)?;
+        if !call.mandate.admits_step(state.as_ref(), &decision.state) {
+            return Err(Rejection::OutOfMandate.into());
+        }
         self.quota.admit(&call.command.step)?;
         let mut answered = Answered::new(decision.answer.clone(), Some(decision.state.statement.kind.clone()));
         if call.validate_only {

@@ -57,8 +57,8 @@ pub(super) async fn accept(
     let (mut full, mut failed) = (Sayer::default(), Sayer::default());
     let mut pause = PAUSE_FIRST;
     while let Some(taken) = shutdown.run_until_cancelled(listener.accept()).await {
-        let stream = match taken {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match taken {
+            Ok(taken) => taken,
             Err(error) if is_of_the_peer(&error) => continue,
             Err(error) => {
                 failed.say(|| warn!(%error, "no connection can be taken: raise the limit of open files"));
@@ -72,7 +72,7 @@ pub(super) async fn accept(
             full.say(|| warn!(connections_max = bounds.connections_max, "a connection is refused: there are too many"));
             continue;
         };
-        open.spawn(Arc::clone(&connections).serve(stream, place, shutdown.clone(), cut.clone()));
+        open.spawn(Arc::clone(&connections).serve(stream, address, place, shutdown.clone(), cut.clone()));
     }
     drop(listener);
     open.close();

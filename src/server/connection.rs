@@ -7,7 +7,7 @@
 //! We take connections ourselves because tonic's server offers neither the send buffer nor an end that is not a cut: its
 //! `max_connection_age_grace` takes the GOAWAY away (measured with tonic 0.14.9).
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::ready, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -18,6 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
@@ -26,9 +27,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, service::Routes};
 use tower::{BoxError, Layer as _, ServiceExt as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
+use tracing::{Instrument as _, info};
 
+use super::tls::{self, Tls};
 use crate::{
-    api::{self, Panicked},
+    api::{self, Gate, Panicked, Peer},
     jitter,
 };
 
@@ -36,6 +39,10 @@ use crate::{
 const STREAMS_PER_CONNECTION_MAX: u32 = 1_000;
 /// Streams that a peer may make us reset before the connection ends (RUSTSEC-2024-0003).
 const LOCAL_RESETS_MAX: usize = 1_024;
+/// Streams that a peer may reset before we began them (CVE-2023-44487, "rapid reset").
+const RESETS_PENDING_MAX: usize = 20;
+/// Bytes of the metadata of a call, as HTTP/2 counts them; also bounds its CONTINUATION frames.
+const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// How long a peer that connected may take to say something.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Between two HTTP/2 pings on a quiet connection; one that is not answered in as long ends it.
@@ -45,9 +52,13 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 /// How much sooner or later than the others a connection ends, in percent of its age (gRFC A9).
 const AGE_PERCENT: u32 = 10;
 
-/// What answers a call.
+/// What answers the calls of a connection.
 #[derive(Clone)]
-struct Calls(CatchPanic<Routes, Panicked>);
+struct Calls {
+    routes: CatchPanic<Routes, Panicked>,
+    gate: Gate,
+    peer: Arc<Peer>,
+}
 
 impl Service<Request<Incoming>> for Calls {
     type Response = Response<Body>;
@@ -55,16 +66,23 @@ impl Service<Request<Incoming>> for Calls {
     /// In a box, which is gone once there is an answer: it must not stay with a stream.
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let calls = self.0.clone();
-        Box::pin(async move { within(deadline(request.headers()), calls.oneshot(request)).await })
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let span = match self.gate.admit(&mut request, &self.peer) {
+            Ok(span) => span,
+            Err(refused) => return Box::pin(ready(Ok(*refused))),
+        };
+        let routes = self.routes.clone();
+        let answer = async move { within(deadline(request.headers()), routes.oneshot(request)).await };
+        Box::pin(answer.instrument(span))
     }
 }
 
 /// What every connection is served with.
 pub(super) struct Connections {
     http: http2::Builder<TokioExecutor>,
-    calls: Calls,
+    routes: CatchPanic<Routes, Panicked>,
+    gate: Gate,
+    tls: Option<Arc<Tls>>,
     age: Duration,
     grace: Duration,
 }
@@ -72,16 +90,18 @@ pub(super) struct Connections {
 impl Connections {
     /// Each is told to go when it is of this age, give or take a tenth, and is cut off if it has not gone after the `grace`: streams that
     /// nobody reads never end.
-    pub(super) fn new(routes: Routes, age: Duration, grace: Duration) -> Self {
+    pub(super) fn new(routes: Routes, gate: Gate, tls: Option<Arc<Tls>>, age: Duration, grace: Duration) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
             .max_local_error_reset_streams(LOCAL_RESETS_MAX)
+            .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
+            .max_header_list_size(HEADERS_BYTES_MAX)
             .max_send_buf_size(SEND_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        let calls = Calls(CatchPanicLayer::custom(Panicked).layer(routes.prepare()));
-        Self { http, calls, age, grace }
+        let routes = CatchPanicLayer::custom(Panicked).layer(routes.prepare());
+        Self { http, routes, gate, tls, age, grace }
     }
 
     /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
@@ -89,6 +109,7 @@ impl Connections {
     pub(super) async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
+        address: SocketAddr,
         place: OwnedSemaphorePermit,
         shutdown: CancellationToken,
         cut: CancellationToken,
@@ -99,7 +120,32 @@ impl Connections {
             Some(Ok(Ok(1))) => {}
             Some(_) | None => return,
         }
-        let (age, mut connection) = (jitter::around(self.age, AGE_PERCENT), self.speak(stream));
+        match &self.tls {
+            None => {
+                // Without it calls are slower, and nothing is wrong.
+                drop(stream.set_nodelay(true));
+                self.speak(stream, Peer { address, names: Vec::new() }, shutdown, cut).await;
+            }
+            Some(tls) => match shutdown.run_until_cancelled(tls.handshake(stream)).await {
+                Some(Ok(stream)) => {
+                    let peer = Peer { address, names: tls::peer_names(&stream) };
+                    self.speak(stream, peer, shutdown, cut).await;
+                }
+                Some(Err(error)) => info!(target: "audit", peer = %address, %error, "no TLS with who connected"),
+                None => {}
+            },
+        }
+    }
+
+    /// HTTP/2 on it, until it ends.
+    async fn speak<S>(&self, stream: S, peer: Peer, shutdown: CancellationToken, cut: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let calls = Calls { routes: self.routes.clone(), gate: self.gate.clone(), peer: Arc::new(peer) };
+        let age = jitter::around(self.age, AGE_PERCENT);
+        // In a box: a future that is moved takes its room twice.
+        let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), calls));
         tokio::select! {
             // How it ends is its peer's affair: most simply go.
             _ = connection.as_mut() => return,
@@ -112,13 +158,6 @@ impl Connections {
             () = sleep(self.grace) => {}
             () = cut.cancelled() => {}
         }
-    }
-
-    /// HTTP/2 on it, in a box: a future that is moved takes its room twice.
-    fn speak(&self, stream: TcpStream) -> Pin<Box<http2::Connection<TokioIo<TcpStream>, Calls, TokioExecutor>>> {
-        // Without it calls are slower, and nothing is wrong.
-        drop(stream.set_nodelay(true));
-        Box::pin(self.http.serve_connection(TokioIo::new(stream), self.calls.clone()))
     }
 }
 

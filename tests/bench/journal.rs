@@ -62,7 +62,7 @@ fn id(number: usize) -> StatementId {
 
 fn call(caller: &str, number: usize, step: Step) -> Call {
     let command = command::Command { statement: id(number), step };
-    Call { caller: Caller::parse(caller).unwrap(), request_id: None, validate_only: false, command }
+    Call { caller: Caller::parse(caller).unwrap(), ..Call::of_service(command) }
 }
 
 /// As long as it has to be, of words that do not repeat themselves: it shrinks to a half, which is more than texts of people do.

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From top to bottom; those on one level do not import each other.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["main", "cli"],
     &["server"],
     &["config", "telemetry"],
@@ -14,6 +14,7 @@ const LAYERS: [&[&str]; 9] = [
     &["api"],
     &["feed"],
     &["journal"],
+    &["access"],
     &["domain"],
     &["jitter"],
 ];

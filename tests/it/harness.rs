@@ -135,13 +135,13 @@ impl Stopped {
     }
 }
 
-/// Says who calls.
+/// Says who calls, or shows it: a key and a value.
 #[derive(Clone)]
-pub(crate) struct Caller(MetadataValue<tonic::metadata::Ascii>);
+pub(crate) struct Caller(&'static str, MetadataValue<tonic::metadata::Ascii>);
 
 impl Interceptor for Caller {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("onrecord-caller", self.0.clone());
+        request.metadata_mut().insert(self.0, self.1.clone());
         Ok(request)
     }
 }
@@ -177,7 +177,15 @@ pub(crate) fn changed(title: &str, kind: v1::ChangeKind) -> v1::Content {
 impl Person {
     /// Somebody who calls over this channel.
     pub(crate) fn new(channel: &Channel, name: &str) -> Self {
-        let caller = Caller(name.parse().unwrap());
+        Self::by(channel, &Caller("onrecord-caller", name.parse().unwrap()))
+    }
+
+    /// Somebody who has a token.
+    pub(crate) fn with_token(channel: &Channel, token: &str) -> Self {
+        Self::by(channel, &Caller("authorization", format!("Bearer {token}").parse().unwrap()))
+    }
+
+    fn by(channel: &Channel, caller: &Caller) -> Self {
         let over = || InterceptedService::new(channel.clone(), caller.clone());
         Self {
             editorial: EditorialServiceClient::new(over()),

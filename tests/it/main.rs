@@ -19,6 +19,7 @@
     reason = "a test that fails has to stop, and says where"
 )]
 
+mod access;
 mod architecture;
 mod awkward_cases;
 mod backup_file;

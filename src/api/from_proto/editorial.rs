@@ -1,6 +1,6 @@
 //! What editors ask for.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::{
         digest::Digest,
         id::{Caller, Code, EditionName, LanguageTag, StatementId, SubscriptionId},
         limits::{self, Limits},
+        mandate::Mandate,
         rejection::Rejection,
         subscription::{self, SubscriptionCall},
     },
@@ -27,6 +28,7 @@ const NOTE: usize = limits::NOTE_GRAPHEMES_MAX;
 /// What every call that changes something has.
 pub(in crate::api) struct Envelope<'r> {
     pub(in crate::api) caller: Caller,
+    pub(in crate::api) mandate: Arc<Mandate>,
     pub(in crate::api) request_id: &'r str,
     pub(in crate::api) validate_only: bool,
     pub(in crate::api) limits: &'r Limits,
@@ -41,8 +43,8 @@ impl Envelope<'_> {
     ) -> Result<Call, Rejection> {
         let request_id = self.request_id(&mut faults);
         let command = statement.zip(step).map(|(statement, step)| Command { statement, step });
-        let (caller, validate_only) = (self.caller, self.validate_only);
-        faults.finish_some(command.map(|command| Call { caller, request_id, validate_only, command }))
+        let (caller, mandate, validate_only) = (self.caller, self.mandate, self.validate_only);
+        faults.finish_some(command.map(|command| Call { caller, mandate, request_id, validate_only, command }))
     }
 
     pub(super) fn enrol(

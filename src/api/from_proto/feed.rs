@@ -10,7 +10,7 @@ use crate::{
         id::{Code, LanguageTag, Region, StatementId, SubscriptionId},
         rejection::Rejection,
     },
-    feed::{Start, StreamRequest, Wanted},
+    feed::{Right, Start, StreamRequest, Wanted},
 };
 
 /// Values in one field of a filter.
@@ -23,7 +23,7 @@ const EVENTS_DEFAULT: i32 = 100;
 const EVENTS_MAX: i32 = 1_000;
 
 /// Follows the feed.
-pub(in crate::api) fn subscription(given: &v1::SubscribeRequest) -> Result<StreamRequest, Rejection> {
+pub(in crate::api) fn subscription(given: &v1::SubscribeRequest, right: Right) -> Result<StreamRequest, Rejection> {
     let mut faults = Faults::default();
     let start = start(&mut faults, given.start(), &given.cursor, true);
     let wanted = wanted(&mut faults, given);
@@ -31,7 +31,7 @@ pub(in crate::api) fn subscription(given: &v1::SubscribeRequest) -> Result<Strea
         faults.add("subscription", "is required for START_ACKNOWLEDGED");
     }
     let heartbeat = heartbeat(&mut faults, given.heartbeat_interval);
-    faults.finish_some(start.zip(wanted).map(|(start, wanted)| StreamRequest { start, wanted, heartbeat }))
+    faults.finish_some(start.zip(wanted).map(|(start, wanted)| StreamRequest { start, wanted, heartbeat, right }))
 }
 
 fn wanted(faults: &mut Faults, given: &v1::SubscribeRequest) -> Option<Wanted> {

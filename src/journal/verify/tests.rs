@@ -148,7 +148,7 @@ async fn scheduled() -> TempDir {
     let take = async |step| {
         let command = Command { statement: StatementId::parse("fire").unwrap(), step };
         let caller = Caller::parse("anna").unwrap();
-        journal.submit(Call { caller, request_id: None, validate_only: false, command }).await.unwrap().answer
+        journal.submit(Call { caller, ..Call::of_service(command) }).await.unwrap().answer
     };
     let (kind, owner, annotations) = (Code::parse("notice").unwrap(), String::new(), std::collections::BTreeMap::new());
     take(Step::CreateStatement { kind, source_language: english(), owner, annotations }).await;

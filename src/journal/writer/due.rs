@@ -8,7 +8,7 @@ use super::{Group, Writer};
 use crate::{
     domain::{
         command::{Call, Command, Step},
-        id::{Caller, StatementId},
+        id::StatementId,
         state::Due,
     },
     journal::{JournalError, key},
@@ -44,7 +44,7 @@ impl Writer {
         while let Some((statement, due)) = self.next_due(group)?.filter(|(_, due)| due.time <= self.clock.now()) {
             let step = Step::Due { language: due.language.clone(), step: due.step };
             let command = Command { statement, step };
-            let call = Call { caller: Caller::service(), request_id: None, validate_only: false, command };
+            let call = Call::of_service(command);
             self.step(group, &call).map_err(|refusal| JournalError::Damaged(format!("a due step: {refusal}")))?;
             let (statement, language) = (call.command.statement, due.language);
             let release =

@@ -1,0 +1,221 @@
+//! Who calls, and what for: credentials to callers, callers to roles, roles to methods.
+//!
+//! ```text
+//! credential ── caller ── grants of the policy ── those whose roles the method takes: the mandate of the call
+//! ```
+//!
+//! **Invariants**
+//! - What is not granted is refused: a caller without a grant has no role, and a method that is not in the table no caller
+//!   (`tests/it/access.rs`: every method with every role).
+//! - Of a token only its digest is kept (`token`).
+//! - A policy that cannot be read changes nothing: the one before goes on (`a_broken_policy_leaves_the_one_before`).
+//!
+//! Nothing here knows of gRPC or of the journal.
+
+mod jwt;
+mod method;
+mod policy;
+mod role;
+mod token;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::sync::watch;
+
+pub use method::{METHODS, Method, Who};
+pub use policy::{Fault, Policy, PolicyError};
+pub use role::Role;
+pub use token::Token;
+
+use crate::domain::{digest::Digest, id::Caller, mandate::Mandate, time::Timestamp};
+
+/// What a call brings to show who calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Credential<'c> {
+    /// The token of `authorization: Bearer …`. It counts before a certificate.
+    pub bearer: Option<&'c str>,
+    /// The names in the certificate of the connection.
+    pub names: &'c [Caller],
+    /// The name that the caller gives itself. Counts only where nothing is checked.
+    pub stated: Option<&'c str>,
+}
+
+/// A caller who may call a method.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// Who.
+    pub caller: Caller,
+    /// What of.
+    pub mandate: Arc<Mandate>,
+    /// When the credential ends, if it does.
+    pub expire_time: Option<Timestamp>,
+    /// By what it showed who it is.
+    pub by: By,
+}
+
+/// By what a caller showed who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// It said so, where that is believed.
+    Word,
+    /// A token, by its digest.
+    Token(Digest),
+    /// A token that was signed elsewhere, by the digest of who signs with which key.
+    Signed(Digest),
+    /// The certificate of its connection.
+    Certificate,
+}
+
+impl By {
+    /// As diagnostics name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Word => "word",
+            Self::Token(_) => "token",
+            Self::Signed(_) => "signed token",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// Why a call is refused before it is looked at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AccessRefusal {
+    /// Nobody is named, where nothing is checked.
+    #[error("{0}")]
+    CallerMissing(String),
+    /// Nothing shows who calls.
+    #[error("show who calls: a token in the metadata `authorization: Bearer …`, or a client certificate")]
+    CredentialMissing,
+    /// It is not known here. Which part of it is wrong is not told.
+    #[error("the credential is not known here: it may be mistyped, revoked, or meant for another service")]
+    CredentialUnknown,
+    /// It will be good.
+    #[error("the credential begins at {0}: wait, or set the clock right")]
+    CredentialEarly(Timestamp),
+    /// It was good once.
+    #[error("the credential ended at {0}: ask for a new one")]
+    CredentialExpired(Timestamp),
+    /// The caller is known, and may not do this.
+    #[error("{caller} may not call this: it takes {}", any_of(.roles))]
+    RoleMissing {
+        /// Who.
+        caller: Caller,
+        /// Any of these would do.
+        roles: &'static [Role],
+    },
+}
+
+fn any_of(roles: &[Role]) -> String {
+    let names: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+    format!("the role {}", names.join(" or "))
+}
+
+/// Decides who may call what. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Access(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Where the policy stands, if one is followed.
+    file: Option<PathBuf>,
+    /// None where every name is believed.
+    policy: watch::Sender<Option<Arc<Policy>>>,
+}
+
+impl Access {
+    /// Believes every name and allows everything: for development on one machine.
+    #[must_use]
+    pub fn insecure() -> Self {
+        Self(Arc::new(Inner { file: None, policy: watch::Sender::new(None) }))
+    }
+
+    /// Follows the policy in a file. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be read, or says what cannot be.
+    pub fn by_policy(file: &Path) -> Result<Self, PolicyError> {
+        let policy = Policy::read(file)?;
+        Ok(Self(Arc::new(Inner { file: Some(file.to_owned()), policy: watch::Sender::new(Some(Arc::new(policy))) })))
+    }
+
+    /// Whether every name is believed.
+    #[must_use]
+    pub fn is_insecure(&self) -> bool {
+        self.0.policy.borrow().is_none()
+    }
+
+    /// Tells whenever the policy is another one.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Option<Arc<Policy>>> {
+        self.0.policy.subscribe()
+    }
+
+    /// Reads the policy again, and says whether it is another one. Blocks.
+    ///
+    /// # Errors
+    /// If it cannot be read; the one before then goes on.
+    pub fn reload(&self) -> Result<bool, PolicyError> {
+        let Some(file) = &self.0.file else { return Ok(false) };
+        let policy = Some(Arc::new(Policy::read(file)?));
+        Ok(self.0.policy.send_if_modified(|before| {
+            let changed = *before != policy;
+            *before = policy;
+            changed
+        }))
+    }
+
+    /// Admits a call of a method to whom it is open, or refuses it. None if nobody has to be known for it.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn admit(
+        &self,
+        path: &str,
+        credential: Credential<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Admitted>, AccessRefusal> {
+        let who = method::who(path);
+        let Some(policy) = self.0.policy.borrow().clone() else { return believed(who, credential) };
+        let roles = match who {
+            Who::Anybody => return Ok(None),
+            Who::AnyRole => Role::ALL.as_slice(),
+            Who::Roles(roles) => roles,
+        };
+        let (caller, expire_time, by) = policy.caller(credential, now)?;
+        let mandate = policy.mandate(&caller, roles);
+        let mandate = mandate.ok_or_else(|| AccessRefusal::RoleMissing { caller: caller.clone(), roles })?;
+        Ok(Some(Admitted { caller, mandate: Arc::new(mandate), expire_time, by }))
+    }
+
+    /// Whether a call that was admitted would be admitted again, just so.
+    #[must_use]
+    pub fn stands(&self, path: &str, admitted: &Admitted) -> bool {
+        let Some(policy) = self.0.policy.borrow().clone() else { return admitted.by == By::Word };
+        let known = match admitted.by {
+            By::Word => false,
+            By::Token(digest) => policy.has_token(&digest, admitted),
+            By::Signed(signer) => policy.has_signer(&signer),
+            By::Certificate => true,
+        };
+        let Who::Roles(roles) = method::who(path) else { return known };
+        known && policy.mandate(&admitted.caller, roles).as_ref() == Some(&*admitted.mandate)
+    }
+}
+
+/// The metadata in which a caller says who it is, where that is believed.
+pub const STATED: &str = "onrecord-caller";
+
+fn believed(who: Who, credential: Credential<'_>) -> Result<Option<Admitted>, AccessRefusal> {
+    if !matches!(who, Who::Roles(_)) {
+        return Ok(None);
+    }
+    let missing = AccessRefusal::CallerMissing;
+    let stated = credential.stated.ok_or_else(|| missing(format!("say who calls in the metadata {STATED}")))?;
+    let caller = Caller::parse(stated).map_err(|fault| missing(format!("{STATED} {fault}")))?;
+    Ok(Some(Admitted { caller, mandate: Arc::new(Mandate::everything()), expire_time: None, by: By::Word }))
+}

@@ -1,0 +1,320 @@
+//! The policy as it is written.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use jsonwebtoken::{Algorithm, AlgorithmFamily, jwk::JwkSet};
+use serde::Deserialize;
+use toml::{Spanned, value::Datetime};
+
+use super::{Fault, Given, Issuer, Known, Policy, Role};
+use crate::domain::{
+    digest::Digest,
+    filter::Filter,
+    id::{Caller, Code, LanguageTag, Malformed, Region, SubscriptionId},
+    mandate::Grant,
+    time::Timestamp,
+};
+
+type Names = Vec<Spanned<String>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    groups: BTreeMap<String, Names>,
+    #[serde(default)]
+    grants: Vec<GrantRow>,
+    #[serde(default)]
+    tokens: Vec<TokenRow>,
+    #[serde(default)]
+    issuers: Vec<IssuerRow>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantRow {
+    to: Spanned<Names>,
+    roles: Spanned<Vec<Role>>,
+    #[serde(default)]
+    kinds: Names,
+    #[serde(default)]
+    languages: Names,
+    #[serde(default)]
+    topics: Names,
+    #[serde(default)]
+    regions: Names,
+    #[serde(default)]
+    audiences: Names,
+    #[serde(default)]
+    channels: Names,
+    #[serde(default)]
+    subscriptions: Names,
+    #[serde(default)]
+    embargoed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenRow {
+    caller: Spanned<String>,
+    sha256: Spanned<String>,
+    expires: Option<Spanned<Datetime>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuerRow {
+    name: String,
+    audience: String,
+    keys: Spanned<PathBuf>,
+    algorithms: Spanned<Vec<Spanned<String>>>,
+    #[serde(default = "subject")]
+    caller_claim: String,
+    #[serde(default)]
+    prefix: String,
+    leeway_seconds: Option<Spanned<i64>>,
+}
+
+fn subject() -> String {
+    "sub".to_owned()
+}
+
+/// How far the clock of an issuer may be off, unless the policy says otherwise, and at most.
+const LEEWAY_SECONDS_DEFAULT: i64 = 60;
+const LEEWAY_SECONDS_MAX: i64 = 600;
+/// Bytes of a file of keys.
+const KEYS_BYTES_MAX: usize = 1024 * 1024;
+
+pub(super) fn parse(text: &str, beside: &Path) -> Result<Policy, Vec<Fault>> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        vec![Fault { line: line(text, &error.span().unwrap_or_default()), words: error.message().to_owned() }]
+    })?;
+    let mut reader = Reader { text, beside, faults: Vec::new() };
+    let policy = reader.policy(file);
+    reader.faults.sort_by_key(|fault| fault.line);
+    if reader.faults.is_empty() { Ok(policy) } else { Err(reader.faults) }
+}
+
+fn line(text: &str, at: &Range<usize>) -> usize {
+    1 + text.bytes().take(at.start).filter(|byte| *byte == b'\n').count()
+}
+
+/// Notes what is wrong.
+struct Reader<'t> {
+    text: &'t str,
+    beside: &'t Path,
+    faults: Vec<Fault>,
+}
+
+impl Reader<'_> {
+    fn fault(&mut self, at: &Range<usize>, words: impl Into<String>) {
+        self.faults.push(Fault { line: line(self.text, at), words: words.into() });
+    }
+
+    fn policy(&mut self, file: File) -> Policy {
+        let groups: BTreeMap<_, _> =
+            file.groups.iter().map(|(name, members)| (name.as_str(), self.callers(members))).collect();
+        let mut policy = Policy::default();
+        for row in &file.grants {
+            let given = self.given(row);
+            for caller in self.addressees(row, &groups) {
+                policy.given.entry(caller).or_default().push(given.clone());
+            }
+        }
+        for row in &file.tokens {
+            self.token(row, &mut policy);
+        }
+        policy.issuers = file.issuers.into_iter().map(|row| self.issuer(row)).collect();
+        policy
+    }
+
+    fn callers(&mut self, names: &Names) -> Vec<Caller> {
+        self.each(names, Caller::parse)
+    }
+
+    /// All values of a list, as far as they are right.
+    fn each<T>(&mut self, names: &Names, parse: impl Fn(&str) -> Result<T, Malformed>) -> Vec<T> {
+        let mut values = Vec::new();
+        for name in names {
+            match parse(name.get_ref()) {
+                Ok(value) => values.push(value),
+                Err(fault) => self.fault(&name.span(), format!("'{}' {fault}", name.get_ref())),
+            }
+        }
+        values
+    }
+
+    fn addressees(&mut self, row: &GrantRow, groups: &BTreeMap<&str, Vec<Caller>>) -> Vec<Caller> {
+        if row.to.get_ref().is_empty() {
+            self.fault(&row.to.span(), "'to' must name at least one caller or group");
+        }
+        let (mut callers, mut others) = (Vec::new(), Vec::new());
+        for name in row.to.get_ref() {
+            match groups.get(name.get_ref().as_str()) {
+                Some(members) => callers.extend(members.iter().cloned()),
+                None => others.push(name.clone()),
+            }
+        }
+        callers.extend(self.callers(&others));
+        callers
+    }
+
+    fn given(&mut self, row: &GrantRow) -> Given {
+        let roles = row.roles.get_ref();
+        if roles.is_empty() {
+            self.fault(&row.roles.span(), "'roles' must name at least one role");
+        }
+        if row.embargoed && !roles.contains(&Role::Subscriber) {
+            self.fault(&row.roles.span(), "'embargoed' is for the role 'subscriber': editors see what they work on");
+        }
+        let what = Filter {
+            kinds: self.each(&row.kinds, Code::parse),
+            languages: self.each(&row.languages, LanguageTag::parse),
+            topics: self.each(&row.topics, Code::parse),
+            regions: self.each(&row.regions, Region::parse),
+            audiences: self.each(&row.audiences, Code::parse),
+            channels: self.each(&row.channels, Code::parse),
+            statements: Vec::new(),
+        };
+        let subscriptions = self.each(&row.subscriptions, SubscriptionId::parse);
+        let grant = Grant { what, embargoed: row.embargoed, subscriptions };
+        Given { roles: roles.iter().copied().collect(), grant }
+    }
+
+    fn token(&mut self, row: &TokenRow, policy: &mut Policy) {
+        let caller = self.each(&vec![row.caller.clone()], Caller::parse).pop();
+        let digest = self.each(&vec![row.sha256.clone()], Digest::parse).pop();
+        let expire_time = row.expires.as_ref().and_then(|time| self.time(time));
+        let (Some(caller), Some(digest)) = (caller, digest) else { return };
+        if !policy.given.contains_key(&caller) {
+            self.fault(&row.caller.span(), format!("'{caller}' has a token and no grant"));
+        }
+        if policy.tokens.insert(digest, Known { caller, expire_time }).is_some() {
+            self.fault(&row.sha256.span(), "this token is there twice");
+        }
+    }
+
+    fn issuer(&mut self, row: IssuerRow) -> Issuer {
+        let named = self.each(row.algorithms.get_ref(), algorithm);
+        if row.algorithms.get_ref().is_empty() {
+            self.fault(&row.algorithms.span(), "'algorithms' must name at least one, such as \"ES256\"");
+        }
+        let leeway = row.leeway_seconds.as_ref();
+        if let Some(leeway) = leeway.filter(|leeway| !(0..=LEEWAY_SECONDS_MAX).contains(leeway.get_ref())) {
+            self.fault(&leeway.span(), format!("'leeway_seconds' must be 0 to {LEEWAY_SECONDS_MAX}"));
+        }
+        let keys = self.keys(&row.keys);
+        Issuer {
+            name: row.name,
+            audience: row.audience,
+            algorithms: named,
+            caller_claim: row.caller_claim,
+            prefix: row.prefix,
+            leeway_seconds: leeway.map_or(LEEWAY_SECONDS_DEFAULT, |leeway| *leeway.get_ref()),
+            keys,
+        }
+    }
+
+    fn keys(&mut self, given: &Spanned<PathBuf>) -> JwkSet {
+        let file = self.beside.join(given.get_ref());
+        let read = fs::read(&file).map_err(|error| error.to_string()).and_then(|bytes| {
+            if bytes.len() > KEYS_BYTES_MAX {
+                return Err(format!("has more than {KEYS_BYTES_MAX} bytes"));
+            }
+            serde_json::from_slice::<JwkSet>(&bytes).map_err(|error| format!("is no JWK set (RFC 7517): {error}"))
+        });
+        match read {
+            Ok(keys) => keys,
+            Err(words) => {
+                self.fault(&given.span(), format!("{}: {words}", file.display()));
+                JwkSet { keys: Vec::new() }
+            }
+        }
+    }
+
+    fn time(&mut self, given: &Spanned<Datetime>) -> Option<Timestamp> {
+        let parsed = given.get_ref().to_string().parse::<jiff::Timestamp>();
+        let Ok(time) = parsed else {
+            self.fault(&given.span(), "'expires' must be a time with its offset, such as 2027-01-01T00:00:00Z");
+            return None;
+        };
+        Some(Timestamp::from_micros(time.as_microsecond()))
+    }
+}
+
+/// A signature that only its issuer can make: a shared secret is none.
+fn algorithm(text: &str) -> Result<Algorithm, Malformed> {
+    let known = text.parse().ok().filter(|it| !AlgorithmFamily::Hmac.algorithms().contains(it));
+    known.ok_or_else(|| Malformed::new("must be one of ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        parse(text, Path::new("")).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_line() {
+        let text = r#"[groups]
+press = ["anna", "a b"]
+
+[[grants]]
+to = []
+roles = []
+
+[[grants]]
+to = ["press"]
+roles = ["author"]
+kinds = ["Press Release"]
+embargoed = true
+
+[[tokens]]
+caller = "carl"
+sha256 = "abc"
+expires = 2027-01-01
+"#;
+        let told = faults(text);
+        let lines: Vec<_> = told.iter().filter_map(|fault| fault.split(':').next()).collect();
+        assert_eq!(lines, ["line 2", "line 5", "line 6", "line 10", "line 11", "line 16", "line 17"], "{told:#?}");
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_refused() {
+        for (text, line) in [
+            ("[[grants]]\nto = [\"a\"]\nroles = [\"king\"]", "line 3"),
+            ("[[grants]]\nto = [\"a\"]\nroles = [\"author\"]\nkind = [\"x\"]", "line 4"),
+            ("[[grants]]\nroles = [\"author\"]", "line 1"),
+            ("[groups", "line 1"),
+            (
+                "[[tokens]]\ncaller = \"a\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"",
+                "line 2",
+            ),
+        ] {
+            let told = faults(text);
+            assert!(told.len() == 1 && told[0].starts_with(line), "{text}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_shared_secret_and_a_file_without_keys_are_no_issuer() {
+        let told = faults(
+            "[[issuers]]\nname = \"a\"\naudience = \"b\"\nalgorithms = [\"HS256\"]\nkeys = \"Cargo.toml\"\nleeway_seconds = 601",
+        );
+        let lines: Vec<_> = told.iter().filter_map(|fault| fault.split(':').next()).collect();
+        assert_eq!(lines, ["line 4", "line 5", "line 6"], "{told:#?}");
+        assert!(told[1].contains("RFC 7517"));
+    }
+
+    #[test]
+    fn nothing_is_a_policy_that_lets_nobody_in() {
+        assert_eq!(parse("", Path::new("")), Ok(Policy::default()));
+    }
+}

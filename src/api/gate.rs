@@ -1,0 +1,73 @@
+//! Lets calls in, or not, before anything of them is read: who calls, and whether the method is open to them.
+//!
+//! **Invariants**
+//! - Every refusal of authority is a line of the audit log (target `audit`): who, from where, by what, which method. No token is in it.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use tonic::{Status, body::Body};
+use tracing::{Span, info, info_span};
+
+use crate::{
+    access::{Access, AccessRefusal, Admitted, Credential, STATED},
+    domain::id::Caller,
+    journal::Journal,
+};
+
+/// The other side of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// From where.
+    pub address: SocketAddr,
+    /// The names in its certificate; none without one.
+    pub names: Vec<Caller>,
+}
+
+/// Lets calls in, or not. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    access: Access,
+    /// Whose clock says when a credential has ended.
+    journal: Journal,
+}
+
+impl Gate {
+    /// A gate that asks `access`.
+    #[must_use]
+    pub fn new(access: Access, journal: Journal) -> Self {
+        Self { access, journal }
+    }
+
+    /// Notes with a request who calls, and gives the span in which it is to be answered: what is logged then says the same.
+    ///
+    /// # Errors
+    /// What the caller is answered instead.
+    pub fn admit<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Span, Box<Response<Body>>> {
+        let path = request.uri().path();
+        match self.access.admit(path, credential(request.headers(), peer), self.journal.now()) {
+            Ok(None) => Ok(Span::none()),
+            Ok(Some(admitted)) => {
+                let Admitted { caller, by, .. } = &admitted;
+                let span =
+                    info_span!(target: "audit", "call", peer = %peer.address, method = path, %caller, by = by.as_str());
+                request.extensions_mut().insert(admitted);
+                Ok(span)
+            }
+            Err(refusal) => {
+                let caller =
+                    if let AccessRefusal::RoleMissing { caller, .. } = &refusal { caller.as_str() } else { "" };
+                info!(target: "audit", peer = %peer.address, method = path, caller, %refusal, "refused");
+                Err(Box::new(Status::from(refusal).into_http()))
+            }
+        }
+    }
+}
+
+fn credential<'c>(headers: &'c HeaderMap, peer: &'c Peer) -> Credential<'c> {
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    // The scheme is of any case (RFC 9110, 11.1).
+    let bearer = text(AUTHORIZATION.as_str()).and_then(|given| given.split_once(' '));
+    let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+    Credential { bearer, names: &peer.names, stated: text(STATED) }
+}

@@ -1,0 +1,528 @@
+//! TLS of a connection: who we are, whose clients are believed, and how a peer is named.
+//!
+//! **Invariants**
+//! - Files that cannot be used change nothing: what was read before stays in use (`broken_files_change_nothing`).
+//! - A peer speaks HTTP/2, as agreed in the handshake, or is refused (`who_does_not_speak_h2_is_refused`).
+//! - A client may come without a certificate, never with one that no authority of ours signed
+//!   (`a_client_of_another_authority_is_refused`), nor by way of a session from before the files changed
+//!   (`a_session_ends_with_the_authority_of_its_client`).
+//! - What is in a DNS name of a certificate never passes for a SPIFFE ID (`a_client_is_named_by_its_certificate`).
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use sha2::{Digest as _, Sha256};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self, RootCertStore, ServerConfig,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        server::WebPkiClientVerifier,
+    },
+    server::TlsStream,
+};
+use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+
+use crate::{config::TlsFiles, domain::id::Caller};
+
+/// How long a handshake may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a file. A bundle of every public authority has a quarter of them.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// HTTP/2, as it is called in the handshake (RFC 9113, section 3.1).
+const ALPN: &[u8] = b"h2";
+
+/// Why files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: cannot be read ({error}): give a file that is there and that the service may read", file.display())]
+    Unreadable {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// A file is far too long.
+    #[error("{}: is longer than {FILE_BYTES_MAX} bytes: give a PEM file", .0.display())]
+    TooLong(PathBuf),
+    /// A file is cut off, or damaged.
+    #[error("{}: is not whole PEM, something in it has no end or is not base64: copy it again", .0.display())]
+    NotPem(PathBuf),
+    /// A file holds no certificate.
+    #[error("{}: holds no certificate: give a PEM file with `-----BEGIN CERTIFICATE-----`", .0.display())]
+    NoCertificate(PathBuf),
+    /// A file holds no key, or an encrypted one.
+    #[error(
+        "{}: holds no private key that could be used as it is: give a PEM file with `-----BEGIN PRIVATE KEY-----` (or RSA, or EC), \
+         not encrypted",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    /// A certificate is not one, or not of a kind that is known.
+    #[error("{}: holds a certificate that cannot be used ({why}): give X.509 certificates, version 3", file.display())]
+    Certificate {
+        /// Where it is.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A key is not of a kind that is known.
+    #[error("{}: the key cannot be used ({why}): give an RSA key of 2,048 bits or more, an ECDSA or an Ed25519 key", file.display())]
+    Key {
+        /// Where it is.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Key and certificate are not a pair.
+    #[error(
+        "{}: is not the key of the certificate in {}: give the key that this certificate was asked for with, and our certificate first \
+         in its file",
+        key.display(), certificate.display()
+    )]
+    NotAPair {
+        /// Where the key is.
+        key: PathBuf,
+        /// Where the certificate is.
+        certificate: PathBuf,
+    },
+    /// It is not the files: the library does not do what it is asked for.
+    #[error("TLS cannot be set up ({0}): this onrecord was not built right, take another")]
+    Library(String),
+}
+
+/// What new connections are encrypted with. It changes when the files do; connections that are open keep what they began with.
+pub(super) struct Tls {
+    files: TlsFiles,
+    config: ArcSwap<ServerConfig>,
+    /// SHA-256 of the files that `config` was made of. Whoever reads them again holds it, so that what is older never comes last.
+    known: Mutex<[u8; 32]>,
+}
+
+impl Tls {
+    /// Reads the files. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If they cannot be used.
+    pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let sources = Sources::read(&files)?;
+        let (config, known) = (ArcSwap::from_pointee(sources.config()?), Mutex::new(sources.digest()));
+        Ok(Self { files, config, known })
+    }
+
+    /// Reads the files again, and whether they were others. Those who connect from then on get what is in them now. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If they cannot be used. Then nothing changed.
+    pub(super) fn reload(&self) -> Result<bool, TlsError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources = Sources::read(&self.files)?;
+        let digest = sources.digest();
+        if *known == digest {
+            return Ok(false);
+        }
+        self.config.store(Arc::new(sources.config()?));
+        *known = digest;
+        Ok(true)
+    }
+
+    /// Agrees with a peer on keys and on HTTP/2, within 10 s.
+    ///
+    /// # Errors
+    /// If the peer does not, or not in time, or has a certificate that is not believed.
+    pub(super) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        // Without it a handshake is slower, and nothing is wrong.
+        drop(stream.set_nodelay(true));
+        let acceptor = TlsAcceptor::from(self.config.load_full());
+        let stream = timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await??;
+        // rustls refuses whoever offers something else, not whoever offers nothing.
+        if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not offer h2 (ALPN)"));
+        }
+        Ok(stream)
+    }
+}
+
+/// How the peer's certificate names it: SPIFFE IDs first, then DNS names, as they are written there. None without a certificate.
+pub(super) fn peer_names(stream: &TlsStream<TcpStream>) -> Vec<Caller> {
+    let Some(leaf) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first) else { return Vec::new() };
+    names(leaf)
+}
+
+/// The names in a certificate (DER) that was verified.
+fn names(certificate: &[u8]) -> Vec<Caller> {
+    let Ok((_, certificate)) = parse_x509_certificate(certificate) else { return Vec::new() };
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let all = &extension.value.general_names;
+    let ids = all.iter().filter_map(|name| if let GeneralName::URI(id) = name { Some(*id) } else { None });
+    let hosts = all.iter().filter_map(|name| if let GeneralName::DNSName(host) = name { Some(*host) } else { None });
+    let ids = ids.filter(|id| id.starts_with("spiffe:"));
+    let hosts = hosts.filter(|host| !host.contains([':', '/']));
+    ids.chain(hosts).filter_map(|name| Caller::parse(name).ok()).collect()
+}
+
+/// What the files hold at one time.
+struct Sources<'a> {
+    certificate: Pem<'a>,
+    key: Pem<'a>,
+    client_ca: Option<Pem<'a>>,
+}
+
+impl<'a> Sources<'a> {
+    fn read(files: &'a TlsFiles) -> Result<Self, TlsError> {
+        let client_ca = files.client_ca.as_deref().map(Pem::read).transpose()?;
+        Ok(Self { certificate: Pem::read(&files.certificate)?, key: Pem::read(&files.key)?, client_ca })
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        for pem in [Some(&self.certificate), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten() {
+            hasher.update(Sha256::digest(&pem.bytes));
+        }
+        hasher.finalize().into()
+    }
+
+    /// The provider is given by name: one that is chosen by default is a panic as soon as two are linked. Sessions are kept in the
+    /// config, so they end with it.
+    fn config(&self) -> Result<ServerConfig, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::Library(error.to_string()))?;
+        let config = match &self.client_ca {
+            Some(pem) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(pem.authorities()?), provider)
+                    .allow_unauthenticated()
+                    .build()
+                    .map_err(|error| TlsError::Library(error.to_string()))?;
+                config.with_client_cert_verifier(verifier)
+            }
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config
+            .with_single_cert(self.certificate.certificates()?, self.key.key()?)
+            .map_err(|error| self.blame(&error))?;
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(config)
+    }
+
+    /// Which file it is, where rustls takes certificate and key together and refuses them.
+    fn blame(&self, error: &rustls::Error) -> TlsError {
+        let (certificate, key) = (self.certificate.file.to_owned(), self.key.file.to_owned());
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            TlsError::NotAPair { key, certificate }
+        } else if matches!(error, rustls::Error::InvalidCertificate(_)) {
+            TlsError::Certificate { file: certificate, why: error.to_string() }
+        } else {
+            TlsError::Key { file: key, why: error.to_string() }
+        }
+    }
+}
+
+/// A file of certificates, keys and whatever else stands in PEM (RFC 7468).
+struct Pem<'a> {
+    file: &'a Path,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Pem<'a> {
+    fn read(file: &'a Path) -> Result<Self, TlsError> {
+        let unreadable = |error| TlsError::Unreadable { file: file.to_owned(), error };
+        let (mut source, mut bytes) = (File::open(file).map_err(unreadable)?.take(FILE_BYTES_MAX + 1), Vec::new());
+        source.read_to_end(&mut bytes).map_err(unreadable)?;
+        if source.limit() == 0 {
+            return Err(TlsError::TooLong(file.to_owned()));
+        }
+        Ok(Self { file, bytes })
+    }
+
+    /// One or more, in the order of the file.
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let read: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
+        let certificates = read.map_err(|_| TlsError::NotPem(self.file.to_owned()))?;
+        if certificates.is_empty() {
+            return Err(TlsError::NoCertificate(self.file.to_owned()));
+        }
+        Ok(certificates)
+    }
+
+    /// The first.
+    fn key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        match PrivateKeyDer::pem_slice_iter(&self.bytes).next() {
+            Some(Ok(key)) => Ok(key),
+            Some(Err(_)) => Err(TlsError::NotPem(self.file.to_owned())),
+            None => Err(TlsError::NoKey(self.file.to_owned())),
+        }
+    }
+
+    /// All certificates, each believed in what it signed.
+    fn authorities(&self) -> Result<RootCertStore, TlsError> {
+        let mut authorities = RootCertStore::empty();
+        for certificate in self.certificates()? {
+            let added = authorities.add(certificate);
+            added.map_err(|error| TlsError::Certificate { file: self.file.to_owned(), why: error.to_string() })?;
+        }
+        Ok(authorities)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+    use tempfile::{TempDir, tempdir};
+    use tokio::{io::AsyncReadExt as _, net::TcpListener};
+    use tokio_rustls::{
+        TlsConnector,
+        client::TlsStream as ClientStream,
+        rustls::{ClientConfig, HandshakeKind, pki_types::ServerName},
+    };
+
+    use super::*;
+
+    /// A certificate and its key, both PEM.
+    struct Signed {
+        certificate: String,
+        key: String,
+    }
+
+    /// Who signs certificates.
+    struct Authority {
+        certificate: String,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    impl Authority {
+        fn new() -> Self {
+            let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let certificate = params.self_signed(&key).unwrap().pem();
+            Self { certificate, issuer: Issuer::new(params, key) }
+        }
+
+        fn sign(&self, names: Vec<SanType>) -> Signed {
+            let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+            params.subject_alt_names = names;
+            let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+            Signed { certificate, key: key.serialize_pem() }
+        }
+
+        /// For a server on this machine.
+        fn sign_server(&self) -> Signed {
+            self.sign(vec![dns("localhost"), SanType::IpAddress("127.0.0.1".parse().unwrap())])
+        }
+    }
+
+    fn dns(name: &str) -> SanType {
+        SanType::DnsName(name.try_into().unwrap())
+    }
+
+    fn uri(name: &str) -> SanType {
+        SanType::URI(name.try_into().unwrap())
+    }
+
+    /// Writes the files of a server that believes the clients of `believed`.
+    fn write(directory: &TempDir, server: &Signed, believed: &Authority) -> TlsFiles {
+        let path = |name: &str| directory.path().join(name);
+        let (certificate, key, client_ca) = (path("server.pem"), path("server.key"), path("clients.pem"));
+        fs::write(&certificate, &server.certificate).unwrap();
+        fs::write(&key, &server.key).unwrap();
+        fs::write(&client_ca, &believed.certificate).unwrap();
+        TlsFiles { certificate, key, client_ca: Some(client_ca) }
+    }
+
+    /// A client that believes the servers of `believed`, and may have a certificate of its own.
+    fn client(believed: &Authority, own: Option<&Signed>) -> ClientConfig {
+        let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let mut authorities = RootCertStore::empty();
+        authorities.add(certificate(&believed.certificate)).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(authorities);
+        let mut config = match own {
+            Some(own) => {
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                config.with_client_auth_cert(vec![certificate(&own.certificate)], key).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config
+    }
+
+    /// What the server has of a connection, and what the client has.
+    async fn connect(
+        tls: &Tls,
+        client: impl Into<Arc<ClientConfig>>,
+    ) -> (io::Result<TlsStream<TcpStream>>, io::Result<ClientStream<TcpStream>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (taken, _) = listener.accept().await.unwrap();
+        let connector = TlsConnector::from(client.into());
+        tokio::join!(tls.handshake(taken), connector.connect(ServerName::try_from("localhost").unwrap(), stream))
+    }
+
+    #[tokio::test]
+    async fn a_client_is_named_by_its_certificate() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+        let own = authority.sign(vec![
+            dns("desk.example"),
+            dns("two words"),
+            dns("spiffe://example/chief"),
+            uri("https://desk.example/"),
+            uri(&format!("spiffe://example/{}", "a".repeat(256))),
+            uri("spiffe://example/desk"),
+        ]);
+        let (served, _client) = connect(&tls, client(&authority, Some(&own))).await;
+        let names = peer_names(&served.unwrap());
+        assert_eq!(names.iter().map(Caller::as_str).collect::<Vec<_>>(), ["spiffe://example/desk", "desk.example"]);
+    }
+
+    #[tokio::test]
+    async fn a_client_without_a_certificate_is_served_and_has_no_name() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+        let (served, client) = connect(&tls, client(&authority, None)).await;
+        assert!(peer_names(&served.unwrap()).is_empty());
+        client.unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_authorities_no_client_is_asked_for_a_certificate() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let files = write(&directory, &authority.sign_server(), &authority);
+        let tls = Tls::load(TlsFiles { client_ca: None, ..files }).unwrap();
+        let own = authority.sign(vec![uri("spiffe://example/desk")]);
+        let (served, _client) = connect(&tls, client(&authority, Some(&own))).await;
+        assert!(peer_names(&served.unwrap()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_client_of_another_authority_is_refused() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+        let own = Authority::new().sign(vec![uri("spiffe://example/desk")]);
+        let (served, _client) = connect(&tls, client(&authority, Some(&own))).await;
+        assert!(served.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_speak_h2_is_refused() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+        for offered in [vec![], vec![b"http/1.1".to_vec()]] {
+            let mut client = client(&authority, None);
+            client.alpn_protocols = offered;
+            let (served, _client) = connect(&tls, client).await;
+            assert_eq!(served.err().unwrap().kind(), io::ErrorKind::InvalidData);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_let_go() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (taken, _) = listener.accept().await.unwrap();
+        assert_eq!(tls.handshake(taken).await.err().unwrap().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn new_files_are_used_once_they_are_read_again() {
+        let (directory, old, new) = (tempdir().unwrap(), Authority::new(), Authority::new());
+        let tls = Tls::load(write(&directory, &old.sign_server(), &old)).unwrap();
+        assert!(!tls.reload().unwrap(), "they are the same");
+        assert!(connect(&tls, client(&old, None)).await.1.is_ok());
+        assert!(connect(&tls, client(&new, None)).await.1.is_err());
+        write(&directory, &new.sign_server(), &new);
+        assert!(tls.reload().unwrap());
+        assert!(connect(&tls, client(&new, None)).await.1.is_ok());
+        assert!(connect(&tls, client(&old, None)).await.1.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_with_the_authority_of_its_client() {
+        let (directory, authority, gone) = (tempdir().unwrap(), Authority::new(), Authority::new());
+        let server = authority.sign_server();
+        let tls = Tls::load(write(&directory, &server, &gone)).unwrap();
+        let client = Arc::new(client(&authority, Some(&gone.sign(vec![uri("spiffe://example/desk")]))));
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let (taken, asked) = connect(&tls, Arc::clone(&client)).await;
+            let (taken, mut asked) = (taken.unwrap(), asked.unwrap());
+            assert_eq!(taken.get_ref().1.handshake_kind(), Some(kind));
+            assert_eq!(peer_names(&taken).len(), 1);
+            drop(taken);
+            // What the session is resumed with comes after the handshake, before the end.
+            drop(asked.read(&mut [0]).await);
+        }
+        write(&directory, &server, &authority);
+        assert!(tls.reload().unwrap());
+        assert!(connect(&tls, client).await.0.is_err());
+    }
+
+    #[tokio::test]
+    async fn broken_files_change_nothing() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let files = write(&directory, &authority.sign_server(), &authority);
+        let tls = Tls::load(files.clone()).unwrap();
+        let another = authority.sign_server().key;
+        let (certificate, key, client_ca) = (&files.certificate, &files.key, files.client_ca.as_ref().unwrap());
+        let cut_off = |kind: &str| format!("-----BEGIN {kind}-----\nAAAA\n");
+        let rubbish = |kind: &str| format!("{}-----END {kind}-----\n", cut_off(kind));
+        let table = [
+            (certificate, String::new(), "no certificate"),
+            (certificate, cut_off("CERTIFICATE"), "not whole"),
+            (certificate, rubbish("CERTIFICATE"), "X.509"),
+            (key, rubbish("ENCRYPTED PRIVATE KEY"), "not encrypted"),
+            (key, cut_off("PRIVATE KEY"), "not whole"),
+            (key, rubbish("PRIVATE KEY"), "Ed25519"),
+            (key, another, "not the key of the certificate"),
+            (client_ca, String::new(), "no certificate"),
+            (client_ca, rubbish("CERTIFICATE"), "X.509"),
+        ];
+        for (file, text, why) in table {
+            let good = fs::read(file).unwrap();
+            fs::write(file, text).unwrap();
+            let words = tls.reload().unwrap_err().to_string();
+            assert!(words.starts_with(&format!("{}: ", file.display())) && words.contains(why), "{words}");
+            fs::write(file, good).unwrap();
+        }
+        fs::remove_file(client_ca).unwrap();
+        assert!(matches!(tls.reload(), Err(TlsError::Unreadable { file, .. }) if file == *client_ca));
+        assert!(connect(&tls, client(&authority, None)).await.1.is_ok());
+    }
+
+    #[test]
+    fn a_file_has_a_limit() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let files = write(&directory, &authority.sign_server(), &authority);
+        let mut text = fs::read(&files.certificate).unwrap();
+        text.resize(usize::try_from(FILE_BYTES_MAX).unwrap(), b'\n');
+        fs::write(&files.certificate, &text).unwrap();
+        assert!(Tls::load(files.clone()).is_ok());
+        text.push(b'\n');
+        fs::write(&files.certificate, &text).unwrap();
+        assert!(matches!(Tls::load(files), Err(TlsError::TooLong(_))));
+    }
+
+    #[test]
+    fn the_key_of_another_certificate_is_refused() {
+        let (directory, authority) = (tempdir().unwrap(), Authority::new());
+        let pair = Signed { key: authority.sign_server().key, ..authority.sign_server() };
+        let refused = Tls::load(write(&directory, &pair, &authority));
+        assert!(matches!(refused, Err(TlsError::NotAPair { .. })));
+    }
+}

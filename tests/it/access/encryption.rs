@@ -1,0 +1,165 @@
+//! TLS: who is named by a certificate, and what changes while the service runs.
+
+use std::{fs, process::Command, sync::Arc};
+
+use onrecord::{access::Access, api::v1, config::TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::{
+    Code,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+use super::Policy;
+use crate::harness::{Person, Service, refused};
+
+const SITE: &str = "spiffe://example.org/sites/paris";
+
+/// An authority, which signs certificates.
+struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate and its key, in PEM.
+struct Signed {
+    certificate: String,
+    key: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self { certificate, issuer: Issuer::new(params, key) }
+    }
+
+    fn sign(&self, name: SanType) -> Signed {
+        let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+        params.subject_alt_names = vec![name];
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Signed { certificate, key: key.serialize_pem() }
+    }
+
+    fn server(&self) -> Signed {
+        self.sign(SanType::DnsName("localhost".try_into().unwrap()))
+    }
+
+    fn site(&self) -> Signed {
+        self.sign(SanType::URI(SITE.try_into().unwrap()))
+    }
+}
+
+/// A service that speaks TLS, and its files.
+struct Encrypted {
+    service: Service,
+    files: TlsFiles,
+    _directory: Arc<TempDir>,
+    _policy: Policy,
+}
+
+impl Encrypted {
+    async fn start(server: &Signed, clients: &Authority, policy: Policy) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let file = |name: &str| directory.path().join(name);
+        let files =
+            TlsFiles { certificate: file("tls.crt"), key: file("tls.key"), client_ca: Some(file("clients.crt")) };
+        write(&files, server, clients);
+        policy.write();
+        let access = Access::by_policy(&policy.file()).unwrap();
+        let given = files.clone();
+        let service = Service::start_with(|config| (config.access, config.tls) = (access, Some(given))).await;
+        Self { service, files, _directory: directory, _policy: policy }
+    }
+
+    /// A connection of its own.
+    fn channel(&self, believed: &Authority, own: Option<&Signed>) -> Channel {
+        let tls = ClientTlsConfig::new()
+            .domain_name("localhost")
+            .ca_certificate(Certificate::from_pem(&believed.certificate));
+        let tls = match own {
+            Some(own) => tls.identity(Identity::from_pem(&own.certificate, &own.key)),
+            None => tls,
+        };
+        let endpoint = Endpoint::from_shared(format!("https://{}", self.service.address)).unwrap();
+        endpoint.tls_config(tls).unwrap().connect_lazy()
+    }
+}
+
+fn write(files: &TlsFiles, server: &Signed, clients: &Authority) {
+    fs::write(&files.certificate, &server.certificate).unwrap();
+    fs::write(&files.key, &server.key).unwrap();
+    fs::write(files.client_ca.as_ref().unwrap(), &clients.certificate).unwrap();
+}
+
+fn site_policy() -> Policy {
+    let mut policy = Policy::new();
+    policy.grant(SITE, "roles = [\"subscriber\"]");
+    policy
+}
+
+/// A call as the certificate of a connection allows it.
+async fn list(channel: &Channel) -> Result<(), tonic::Status> {
+    let mut person = v1::statement_service_client::StatementServiceClient::new(channel.clone());
+    person.list_statements(v1::ListStatementsRequest::default()).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_names_its_caller() {
+    let (ours, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let encrypted = Encrypted::start(&ours.server(), &clients, site_policy()).await;
+    list(&encrypted.channel(&ours, Some(&clients.site()))).await.unwrap();
+    refused(list(&encrypted.channel(&ours, None)).await, Code::Unauthenticated, "CREDENTIAL_MISSING");
+    let other = clients.sign(SanType::URI("spiffe://example.org/sites/rome".try_into().unwrap()));
+    refused(list(&encrypted.channel(&ours, Some(&other))).await, Code::PermissionDenied, "ROLE_MISSING");
+    // Of another authority: there is no connection at all.
+    let status = list(&encrypted.channel(&ours, Some(&strangers.site()))).await.unwrap_err();
+    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_counts_before_a_certificate() {
+    let (ours, clients) = (Authority::new(), Authority::new());
+    let mut policy = site_policy();
+    policy.grant("carl", "roles = [\"auditor\"]");
+    let token = policy.token("carl", "");
+    let encrypted = Encrypted::start(&ours.server(), &clients, policy).await;
+    let channel = encrypted.channel(&ours, Some(&clients.site()));
+    let mut auditor = Person::with_token(&channel, &token);
+    auditor.editorial.list_entries(v1::ListEntriesRequest::default()).await.unwrap();
+}
+
+/// How many calls in a row are made while certificates change.
+const CALLS: usize = 300;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_and_authorities_change_without_a_failed_call() {
+    // Ours, so that the signal does not end the tests before a service listens to it.
+    let _hangup = signal(SignalKind::hangup()).unwrap();
+    let (ours, next_ours, clients, next_clients) =
+        (Authority::new(), Authority::new(), Authority::new(), Authority::new());
+    let encrypted = Encrypted::start(&ours.server(), &clients, site_policy()).await;
+    let before = encrypted.channel(&ours, Some(&clients.site()));
+    list(&before).await.unwrap();
+    let load = tokio::spawn({
+        let before = before.clone();
+        async move {
+            for _ in 0..CALLS {
+                list(&before).await.unwrap();
+            }
+        }
+    });
+    write(&encrypted.files, &next_ours.server(), &next_clients);
+    let hangup = Command::new("kill").args(["-HUP", &std::process::id().to_string()]).status().unwrap();
+    assert!(hangup.success());
+    // Until it was read, the new ones are refused.
+    while list(&encrypted.channel(&next_ours, Some(&next_clients.site()))).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let old = encrypted.channel(&next_ours, Some(&clients.site()));
+    assert!(list(&old).await.is_err(), "the authority that was taken out is not believed");
+    load.await.unwrap();
+    list(&before).await.unwrap();
+}

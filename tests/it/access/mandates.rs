@@ -1,0 +1,235 @@
+//! What a grant is limited to: what is outside of it is as if it were not there.
+
+use onrecord::{
+    access::Role,
+    api::v1::{self, subscribe_response::Message},
+};
+use tonic::{Code, Status};
+
+use super::{Policy, holder};
+use crate::harness::{Person, Service, from, refused, words};
+
+/// Who brings a text to the public.
+struct Desk {
+    author: String,
+    reviewer: String,
+    publisher: String,
+}
+
+impl Desk {
+    fn new(policy: &mut Policy) -> Self {
+        Self {
+            author: policy.role(Role::Author),
+            reviewer: policy.role(Role::Reviewer),
+            publisher: policy.role(Role::Publisher),
+        }
+    }
+
+    /// A new statement with one approved text in English.
+    async fn approved(&self, service: &Service, id: &str, content: v1::Content) -> v1::Draft {
+        let mut author = holder(service, &self.author);
+        author.create(id, "en").await;
+        let draft = author.save(id, "en", content).await;
+        let draft = author.submit(&draft).await.unwrap();
+        holder(service, &self.reviewer).approve(&draft).await.unwrap()
+    }
+
+    async fn publish(&self, service: &Service, id: &str, content: v1::Content) {
+        let draft = self.approved(service, id, content).await;
+        holder(service, &self.publisher).publish(Person::publication(&[&draft])).await.unwrap();
+    }
+
+    async fn embargo(&self, service: &Service, id: &str, content: v1::Content) {
+        let draft = self.approved(service, id, content).await;
+        let embargo_end_time = service.in_seconds(60);
+        let request = v1::PublishDraftsRequest { embargo_end_time, ..Person::publication(&[&draft]) };
+        holder(service, &self.publisher).publish(request).await.unwrap();
+    }
+}
+
+fn for_audience(title: &str, audience: &str) -> v1::Content {
+    v1::Content { audiences: vec![audience.to_owned()], ..words(title) }
+}
+
+/// Everything that an answer to a refused call says.
+fn said<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String, Vec<u8>) {
+    let status = answer.expect_err("a refusal");
+    (status.code(), status.message().to_owned(), status.details().to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_author_of_one_language_writes_in_no_other() {
+    let mut policy = Policy::new();
+    let author = policy.role(Role::Author);
+    policy.grant("french", "roles = [\"author\"]\nkinds = [\"notice\"]\nlanguages = [\"fr\"]");
+    policy.grant("other", "roles = [\"author\"]\nkinds = [\"recall\"]");
+    let (french, other) = (policy.token("french", ""), policy.token("other", ""));
+    let (service, _access) = policy.serve().await;
+    let (mut author, mut french) = (holder(&service, &author), holder(&service, &french));
+    author.create("fire", "en").await;
+    author.save("fire", "en", words("A fire")).await;
+    french.save("fire", "fr", words("Un feu")).await;
+    let request = v1::GetDossierRequest { name: "statements/fire".to_owned() };
+    let seen = french.editorial.get_dossier(request).await.unwrap().into_inner().dossier.unwrap();
+    let languages: Vec<_> = seen.languages.iter().map(|language| language.language_code.as_str()).collect();
+    assert_eq!(languages, ["fr"]);
+    refused(french.try_save(draft("fire", "de")).await, Code::PermissionDenied, "OUT_OF_MANDATE");
+    let etag = seen.languages[0].draft.as_ref().unwrap().etag.clone();
+    french.try_save(v1::Draft { etag, ..draft("fire", "fr") }).await.unwrap();
+    let listed = v1::ListDraftsRequest { parent: "statements/-".to_owned(), ..Default::default() };
+    let listed = french.editorial.list_drafts(listed).await.unwrap().into_inner().drafts;
+    assert_eq!(listed.iter().map(|draft| draft.name.as_str()).collect::<Vec<_>>(), ["statements/fire/drafts/fr"]);
+    let mut other = holder(&service, &other);
+    assert_eq!(said(other.try_save(draft("fire", "fr")).await), said(other.try_save(draft("missing", "fr")).await));
+}
+
+fn draft(id: &str, language: &str) -> v1::Draft {
+    let name = format!("statements/{id}/drafts/{language}");
+    v1::Draft { name, content: Some(words("Other words")), ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_for_another_audience_cannot_be_told_from_what_never_was() {
+    let mut policy = Policy::new();
+    let desk = Desk::new(&mut policy);
+    policy.grant("site", "roles = [\"subscriber\"]\naudiences = [\"press\"]");
+    let site = policy.token("site", "");
+    let (service, _access) = policy.serve().await;
+    desk.publish(&service, "ours", for_audience("Ours", "press")).await;
+    desk.publish(&service, "hidden", for_audience("Theirs", "staff")).await;
+    desk.publish(&service, "open", words("For all")).await;
+    let mut site = holder(&service, &site);
+
+    let mut read = async |id: &str| said(site.read(id, "en").await);
+    assert_eq!(read("hidden").await, read("missing").await);
+    let mut site = site.clone();
+    let mut edition = async |id: &str| {
+        let name = format!("statements/{id}/editions/en.1");
+        said(site.statements.get_edition(v1::GetEditionRequest { name, ..Default::default() }).await)
+    };
+    assert_eq!(edition("hidden").await, edition("missing").await);
+    let mut site = site.clone();
+    let mut history = async |id: &str| {
+        let parent = format!("statements/{id}");
+        said(site.statements.list_editions(v1::ListEditionsRequest { parent, ..Default::default() }).await)
+    };
+    assert_eq!(history("hidden").await, history("missing").await);
+    let mut site = site.clone();
+    let mut differences = async |id: &str| {
+        let edition = format!("statements/{id}/editions/en.1");
+        let request = v1::DiffEditionsRequest { from_edition: edition.clone(), to_edition: edition };
+        said(site.statements.diff_editions(request).await)
+    };
+    assert_eq!(differences("hidden").await, differences("missing").await);
+
+    let names = ["ours", "hidden", "open", "missing"].map(|id| format!("statements/{id}")).to_vec();
+    let mut site = site.clone();
+    let batch = v1::BatchGetStatementsRequest { names, ..Default::default() };
+    let readings = site.statements.batch_get_statements(batch).await.unwrap().into_inner().readings;
+    assert_eq!(
+        readings.iter().map(|it| it.statement.as_str()).collect::<Vec<_>>(),
+        ["statements/ours", "statements/open"]
+    );
+    let listed = site.statements.list_statements(v1::ListStatementsRequest::default()).await.unwrap().into_inner().live;
+    assert_eq!(
+        listed.iter().map(|it| it.statement.as_str()).collect::<Vec<_>>(),
+        ["statements/open", "statements/ours"]
+    );
+
+    let page = v1::ReadFeedRequest { start: v1::Start::Beginning.into(), ..Default::default() };
+    let page = site.feed.read_feed(page).await.unwrap().into_inner().deliveries;
+    assert_eq!(statements(&page), ["statements/ours", "statements/open"]);
+    let mut stream = site.follow(from(v1::Start::Beginning)).await.unwrap();
+    assert_eq!(statements(&stream.until(3).await), ["statements/ours", "statements/open"]);
+    assert_eq!(snapshot(&mut site, false).await, ["statements/open", "statements/ours"]);
+}
+
+fn statements(deliveries: &[v1::Delivery]) -> Vec<String> {
+    deliveries.iter().map(|delivery| delivery.event.as_ref().unwrap().statement.clone()).collect()
+}
+
+/// The statements in a snapshot, live ones and those under embargo.
+async fn snapshot(site: &mut Person, include_embargoed: bool) -> Vec<String> {
+    let request = v1::SubscribeRequest { include_embargoed, ..from(v1::Start::Snapshot) };
+    let (mut stream, mut found) = (site.follow(request).await.unwrap(), Vec::new());
+    loop {
+        match stream.next().await {
+            Message::Snapshot(part) => {
+                found.extend(part.live.iter().map(|live| live.statement.clone()));
+                found.extend(part.embargoes.iter().map(|embargo| embargo.statement.clone()));
+            }
+            Message::SnapshotEnd(_) => return found,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_under_embargo_goes_to_those_with_clearance_alone() {
+    let mut policy = Policy::new();
+    let desk = Desk::new(&mut policy);
+    let plain = policy.role(Role::Subscriber);
+    policy.grant("cleared", "roles = [\"subscriber\"]\naudiences = [\"press\"]\nembargoed = true");
+    let cleared = policy.token("cleared", "");
+    let (service, _access) = policy.serve().await;
+    desk.embargo(&service, "report", for_audience("A report", "press")).await;
+    desk.embargo(&service, "internal", for_audience("A plan", "staff")).await;
+    for (token, seen) in [(&plain, Vec::new()), (&cleared, vec!["statements/report"])] {
+        let mut site = holder(&service, token);
+        let start = v1::Start::Beginning.into();
+        let page = v1::ReadFeedRequest { start, include_embargoed: true, ..Default::default() };
+        let page = site.feed.read_feed(page).await.unwrap().into_inner().deliveries;
+        assert_eq!(statements(&page), seen);
+        assert_eq!(snapshot(&mut site, true).await, seen);
+        for id in ["report", "internal"] {
+            assert_eq!(said(site.read(id, "en").await), said(site.read("missing", "en").await));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_with_two_tokens_is_one_person() {
+    let mut policy = Policy::new();
+    policy.grant("anna", "roles = [\"author\", \"reviewer\"]");
+    let (one, other) = (policy.token("anna", ""), policy.token("anna", ""));
+    let (service, _access) = policy.serve().await;
+    let mut author = holder(&service, &one);
+    author.create("fire", "en").await;
+    let draft = author.save("fire", "en", words("A fire")).await;
+    let draft = author.submit(&draft).await.unwrap();
+    refused(holder(&service, &other).approve(&draft).await, Code::PermissionDenied, "OWN_TEXT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_speaks_for_itself_alone() {
+    let mut policy = Policy::new();
+    let operator = policy.role(Role::Operator);
+    policy.grant("paris", "roles = [\"subscriber\"]\nsubscriptions = [\"paris\"]");
+    let paris = policy.token("paris", "");
+    let (service, _access) = policy.serve().await;
+    for id in ["paris", "rome"] {
+        let request = v1::CreateSubscriptionRequest {
+            subscription_id: id.to_owned(),
+            subscription: Some(v1::Subscription::default()),
+            ..Default::default()
+        };
+        holder(&service, &operator).feed.create_subscription(request).await.unwrap();
+    }
+    let mut site = holder(&service, &paris);
+    let request = |id: &str| v1::SubscribeRequest {
+        subscription: format!("subscriptions/{id}"),
+        ..from(v1::Start::Acknowledged)
+    };
+    let mut stream = site.follow(request("paris")).await.unwrap();
+    let Message::Opened(opened) = stream.next().await else { panic!("it opens") };
+    let acknowledge = |id: &str| v1::AcknowledgeRequest {
+        name: format!("subscriptions/{id}"),
+        generation: opened.generation,
+        cursor: opened.cursor.clone(),
+    };
+    let mut speak = async |id: &str| said(site.feed.acknowledge(acknowledge(id)).await);
+    assert_eq!(speak("rome").await, speak("nobody").await);
+    let mut site = holder(&service, &paris);
+    let mut follow = async |id: &str| said(site.follow(request(id)).await.map(drop));
+    assert_eq!(follow("rome").await, follow("nobody").await);
+}

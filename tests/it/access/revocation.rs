@@ -1,0 +1,114 @@
+//! What ends a live stream: a policy that says otherwise, and the end of a token.
+
+use onrecord::{
+    access::Role,
+    api::v1::{Start, SubscribeRequest, closing::Reason, subscribe_response::Message},
+};
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use super::{Policy, holder, provider::Provider};
+use crate::harness::{Person, Stream, at, from, refused};
+
+/// Streams that are open when the right to them goes.
+const STREAMS: usize = 100;
+
+/// A stream that is open, with a heartbeat every second.
+async fn follow(site: &mut Person) -> Stream {
+    let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let mut stream = site.follow(SubscribeRequest { heartbeat_interval, ..from(Start::Now) }).await.unwrap();
+    let Message::Opened(_) = stream.next().await else { panic!("it opens") };
+    stream
+}
+
+/// Why a stream ends.
+async fn closing(mut stream: Stream) -> Reason {
+    loop {
+        if let Message::Closing(closing) = stream.next().await {
+            return closing.reason();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_ends_a_hundred_streams_and_leaves_the_others() {
+    let mut policy = Policy::new();
+    let kept = policy.role(Role::Subscriber);
+    let before = policy.clone();
+    policy.grant("site", "roles = [\"subscriber\"]");
+    let revoked = policy.token("site", "");
+    let (service, access) = policy.serve().await;
+    let mut streams = JoinSet::new();
+    for _ in 0..STREAMS {
+        let stream = holder(&service, &revoked).follow_all().await;
+        streams.spawn(closing(stream));
+    }
+    let mut other = follow(&mut holder(&service, &kept)).await;
+    before.write();
+    assert!(access.reload().unwrap());
+    assert!(streams.join_all().await.iter().all(|reason| *reason == Reason::AccessRevoked));
+    let again = holder(&service, &revoked).follow(from(Start::Now)).await;
+    refused(again.map(drop), Code::Unauthenticated, "CREDENTIAL_UNKNOWN");
+    let Message::Heartbeat(_) = other.next().await else { panic!("the other goes on") };
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_narrower_grant_ends_the_stream_and_its_cursor() {
+    let mut policy = Policy::new();
+    let mut narrow = policy.clone();
+    policy.grant("site", "roles = [\"subscriber\"]");
+    let token = policy.token("site", "");
+    narrow.grant("site", "roles = [\"subscriber\"]\naudiences = [\"press\"]");
+    narrow.known("site", &token);
+    let (service, access) = policy.serve().await;
+    let mut site = holder(&service, &token);
+    let mut stream = site.follow_all().await;
+    let Message::Opened(opened) = stream.next().await else { panic!("it opens") };
+    narrow.write();
+    assert!(access.reload().unwrap());
+    assert_eq!(closing(stream).await, Reason::AccessRevoked);
+    // What it holds may be more than it may have now: it has to begin anew.
+    refused(site.follow(at(&opened.cursor)).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_token_ends_its_stream() {
+    let mut policy = Policy::new();
+    policy.grant("site", "roles = [\"subscriber\"]");
+    // The clock of the service stands at the beginning of that year.
+    let token = policy.token("site", "expires = 2026-01-01T00:00:01Z");
+    let (service, _access) = policy.serve().await;
+    let stream = holder(&service, &token).follow_all().await;
+    assert_eq!(closing(stream).await, Reason::AccessRevoked);
+    service.advance(1).await;
+    let again = holder(&service, &token).follow(from(Start::Now)).await;
+    refused(again.map(drop), Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_whose_key_is_taken_out_ends_its_streams() {
+    let (mut policy, provider) = (Policy::new(), Provider::new());
+    policy.grant("site", "roles = [\"subscriber\"]");
+    policy.believe(&provider);
+    let (service, access) = policy.serve().await;
+    let token = provider.sign("site");
+    let stream = holder(&service, &token).follow_all().await;
+    policy.clone().believe(&Provider::new());
+    assert!(access.reload().unwrap());
+    assert_eq!(closing(stream).await, Reason::AccessRevoked);
+    let again = holder(&service, &token).follow(from(Start::Now)).await;
+    refused(again.map(drop), Code::Unauthenticated, "CREDENTIAL_UNKNOWN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_policy_leaves_the_one_before() {
+    let mut policy = Policy::new();
+    let token = policy.role(Role::Subscriber);
+    let (service, access) = policy.serve().await;
+    let mut stream = follow(&mut holder(&service, &token)).await;
+    policy.grant("site", "roles = [\"king\"]").write();
+    let fault = access.reload().unwrap_err().to_string();
+    assert!(fault.contains("line 10: ") && fault.contains("king"), "{fault}");
+    let Message::Heartbeat(_) = stream.next().await else { panic!("it goes on") };
+    holder(&service, &token).follow_all().await;
+}
