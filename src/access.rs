@@ -13,6 +13,7 @@
 //! Nothing here knows of gRPC or of the journal.
 
 mod jwt;
+mod limits;
 mod method;
 mod policy;
 mod role;
@@ -23,12 +24,16 @@ use std::{
     sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+pub use limits::{Limits, Place};
 pub use method::{METHODS, Method, Who};
 pub use policy::{Fault, Policy, PolicyError};
 pub use role::Role;
 pub use token::Token;
+
+use limits::Pace;
 
 use crate::domain::{digest::Digest, id::Caller, mandate::Mandate, time::Timestamp};
 
@@ -108,6 +113,14 @@ pub enum AccessRefusal {
         /// Any of these would do.
         roles: &'static [Role],
     },
+    /// The caller takes more than one may.
+    #[error("too many {what} of one caller: at most {most}; try again a little later")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: u32,
+    },
 }
 
 fn any_of(roles: &[Role]) -> String {
@@ -125,13 +138,14 @@ struct Inner {
     file: Option<PathBuf>,
     /// None where every name is believed.
     policy: watch::Sender<Option<Arc<Policy>>>,
+    pace: ArcSwap<Pace>,
 }
 
 impl Access {
     /// Believes every name and allows everything: for development on one machine.
     #[must_use]
     pub fn insecure() -> Self {
-        Self(Arc::new(Inner { file: None, policy: watch::Sender::new(None) }))
+        Self(Arc::new(Inner { file: None, policy: watch::Sender::new(None), pace: pace(Limits::default()) }))
     }
 
     /// Follows the policy in a file. Blocks.
@@ -140,7 +154,9 @@ impl Access {
     /// If it cannot be read, or says what cannot be.
     pub fn by_policy(file: &Path) -> Result<Self, PolicyError> {
         let policy = Policy::read(file)?;
-        Ok(Self(Arc::new(Inner { file: Some(file.to_owned()), policy: watch::Sender::new(Some(Arc::new(policy))) })))
+        let pace = pace(policy.limits());
+        let policy = watch::Sender::new(Some(Arc::new(policy)));
+        Ok(Self(Arc::new(Inner { file: Some(file.to_owned()), policy, pace })))
     }
 
     /// Whether every name is believed.
@@ -161,7 +177,13 @@ impl Access {
     /// If it cannot be read; the one before then goes on.
     pub fn reload(&self) -> Result<bool, PolicyError> {
         let Some(file) = &self.0.file else { return Ok(false) };
-        let policy = Some(Arc::new(Policy::read(file)?));
+        let policy = Policy::read(file)?;
+        let pace = self.0.pace.load();
+        pace.tidy();
+        if pace.limits() != policy.limits() {
+            self.0.pace.store(Arc::new(pace.with(policy.limits())));
+        }
+        let policy = Some(Arc::new(policy));
         Ok(self.0.policy.send_if_modified(|before| {
             let changed = *before != policy;
             *before = policy;
@@ -192,6 +214,22 @@ impl Access {
         Ok(Some(Admitted { caller, mandate: Arc::new(mandate), expire_time, by }))
     }
 
+    /// A place for a call of who was admitted, which is to be kept until it was answered. None where nothing is checked.
+    ///
+    /// # Errors
+    /// If the caller takes more than one may.
+    pub fn place_for_call(&self, admitted: &Admitted) -> Result<Option<Place>, AccessRefusal> {
+        if admitted.by == By::Word { Ok(None) } else { self.0.pace.load().call(&admitted.caller).map(Some) }
+    }
+
+    /// The same for a stream, until it ends.
+    ///
+    /// # Errors
+    /// As [`Access::place_for_call`].
+    pub fn place_for_stream(&self, admitted: &Admitted) -> Result<Option<Place>, AccessRefusal> {
+        if admitted.by == By::Word { Ok(None) } else { self.0.pace.load().stream(&admitted.caller).map(Some) }
+    }
+
     /// Whether a call that was admitted would be admitted again, just so.
     #[must_use]
     pub fn stands(&self, path: &str, admitted: &Admitted) -> bool {
@@ -205,6 +243,10 @@ impl Access {
         let Who::Roles(roles) = method::who(path) else { return known };
         known && policy.mandate(&admitted.caller, roles).as_ref() == Some(&*admitted.mandate)
     }
+}
+
+fn pace(limits: Limits) -> ArcSwap<Pace> {
+    ArcSwap::from_pointee(Pace::new(limits))
 }
 
 /// The metadata in which a caller says who it is, where that is believed.

@@ -9,6 +9,9 @@
 //! roles = ["author", "publisher"]
 //! kinds = ["press-release"]          # what of; a list that is absent means all
 //!
+//! [limits]                           # of each caller
+//! calls_per_second = 100
+//!
 //! [[issuers]]                        # who signs tokens: an identity provider
 //! name = "https://id.example.org"
 //! audience = "onrecord"
@@ -34,7 +37,7 @@ use std::{
 };
 
 use super::{
-    AccessRefusal, Admitted, By, Credential, Role,
+    AccessRefusal, Admitted, By, Credential, Limits, Role,
     jwt::{self, Issuer},
     token,
 };
@@ -106,6 +109,7 @@ pub struct Policy {
     given: BTreeMap<Caller, Vec<Given>>,
     tokens: BTreeMap<Digest, Known>,
     issuers: Vec<Issuer>,
+    limits: Limits,
 }
 
 impl Policy {
@@ -133,6 +137,11 @@ impl Policy {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         (self.given.len(), self.tokens.len())
+    }
+
+    /// How much each caller may take.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Who calls, until when that is so, and by what it is known.

@@ -15,7 +15,7 @@ use super::{
     to_proto, v1,
 };
 use crate::{
-    access::{Access, Admitted, By},
+    access::{Access, AccessRefusal, Admitted},
     domain::{
         answer::Answer,
         id::SubscriptionId,
@@ -43,17 +43,19 @@ const SUBSCRIBE: &str = "onrecord.v1.FeedService/Subscribe";
 
 impl Follow {
     /// The right to follow of who was let in.
-    fn right(&self, admitted: &Admitted) -> Right {
-        if admitted.by == By::Word {
-            return Right::to_everything();
-        }
+    fn right(&self, admitted: &Admitted) -> Result<Right, AccessRefusal> {
+        let Some(place) = self.access.place_for_stream(admitted)? else { return Ok(Right::to_everything()) };
         let (access, admitted) = (self.access.clone(), admitted.clone());
         let left = |end: Timestamp| Duration::from_micros(end.micros_since(self.journal.now()).try_into().unwrap_or(0));
-        Right {
+        Ok(Right {
             mandate: Arc::clone(&admitted.mandate),
             ends: admitted.expire_time.map(|end| Instant::now() + left(end)),
-            holds: Arc::new(move || access.stands(SUBSCRIBE, &admitted)),
-        }
+            holds: Arc::new(move || {
+                // It is kept as long as the stream.
+                let _ = &place;
+                access.stands(SUBSCRIBE, &admitted)
+            }),
+        })
     }
 
     /// Takes a step on a named subscription, and shows it as it then stands.
@@ -99,7 +101,7 @@ impl v1::feed_service_server::FeedService for Follow {
     type SubscribeStream = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Reply<Self::SubscribeStream> {
-        let right = self.right(admitted(request.extensions())?);
+        let right = self.right(admitted(request.extensions())?)?;
         let subscription = from_proto::subscription(request.get_ref(), right)?;
         if let Wanted::Named(id) = &subscription.wanted {
             may_hold(&subscription.right.mandate, id)?;

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, body::Body};
-use tracing::{Span, info, info_span};
+use tracing::{Span, debug, info, info_span};
 
 use crate::{
-    access::{Access, AccessRefusal, Admitted, Credential, STATED},
+    access::{Access, AccessRefusal, Admitted, Credential, Place, STATED},
     domain::id::Caller,
     journal::Journal,
 };
@@ -39,28 +39,35 @@ impl Gate {
         Self { access, journal }
     }
 
-    /// Notes with a request who calls, and gives the span in which it is to be answered: what is logged then says the same.
+    /// Notes with a request who calls. Gives the span in which it is to be answered, so that what is logged says the same, and the place
+    /// that the caller takes until then.
     ///
     /// # Errors
     /// What the caller is answered instead.
-    pub fn admit<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Span, Box<Response<Body>>> {
+    pub fn admit<B>(
+        &self,
+        request: &mut Request<B>,
+        peer: &Peer,
+    ) -> Result<(Span, Option<Place>), Box<Response<Body>>> {
         let path = request.uri().path();
-        match self.access.admit(path, credential(request.headers(), peer), self.journal.now()) {
-            Ok(None) => Ok(Span::none()),
-            Ok(Some(admitted)) => {
-                let Admitted { caller, by, .. } = &admitted;
-                let span =
-                    info_span!(target: "audit", "call", peer = %peer.address, method = path, %caller, by = by.as_str());
-                request.extensions_mut().insert(admitted);
-                Ok(span)
-            }
+        let admitted = match self.access.admit(path, credential(request.headers(), peer), self.journal.now()) {
+            Ok(None) => return Ok((Span::none(), None)),
+            Ok(Some(admitted)) => admitted,
             Err(refusal) => {
                 let caller =
                     if let AccessRefusal::RoleMissing { caller, .. } = &refusal { caller.as_str() } else { "" };
                 info!(target: "audit", peer = %peer.address, method = path, caller, %refusal, "refused");
-                Err(Box::new(Status::from(refusal).into_http()))
+                return Err(Box::new(Status::from(refusal).into_http()));
             }
-        }
+        };
+        let Admitted { caller, by, .. } = &admitted;
+        let span = info_span!(target: "audit", "call", peer = %peer.address, method = path, %caller, by = by.as_str());
+        let place = self.access.place_for_call(&admitted).map_err(|refusal| {
+            span.in_scope(|| debug!(%refusal, "refused"));
+            Box::new(Status::from(refusal).into_http())
+        })?;
+        request.extensions_mut().insert(admitted);
+        Ok((span, place))
     }
 }
 

@@ -150,8 +150,18 @@ fn not_admitted(refusal: &AccessRefusal) -> Answer {
         AccessRefusal::CredentialEarly(_) => (Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
         AccessRefusal::CredentialExpired(_) => (Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
         AccessRefusal::RoleMissing { .. } => (Code::PermissionDenied, "ROLE_MISSING"),
+        AccessRefusal::TooMany { .. } => (Code::ResourceExhausted, "CALLER_LIMIT"),
     };
-    Answer::new(code, reason, refusal.to_string())
+    let answer = Answer::new(code, reason, refusal.to_string());
+    match refusal {
+        AccessRefusal::TooMany { what, most } => answer.with("limit", *what).with("most", most.to_string()).and_retry(),
+        AccessRefusal::CallerMissing(_)
+        | AccessRefusal::CredentialMissing
+        | AccessRefusal::CredentialUnknown
+        | AccessRefusal::CredentialEarly(_)
+        | AccessRefusal::CredentialExpired(_)
+        | AccessRefusal::RoleMissing { .. } => answer,
+    }
 }
 
 fn rejected(rejection: &Rejection) -> Answer {
@@ -358,6 +368,7 @@ mod tests {
             (AccessRefusal::CredentialUnknown, Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
             (AccessRefusal::CredentialEarly(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
             (AccessRefusal::CredentialExpired(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+            (AccessRefusal::TooMany { what: "streams", most: 1 }, Code::ResourceExhausted, "CALLER_LIMIT"),
             (AccessRefusal::RoleMissing { caller, roles: &[] }, Code::PermissionDenied, "ROLE_MISSING"),
         ] {
             check(ApiRefusal::NotAdmitted(refusal).into(), code, reason);

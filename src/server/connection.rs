@@ -67,12 +67,15 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let span = match self.gate.admit(&mut request, &self.peer) {
-            Ok(span) => span,
+        let (span, place) = match self.gate.admit(&mut request, &self.peer) {
+            Ok(admitted) => admitted,
             Err(refused) => return Box::pin(ready(Ok(*refused))),
         };
         let routes = self.routes.clone();
-        let answer = async move { within(deadline(request.headers()), routes.oneshot(request)).await };
+        let answer = async move {
+            let _place = place;
+            within(deadline(request.headers()), routes.oneshot(request)).await
+        };
         Box::pin(answer.instrument(span))
     }
 }

@@ -1,6 +1,7 @@
 //! Who may do what, over real connections: every method with every role, what a mandate hides, and what revocation ends.
 
 mod encryption;
+mod limits;
 mod mandates;
 mod matrix;
 mod provider;
@@ -31,6 +32,11 @@ impl Policy {
 
     fn file(&self) -> PathBuf {
         self.directory.path().join("policy.toml")
+    }
+
+    /// Adds lines as they are.
+    pub(crate) fn line(&mut self, lines: &str) {
+        writeln!(self.text, "{lines}").unwrap();
     }
 
     /// Gives a caller something: the lines of a grant but for `to`.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    num::NonZeroU32,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -11,7 +12,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, jwk::JwkSet};
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use super::{Fault, Given, Issuer, Known, Policy, Role};
+use super::{Fault, Given, Issuer, Known, Limits, Policy, Role};
 use crate::domain::{
     digest::Digest,
     filter::Filter,
@@ -33,6 +34,8 @@ struct File {
     tokens: Vec<TokenRow>,
     #[serde(default)]
     issuers: Vec<IssuerRow>,
+    #[serde(default)]
+    limits: LimitsRow,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +68,31 @@ struct TokenRow {
     sha256: Spanned<String>,
     expires: Option<Spanned<Datetime>>,
 }
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitsRow {
+    calls_per_second: Option<NonZeroU32>,
+    calls_burst: Option<NonZeroU32>,
+    calls_in_flight: Option<NonZeroU32>,
+    streams: Option<u32>,
+}
+
+impl From<LimitsRow> for Limits {
+    fn from(row: LimitsRow) -> Self {
+        let usual = Self::default();
+        let calls_per_second = row.calls_per_second.unwrap_or(usual.calls_per_second);
+        Self {
+            calls_per_second,
+            // Who limits the pace alone gets a burst of two seconds.
+            calls_burst: row.calls_burst.unwrap_or(calls_per_second.saturating_mul(TWO)),
+            calls_in_flight: row.calls_in_flight.map_or(usual.calls_in_flight, NonZeroU32::get),
+            streams: row.streams.unwrap_or(usual.streams),
+        }
+    }
+}
+
+const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +157,7 @@ impl Reader<'_> {
         for row in &file.tokens {
             self.token(row, &mut policy);
         }
+        policy.limits = file.limits.into();
         policy.issuers = file.issuers.into_iter().map(|row| self.issuer(row)).collect();
         policy
     }

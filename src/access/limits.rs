@@ -1,0 +1,193 @@
+//! How much of the service one caller may take, so that none takes it from the others.
+//!
+//! **Invariants**
+//! - A place is given back when its call or stream has ended, however it ended (`a_place_is_given_back`).
+//! - What is kept of callers is bounded by those that are let in: one without a role has no entry.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use governor::{
+    Quota, RateLimiter, clock::MonotonicClock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
+};
+
+use super::AccessRefusal;
+use crate::domain::id::Caller;
+
+const CALLS_PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
+const CALLS_BURST_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
+const CALLS_IN_FLIGHT_DEFAULT: u32 = 200;
+const STREAMS_DEFAULT: u32 = 1_000;
+
+/// How much one caller may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls a second, in the long run; 500 by default.
+    pub calls_per_second: NonZeroU32,
+    /// Calls at once, after a pause; 1,000 by default.
+    pub calls_burst: NonZeroU32,
+    /// Calls that are under way; 200 by default. A stream counts until it is open.
+    pub calls_in_flight: u32,
+    /// Streams of the feed that are open; 1,000 by default.
+    pub streams: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            calls_per_second: CALLS_PER_SECOND_DEFAULT,
+            calls_burst: CALLS_BURST_DEFAULT,
+            calls_in_flight: CALLS_IN_FLIGHT_DEFAULT,
+            streams: STREAMS_DEFAULT,
+        }
+    }
+}
+
+/// What a caller takes at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Taken {
+    Call,
+    Stream,
+}
+
+/// How many places each caller has taken.
+type Places = Arc<Mutex<HashMap<(Caller, Taken), u32>>>;
+
+/// A place that a call or a stream takes; dropping it gives it back.
+pub struct Place {
+    places: Places,
+    key: (Caller, Taken),
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.key).finish()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = lock(&self.places);
+        if let Some(count) = places.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                places.remove(&self.key);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Rate = RateLimiter<Caller, HashMapStateStore<Caller>, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
+
+/// What callers have taken.
+pub(super) struct Pace {
+    limits: Limits,
+    rate: Rate,
+    places: Places,
+}
+
+impl fmt::Debug for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pace").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Pace {
+    pub(super) fn new(limits: Limits) -> Self {
+        let quota = Quota::per_second(limits.calls_per_second).allow_burst(limits.calls_burst);
+        let rate = RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock);
+        Self { limits, rate, places: Places::default() }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The same for other limits: what is taken stays taken.
+    pub(super) fn with(&self, limits: Limits) -> Self {
+        Self { places: Arc::clone(&self.places), ..Self::new(limits) }
+    }
+
+    /// A call begins.
+    pub(super) fn call(&self, caller: &Caller) -> Result<Place, AccessRefusal> {
+        let most = self.limits.calls_per_second.get();
+        self.rate.check_key(caller).map_err(|_| AccessRefusal::TooMany { what: "calls a second", most })?;
+        self.take(caller, Taken::Call, self.limits.calls_in_flight, "calls under way")
+    }
+
+    /// A stream opens.
+    pub(super) fn stream(&self, caller: &Caller) -> Result<Place, AccessRefusal> {
+        self.take(caller, Taken::Stream, self.limits.streams, "streams")
+    }
+
+    fn take(&self, caller: &Caller, taken: Taken, most: u32, what: &'static str) -> Result<Place, AccessRefusal> {
+        let key = (caller.clone(), taken);
+        let mut places = lock(&self.places);
+        let count = places.entry(key.clone()).or_default();
+        if *count >= most {
+            return Err(AccessRefusal::TooMany { what, most });
+        }
+        *count += 1;
+        Ok(Place { places: Arc::clone(&self.places), key })
+    }
+
+    /// Forgets the pace of those who were quiet.
+    pub(super) fn tidy(&self) {
+        self.rate.retain_recent();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace() -> Pace {
+        let number = |n| NonZeroU32::new(n).unwrap();
+        Pace::new(Limits { calls_per_second: number(1), calls_burst: number(3), calls_in_flight: 2, streams: 1 })
+    }
+
+    fn caller(name: &str) -> Caller {
+        Caller::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_caller_that_is_too_fast_is_told_and_others_are_not() {
+        let (pace, anna, bea) = (pace(), caller("anna"), caller("bea"));
+        for _ in 0..3 {
+            pace.call(&anna).unwrap();
+        }
+        let refusal = pace.call(&anna).unwrap_err();
+        assert_eq!(refusal, AccessRefusal::TooMany { what: "calls a second", most: 1 });
+        pace.call(&bea).unwrap();
+        pace.tidy();
+        assert!(pace.call(&anna).is_err());
+    }
+
+    #[test]
+    fn a_place_is_given_back() {
+        let (pace, anna) = (pace(), caller("anna"));
+        let first = pace.stream(&anna).unwrap();
+        let most = AccessRefusal::TooMany { what: "streams", most: 1 };
+        assert_eq!(pace.stream(&anna).unwrap_err(), most);
+        assert_eq!(pace.with(Limits { streams: 1, ..Limits::default() }).stream(&anna).unwrap_err(), most);
+        drop(first);
+        drop(pace.stream(&anna).unwrap());
+        assert!(lock(&pace.places).is_empty());
+    }
+
+    #[test]
+    fn calls_under_way_have_a_limit_of_their_own() {
+        let (pace, anna) = (pace(), caller("anna"));
+        let _under_way = [pace.call(&anna).unwrap(), pace.call(&anna).unwrap()];
+        let most = AccessRefusal::TooMany { what: "calls under way", most: 2 };
+        assert_eq!(pace.call(&anna).unwrap_err(), most);
+    }
+}

@@ -1,0 +1,55 @@
+//! How much one caller may take, and that the others do not feel it.
+
+use onrecord::api::v1::{self, Start};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use super::{Policy, holder};
+use crate::harness::{Person, from, refused};
+
+async fn list(person: &mut Person) -> Result<(), tonic::Status> {
+    person.statements.list_statements(v1::ListStatementsRequest::default()).await.map(drop)
+}
+
+/// The limit that a refusal names, which says when to try again.
+fn limit(status: &tonic::Status) -> String {
+    assert!(status.get_details_retry_info().is_some_and(|retry| retry.retry_delay.is_some()), "{status:?}");
+    assert!(status.metadata().contains_key("grpc-retry-pushback-ms"));
+    status.get_details_error_info().unwrap().metadata.remove("limit").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_takes_too_much_is_told_which_limit_it_met() {
+    let mut policy = Policy::new();
+    policy.line("[limits]\ncalls_per_second = 1\ncalls_burst = 6\nstreams = 2");
+    policy.grant("greedy", "roles = [\"subscriber\"]").grant("modest", "roles = [\"subscriber\"]");
+    let (greedy, modest) = (policy.token("greedy", ""), policy.token("modest", ""));
+    let (service, _access) = policy.serve().await;
+    let (mut greedy, mut modest) = (holder(&service, &greedy), holder(&service, &modest));
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        streams.push(greedy.follow(from(Start::Now)).await.unwrap());
+    }
+    let too_many = greedy.follow(from(Start::Now)).await.map(drop);
+    assert_eq!(limit(&refused(too_many, Code::ResourceExhausted, "CALLER_LIMIT")), "streams");
+    while let Ok(()) = list(&mut greedy).await {}
+    let too_fast = list(&mut greedy).await;
+    assert_eq!(limit(&refused(too_fast, Code::ResourceExhausted, "CALLER_LIMIT")), "calls a second");
+    modest.follow(from(Start::Now)).await.unwrap();
+    list(&mut modest).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_ended_leaves_its_place() {
+    let mut policy = Policy::new();
+    policy.line("[limits]\nstreams = 1");
+    policy.grant("site", "roles = [\"subscriber\"]");
+    let token = policy.token("site", "");
+    let (service, _access) = policy.serve().await;
+    let mut site = holder(&service, &token);
+    drop(site.follow(from(Start::Now)).await.unwrap());
+    // The service has to hear of it first.
+    while site.follow(from(Start::Now)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
