@@ -9,6 +9,8 @@ const SCRUB_EVERY_DEFAULT: Duration = Duration::from_hours(24);
 
 /// Connections that may be open unless told otherwise: every stream over one of its own, and some for calls.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 25_000;
+/// Longer than clients take that connect before they need to.
+const FIRST_CALL_DEFAULT: Duration = Duration::from_mins(1);
 /// As long as a stream lives.
 const CONNECTION_AGE_DEFAULT: Duration = Duration::from_mins(30);
 
@@ -47,6 +49,9 @@ pub struct Config {
     /// Age at which a connection is told to go (GOAWAY), give or take a tenth; 30 min by default. What is under way goes on: a stream
     /// ends by itself, with a cursor, when its own lifetime is over.
     pub connection_age: Duration,
+    /// How long a connection may be open before its first call; 1 min by default. One that has made none is told to go, so that who
+    /// only connects, or never ends what it begins to say, does not take the place of others.
+    pub first_call: Duration,
     /// How long calls and streams may take to end once the service was told to stop.
     pub drain: Duration,
 }
@@ -66,6 +71,7 @@ impl Config {
             tls: None,
             connections_max: CONNECTIONS_MAX_DEFAULT,
             connection_age: CONNECTION_AGE_DEFAULT,
+            first_call: FIRST_CALL_DEFAULT,
             drain: Duration::from_secs(10),
         }
     }

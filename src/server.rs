@@ -27,7 +27,7 @@ use crate::{
     journal::{Journal, JournalError, prune, scrub},
 };
 use accept::{Bounds, accept};
-use connection::Connections;
+use connection::{Connections, Times};
 use tls::Tls;
 
 /// Bytes of a request: the longest text with room for its frame.
@@ -121,7 +121,12 @@ pub async fn run_on(
     }
     info!(%address, insecure, tls = tls.is_some(), "serving");
     let bounds = Bounds { connections_max: config.connections_max, drain: config.drain };
-    let connections = Arc::new(Connections::new(routes, gate, tls, config.connection_age, grace));
+    let connections = Arc::new(Connections::new(
+        routes,
+        gate,
+        tls,
+        Times { first_call: config.first_call, age: config.connection_age, grace },
+    ));
     accept(listener, bounds, connections, shutdown).await;
     reporter.abort();
     info!("stopped");

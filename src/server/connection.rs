@@ -1,13 +1,24 @@
 //! One connection: HTTP/2, with every limit said.
 //!
 //! **Invariants**
-//! - No connection stays for ever: one that says nothing ends after 10 s, and every other of age, or once it had its grace.
+//! - No connection stays for ever: one that says nothing ends after 10 s, one that calls nothing after a minute, and every other of age, or
+//!   once it had its grace.
 //! - What is under way when it is told to go goes on until then; only the end of the service cuts it off sooner.
 //!
 //! We take connections ourselves because tonic's server offers neither the send buffer nor an end that is not a cut: its
 //! `max_connection_age_grace` takes the GOAWAY away (measured with tonic 0.14.9).
 
-use std::{convert::Infallible, future::ready, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -58,6 +69,8 @@ struct Calls {
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
     peer: Arc<Peer>,
+    /// Whether there was one.
+    any: Arc<AtomicBool>,
 }
 
 impl Service<Request<Incoming>> for Calls {
@@ -67,6 +80,7 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.any.store(true, Relaxed);
         let (span, place) = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
             Err(refused) => return Box::pin(ready(Ok(*refused))),
@@ -86,14 +100,22 @@ pub(super) struct Connections {
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
     tls: Option<Arc<Tls>>,
-    age: Duration,
-    grace: Duration,
+    times: Times,
+}
+
+/// How long a connection stays.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Until it makes its first call, or is told to go.
+    pub(super) first_call: Duration,
+    /// Until it is told to go, give or take a tenth.
+    pub(super) age: Duration,
+    /// After that, until it is cut off: streams that nobody reads never end.
+    pub(super) grace: Duration,
 }
 
 impl Connections {
-    /// Each is told to go when it is of this age, give or take a tenth, and is cut off if it has not gone after the `grace`: streams that
-    /// nobody reads never end.
-    pub(super) fn new(routes: Routes, gate: Gate, tls: Option<Arc<Tls>>, age: Duration, grace: Duration) -> Self {
+    pub(super) fn new(routes: Routes, gate: Gate, tls: Option<Arc<Tls>>, times: Times) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -104,7 +126,7 @@ impl Connections {
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
         let routes = CatchPanicLayer::custom(Panicked).layer(routes.prepare());
-        Self { http, routes, gate, tls, age, grace }
+        Self { http, routes, gate, tls, times }
     }
 
     /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
@@ -145,22 +167,35 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let calls = Calls { routes: self.routes.clone(), gate: self.gate.clone(), peer: Arc::new(peer) };
-        let age = jitter::around(self.age, AGE_PERCENT);
+        let any = Arc::new(AtomicBool::new(false));
+        let calls =
+            Calls { routes: self.routes.clone(), gate: self.gate.clone(), peer: Arc::new(peer), any: Arc::clone(&any) };
+        let age = jitter::around(self.times.age, AGE_PERCENT);
         // In a box: a future that is moved takes its room twice.
         let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), calls));
         tokio::select! {
             // How it ends is its peer's affair: most simply go.
             _ = connection.as_mut() => return,
             () = sleep(age) => {}
+            () = without_call(self.times.first_call, &any) => {}
             () = shutdown.cancelled() => {}
         }
         connection.as_mut().graceful_shutdown();
+        // Who never ended its greeting cannot be told, and who has called nothing has nothing to finish.
+        let grace = if any.load(Relaxed) { self.times.grace } else { self.times.first_call.min(SILENCE_MAX) };
         tokio::select! {
             _ = connection => {}
-            () = sleep(self.grace) => {}
+            () = sleep(grace) => {}
             () = cut.cancelled() => {}
         }
+    }
+}
+
+/// Returns after that time if there was no call until then.
+async fn without_call(after: Duration, any: &AtomicBool) {
+    sleep(after).await;
+    if any.load(Relaxed) {
+        pending::<()>().await;
     }
 }
 

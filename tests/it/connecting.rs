@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use onrecord::api::v1;
-use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tonic::{Code, transport::Channel};
 
 use crate::{
@@ -76,6 +80,21 @@ async fn whoever_connects_and_says_nothing_does_not_hold_up_the_end() {
     service.stop().await;
     let ended = timeout(PATIENCE, silent.read(&mut [0; 64])).await.expect("it is closed");
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_makes_no_call_is_told_to_go_and_one_that_did_stays() {
+    let service = Service::start_with(|config| config.first_call = Duration::from_secs(1)).await;
+    let mut stream = service.person("site").follow_all().await;
+    // The beginning of HTTP/2, of which the rest never comes; and all of it, and then nothing.
+    for said in ["PRI *", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+        let mut idle = TcpStream::connect(service.address).await.unwrap();
+        idle.write_all(said.as_bytes()).await.unwrap();
+        timeout(PATIENCE, idle.read_to_end(&mut Vec::new())).await.expect("it is closed").unwrap();
+    }
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("A fire")).await;
+    assert_eq!(stream.deliveries().await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
