@@ -22,6 +22,8 @@ mod token;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    thread::sleep,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -178,6 +180,14 @@ impl Access {
     pub fn reload(&self) -> Result<bool, PolicyError> {
         let Some(file) = &self.0.file else { return Ok(false) };
         let policy = Policy::read(file)?;
+        if self.0.policy.borrow().as_deref() == Some(&policy) {
+            return Ok(false);
+        }
+        // It may be half written: what says less may let more in.
+        sleep(SETTLES_AFTER);
+        if Policy::read(file)? != policy {
+            return Ok(false);
+        }
         let pace = self.0.pace.load();
         pace.tidy();
         if pace.limits() != policy.limits() {
@@ -249,6 +259,9 @@ fn pace(limits: Limits) -> ArcSwap<Pace> {
     ArcSwap::from_pointee(Pace::new(limits))
 }
 
+/// How long a file has to be the same before it is believed.
+const SETTLES_AFTER: Duration = Duration::from_millis(100);
+
 /// The metadata in which a caller says who it is, where that is believed.
 pub const STATED: &str = "onrecord-caller";
 
@@ -259,5 +272,5 @@ fn believed(who: Who, credential: Credential<'_>) -> Result<Option<Admitted>, Ac
     let missing = AccessRefusal::CallerMissing;
     let stated = credential.stated.ok_or_else(|| missing(format!("say who calls in the metadata {STATED}")))?;
     let caller = Caller::parse(stated).map_err(|fault| missing(format!("{STATED} {fault}")))?;
-    Ok(Some(Admitted { caller, mandate: Arc::new(Mandate::everything()), expire_time: None, by: By::Word }))
+    Ok(Some(Admitted { caller, mandate: Mandate::of_everybody(), expire_time: None, by: By::Word }))
 }

@@ -107,8 +107,8 @@ pub fn statements(journal: Journal) -> StatementServer<statement_service::Statem
 /// `BackupService` on a journal, until the service stops.
 #[cfg(feature = "server")]
 #[must_use]
-pub fn backups(journal: Journal, shutdown: CancellationToken) -> BackupServer<backup_service::Backups> {
-    BackupServer::new(backup_service::Backups { journal, shutdown })
+pub fn backups(journal: Journal, access: Access, shutdown: CancellationToken) -> BackupServer<backup_service::Backups> {
+    BackupServer::new(backup_service::Backups { journal, access, shutdown })
 }
 
 /// `FeedService` on a feed and the journal it is of, as long as `access` lets who follows.

@@ -110,7 +110,7 @@ pub async fn run_on(
         .add_service(
             api::editorial(journal.clone(), config.limits.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
-        .add_service(api::backups(journal.clone(), shutdown.clone()))
+        .add_service(api::backups(journal.clone(), config.access.clone(), shutdown.clone()))
         .add_service(api::statements(journal.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
         .add_service(
             api::feed(feed, journal, config.access.clone(), config.limits).max_decoding_message_size(REQUEST_BYTES_MAX),

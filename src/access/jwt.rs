@@ -102,7 +102,9 @@ impl Issuer {
     }
 
     fn signer(&self, key: &Jwk) -> Digest {
-        Digest::of(&[&canonical_json(&(&self.name, &self.audience, key))])
+        let names: Vec<_> = self.algorithms.iter().map(|algorithm| format!("{algorithm:?}")).collect();
+        let read = (&self.name, &self.audience, &self.caller_claim, &self.prefix, names, key);
+        Digest::of(&[&canonical_json(&read)])
     }
 
     /// Names what tokens may be believed by.

@@ -10,28 +10,44 @@ use uuid::Uuid;
 
 use crate::domain::entry::Action;
 
-/// A step that somebody asks for.
+/// A step that somebody asks for. If nobody waits for what becomes of it any more, that is said.
 pub(super) struct Asked {
     action: Action,
     on: String,
     request_id: Option<Uuid>,
     validate_only: bool,
+    told: bool,
 }
 
 impl Asked {
     pub(super) fn new(action: Action, on: &impl Display, request_id: Option<Uuid>, validate_only: bool) -> Self {
-        Self { action, on: on.to_string(), request_id, validate_only }
+        Self { action, on: on.to_string(), request_id, validate_only, told: false }
     }
 
     /// Says what became of it. No words of a text are in it.
-    pub(super) fn tell<T>(self, answer: Result<T, Status>) -> Result<T, Status> {
-        let Self { action, on, request_id, validate_only } = self;
-        let (code, reason) = match &answer {
-            Ok(_) => (Code::Ok, String::new()),
-            Err(status) => (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default()),
-        };
-        let request_id = request_id.map(|id| id.to_string());
-        info!(target: "audit", ?action, on, request_id, validate_only, ?code, reason, "asked");
+    pub(super) fn tell<T>(mut self, answer: Result<T, Status>) -> Result<T, Status> {
+        match &answer {
+            Ok(_) => self.say(&format!("{:?}", Code::Ok), ""),
+            Err(status) => {
+                let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+                self.say(&format!("{:?}", status.code()), &reason);
+            }
+        }
         answer
+    }
+
+    fn say(&mut self, result: &str, reason: &str) {
+        self.told = true;
+        let Self { action, on, request_id, validate_only, .. } = self;
+        let request_id = request_id.map(|id| id.to_string());
+        info!(target: "audit", ?action, on, request_id, validate_only, result, reason, "asked");
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.told {
+            self.say("NOT AWAITED: IT MAY HAVE BEEN DONE", "");
+        }
     }
 }

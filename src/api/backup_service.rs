@@ -1,13 +1,16 @@
 //! `BackupService`: the journal, entry by entry.
 
-use tokio::sync::mpsc;
+use std::{future::pending, time::Duration};
+
+use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{caller::admitted, from_proto, status::ApiRefusal, to_proto, v1};
 use crate::{
-    domain::{digest::Digest, rejection::Rejection},
+    access::{Access, AccessRefusal, Admitted},
+    domain::{digest::Digest, rejection::Rejection, time::Timestamp},
     feed::FeedRefusal,
     journal::{Journal, JournalError},
 };
@@ -19,7 +22,27 @@ const PART_BYTES: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Backups {
     pub(super) journal: Journal,
+    pub(super) access: Access,
     pub(super) shutdown: CancellationToken,
+}
+
+/// The method whose callers keep their right only as long as they would be let in anew.
+const BACKUP: &str = "onrecord.v1.BackupService/Backup";
+
+/// Returns once who was admitted would be no more.
+async fn revoked(access: Access, admitted: Admitted, now: Timestamp) {
+    let mut changes = access.changes();
+    let left = admitted.expire_time.map(|end| Duration::from_micros(end.micros_since(now).try_into().unwrap_or(0)));
+    let ends = async {
+        match left {
+            Some(left) => sleep(left).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = ends => {}
+        _ = changes.wait_for(|_| !access.stands(BACKUP, &admitted)) => {}
+    }
 }
 
 #[tonic::async_trait]
@@ -27,10 +50,12 @@ impl v1::backup_service_server::BackupService for Backups {
     type BackupStream = ReceiverStream<Result<v1::BackupResponse, Status>>;
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
-        if !admitted(request.extensions())?.mandate.is_unlimited() {
+        let admitted = admitted(request.extensions())?.clone();
+        if !admitted.mandate.is_unlimited() {
             // A copy is the whole record.
             return Err(Rejection::OutOfMandate.into());
         }
+        let place = self.access.place_for_stream(&admitted)?;
         let follow = request.get_ref().follow;
         let (after, hash) = from_proto::backup(request.get_ref())?;
         let ours = self.journal.read(move |view| view.entry_hash(after)).await?;
@@ -40,9 +65,12 @@ impl v1::backup_service_server::BackupService for Backups {
         let (messages, stream) = mpsc::channel(1);
         let (copy, stopped) = (Copy { journal: self.journal.clone(), after, messages: messages.clone() }, messages);
         let shutdown = self.shutdown.clone();
+        let revoked = revoked(self.access.clone(), admitted, self.journal.now());
         tokio::spawn(async move {
+            let _place = place;
             tokio::select! {
                 () = copy.run(follow) => {}
+                () = revoked => drop(stopped.send(Err(AccessRefusal::CredentialUnknown.into())).await),
                 () = shutdown.cancelled() => drop(stopped.send(Err(FeedRefusal::Draining.into())).await),
             }
         });

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         id::{EditionName, LanguageTag, StatementId},
+        live::Edition,
         mandate::Mandate,
         rejection::Rejection,
         state::{Slots, State},
@@ -125,7 +126,9 @@ impl Editorial {
                     continue;
                 };
                 let id = &state.statement.id;
-                let edition = view.edition(&EditionName::new(id, &language, owed.number))?;
+                let kind = &state.statement.kind;
+                let may_see = |edition: &Edition| mandate.admits(id, kind, &language, &edition.outline.facts);
+                let edition = view.edition(&EditionName::new(id, &language, owed.number))?.filter(may_see);
                 shown.extend(edition.map(|edition| to_proto::owed(id, &language, &owed, &edition)));
             }
             Ok((shown, last.filter(|_| full)))
@@ -146,7 +149,14 @@ impl Editorial {
         let (page, statement) = both(Page::of(&mut request), statement)?;
         let (size, after) = (page.size, page.place()?.tail);
         match &statement {
-            Some(id) => drop(self.state(id.clone(), &mandate).await?),
+            // So is that of a statement of which some part is not seen.
+            Some(id) => {
+                let state = self.state(id.clone(), &mandate).await?;
+                let whole = self.state(id.clone(), &Mandate::everything()).await?;
+                if state.languages.len() < whole.languages.len() {
+                    return Err(Rejection::OutOfMandate.into());
+                }
+            }
             // The trail of all statements is for those whose mandate is all of them.
             None if !mandate.is_unlimited() => return Err(Rejection::OutOfMandate.into()),
             None => {}

@@ -89,6 +89,13 @@ impl Follow {
     }
 }
 
+/// A step on a subscription, unless it is another's.
+fn held(mandate: &Mandate, call: Result<SubscriptionCall, Rejection>) -> Result<SubscriptionCall, Rejection> {
+    let call = call?;
+    may_hold(mandate, &call.id)?;
+    Ok(call)
+}
+
 /// A subscription that is another's is as if it were not there.
 fn may_hold(mandate: &Mandate, id: &SubscriptionId) -> Result<(), Rejection> {
     if mandate.admits_subscription(id) { Ok(()) } else { Err(Rejection::SubscriptionNotFound) }
@@ -127,6 +134,7 @@ impl v1::feed_service_server::FeedService for Follow {
         request: Request<v1::CreateSubscriptionRequest>,
     ) -> Reply<v1::CreateSubscriptionResponse> {
         let call = from_proto::create_subscription(envelope!(self, request), request.get_ref());
+        let call = held(&admitted(request.extensions())?.mandate, call);
         let subscription = Some(self.enrol(call).await?);
         Ok(Response::new(v1::CreateSubscriptionResponse { subscription }))
     }
@@ -146,9 +154,10 @@ impl v1::feed_service_server::FeedService for Follow {
         &self,
         request: Request<v1::ListSubscriptionsRequest>,
     ) -> Reply<v1::ListSubscriptionsResponse> {
-        admitted(request.extensions())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let page = Page::of(&mut request.into_inner())?;
-        let (found, last) = self.page(&page).await?;
+        let (mut found, last) = self.page(&page).await?;
+        found.retain(|subscription| mandate.admits_subscription(&subscription.id));
         let subscriptions = self.show(found).await?;
         let next_page_token = page.token_after(last.as_ref());
         Ok(Response::new(v1::ListSubscriptionsResponse { subscriptions, next_page_token }))
@@ -159,6 +168,7 @@ impl v1::feed_service_server::FeedService for Follow {
         request: Request<v1::UpdateSubscriptionRequest>,
     ) -> Reply<v1::UpdateSubscriptionResponse> {
         let call = from_proto::update_subscription(envelope!(self, request), request.get_ref());
+        let call = held(&admitted(request.extensions())?.mandate, call);
         let subscription = Some(self.enrol(call).await?);
         Ok(Response::new(v1::UpdateSubscriptionResponse { subscription }))
     }
@@ -167,7 +177,8 @@ impl v1::feed_service_server::FeedService for Follow {
         &self,
         request: Request<v1::DeleteSubscriptionRequest>,
     ) -> Reply<v1::DeleteSubscriptionResponse> {
-        self.enrol(from_proto::delete_subscription(envelope!(self, request), request.get_ref())).await?;
+        let call = from_proto::delete_subscription(envelope!(self, request), request.get_ref());
+        self.enrol(held(&admitted(request.extensions())?.mandate, call)).await?;
         Ok(Response::new(v1::DeleteSubscriptionResponse {}))
     }
 
@@ -186,11 +197,11 @@ impl v1::feed_service_server::FeedService for Follow {
     }
 
     async fn list_deliveries(&self, request: Request<v1::ListDeliveriesRequest>) -> Reply<v1::ListDeliveriesResponse> {
-        admitted(request.extensions())?;
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let mut given = request.into_inner();
         let (target, page) = both(from_proto::target(&given.name), Page::of(&mut given))?;
         let (found, last) = self.page(&page).await?;
-        let told = self.feed.deliveries(target, found).await?;
+        let told = self.feed.deliveries(target, mandate, found).await?;
         Ok(Response::new(v1::ListDeliveriesResponse {
             deliveries: told.iter().map(to_proto::delivery_report).collect(),
             next_page_token: page.token_after(last.as_ref()),

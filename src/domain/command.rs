@@ -49,6 +49,33 @@ pub enum Step {
 }
 
 impl Step {
+    /// The languages that it names; none if it is about the whole statement, or about whatever is there.
+    #[must_use]
+    pub fn languages(&self) -> Option<Vec<LanguageTag>> {
+        let some = |languages: &[LanguageTag]| Some(languages.to_vec()).filter(|languages| !languages.is_empty());
+        match self {
+            Self::SaveDraft(save) => some(std::slice::from_ref(&save.content.language_code)),
+            Self::SubmitDraft { language, .. }
+            | Self::ApproveDraft { language, .. }
+            | Self::RejectDraft { language, .. }
+            | Self::DiscardDraft { language, .. }
+            | Self::ApproveEdition { language, .. }
+            | Self::CancelRelease { language, .. }
+            | Self::Due { language, .. } => some(std::slice::from_ref(language)),
+            Self::PublishDrafts(publish) => Some(publish.drafts.iter().map(|(language, _)| language.clone()).collect()),
+            Self::Withdraw { languages, .. } => some(languages),
+            Self::Reinstate(Seconded::Propose(reinstate)) => some(&reinstate.languages),
+            Self::Remove(Seconded::Propose(remove)) => some(&remove.languages),
+            Self::CreateStatement { .. }
+            | Self::UpdateStatement { .. }
+            | Self::Reinstate(Seconded::Second(_))
+            | Self::Remove(Seconded::Second(_))
+            | Self::Expunge(_)
+            | Self::SetLegalHold { .. }
+            | Self::RepeatErasure { .. } => None,
+        }
+    }
+
     /// How the audit trail names it.
     #[must_use]
     pub fn action(&self) -> Action {
@@ -167,7 +194,7 @@ impl Call {
     /// A step of the service itself.
     #[must_use]
     pub fn of_service(command: Command) -> Self {
-        let mandate = Arc::new(Mandate::everything());
+        let mandate = Mandate::of_everybody();
         Self { caller: Caller::service(), mandate, request_id: None, validate_only: false, command }
     }
 }

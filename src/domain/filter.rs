@@ -62,6 +62,17 @@ impl Filter {
         self.admits_statement(statement, kind) && any_of(&self.languages, |wanted| wanted == language)
     }
 
+    /// Whether a text lies wholly inside: each of its values in a field that is limited, and at least one. Who may write on what is for the
+    /// press must not write what is for the press and for all others.
+    #[must_use]
+    pub fn contains(&self, statement: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
+        self.admits_name(statement, Some(kind), language)
+            && all_of(&self.topics, &facts.topics)
+            && all_of(&self.regions, &facts.regions)
+            && all_of(&self.audiences, &facts.audiences)
+            && all_of(&self.channels, &facts.channels)
+    }
+
     /// The same of the statement, in any language.
     #[must_use]
     pub fn admits_statement(&self, statement: &StatementId, kind: Option<&Code>) -> bool {
@@ -79,6 +90,10 @@ fn in_order<T: Clone + Ord>(values: &[T]) -> Vec<T> {
 
 fn any_of<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {
     wanted.is_empty() || wanted.iter().any(matches)
+}
+
+fn all_of<T: PartialEq>(limit: &[T], values: &[T]) -> bool {
+    limit.is_empty() || (!values.is_empty() && values.iter().all(|value| limit.contains(value)))
 }
 
 fn applies_in(facts: &Facts, region: &Region) -> bool {

@@ -3,6 +3,9 @@
 //! **Invariants**
 //! - A mandate is total: it answers for every text, from its facts alone, as a filter does.
 //! - Less in a mandate never admits more (`a_mandate_admits_what_any_of_its_grants_does`).
+//! - Reading takes a text that is also for its holder; writing takes one that is for nobody else (`who_writes_for_the_press_writes_for_nobody_else`).
+
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,7 @@ use super::{
     filter::Filter,
     id::{Code, LanguageTag, StatementId, SubscriptionId},
     state::{Slots, State},
+    time::Timestamp,
 };
 
 /// One part of a mandate.
@@ -20,7 +24,8 @@ pub struct Grant {
     pub what: Filter,
     /// Also while they are under embargo.
     pub embargoed: bool,
-    /// Under which names its holder may follow; under any, if there are none.
+    /// Under which names its holder may follow; under any, if there are none. No part of what is sent.
+    #[serde(skip)]
     pub subscriptions: Vec<SubscriptionId>,
 }
 
@@ -39,6 +44,13 @@ impl Mandate {
     #[must_use]
     pub fn everything() -> Self {
         Self(vec![Grant { embargoed: true, ..Grant::default() }])
+    }
+
+    /// The same, shared: each stream holds one.
+    #[must_use]
+    pub fn of_everybody() -> Arc<Self> {
+        static EVERYTHING: LazyLock<Arc<Mandate>> = LazyLock::new(|| Arc::new(Mandate::everything()));
+        Arc::clone(&EVERYTHING)
     }
 
     /// Whether no text is outside of it, but for what is under embargo.
@@ -77,19 +89,40 @@ impl Mandate {
         self.0.iter().any(|grant| grant.what.admits_name(statement, kind, language))
     }
 
-    /// Whether it admits what a step changes: each language that it touches, with its texts as they were and as they are.
+    /// Whether its holder may ask for a step on these languages of a statement, or on the whole of it if none are named. It is asked before
+    /// the rules are, whose answers would tell of what is not seen.
     #[must_use]
-    pub fn admits_step(&self, before: Option<&State>, after: &State) -> bool {
+    pub fn admits_request(&self, state: &State, languages: Option<&[LanguageTag]>) -> bool {
+        let statement = &state.statement;
+        match languages {
+            Some(languages) => languages.iter().all(|language| self.contains_language(state, language)),
+            None => {
+                self.admits_name(&statement.id, Some(&statement.kind), &statement.source_language)
+                    && state.languages.keys().all(|language| self.contains_language(state, language))
+            }
+        }
+    }
+
+    /// Whether it contains what a step has made. What becomes stale by it, or loses a companion, is not its work.
+    #[must_use]
+    pub fn admits_result(&self, before: Option<&State>, after: &State) -> bool {
         let statement = &after.statement;
-        let of_all = before.map(|state| &state.statement) != Some(statement);
-        let old = |language| before.and_then(|state| state.languages.get(language));
-        let mut touched = after.languages.iter().filter(|(language, slots)| old(language) != Some(slots));
-        (!of_all || self.admits_name(&statement.id, Some(&statement.kind), &statement.source_language))
-            && touched.all(|(language, slots)| {
-                // An erasure leaves no facts to judge.
-                let now = Some(slots).filter(|_| !after.is_expunged());
-                old(language).into_iter().chain(now).all(|slots| self.admits_slots(after, language, slots))
-            })
+        let Some(before) = before else {
+            return self.admits_name(&statement.id, Some(&statement.kind), &statement.source_language);
+        };
+        // An erasure leaves no facts to judge.
+        let works = |(language, slots): &(&LanguageTag, &Slots)| {
+            before.languages.get(*language).map(own) != Some(own(slots)) && !after.is_expunged()
+        };
+        after.languages.iter().filter(works).all(|(language, _)| self.contains_language(after, language))
+    }
+
+    /// Whether all texts of a language lie inside, and the language itself does.
+    fn contains_language(&self, state: &State, language: &LanguageTag) -> bool {
+        let (id, kind) = (&state.statement.id, &state.statement.kind);
+        let contains = |facts: &Facts| self.0.iter().any(|grant| grant.what.contains(id, kind, language, facts));
+        let mut texts = state.languages.get(language).into_iter().flat_map(Slots::facts);
+        self.admits_name(id, Some(kind), language) && texts.all(contains)
     }
 
     /// Whether it lets its holder, an editor, know that there is a statement: whoever translates into a language begins with nothing.
@@ -115,12 +148,30 @@ impl Mandate {
         self.admits_name(id, Some(kind), language) && slots.facts().all(|facts| self.admits(id, kind, language, facts))
     }
 
+    /// Whether it admits some text of that name while it is under embargo.
+    #[must_use]
+    pub fn admits_embargoed_name(&self, statement: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
+        self.0.iter().filter(|grant| grant.embargoed).any(|grant| grant.what.admits_name(statement, kind, language))
+    }
+
     /// Whether its holder may follow under a name.
     #[must_use]
     pub fn admits_subscription(&self, id: &SubscriptionId) -> bool {
         let admits = |grant: &Grant| grant.subscriptions.is_empty() || grant.subscriptions.contains(id);
         self.0.iter().any(admits)
     }
+}
+
+/// The slots without what steps on other languages leave in them.
+fn own(slots: &Slots) -> Slots {
+    let mut own = slots.clone();
+    if let Some(live) = &mut own.live {
+        (live.stale_since, live.sequence, live.update_time) = (None, 0, Timestamp::MIN);
+    }
+    if let Some(release) = &mut own.release {
+        release.companions.clear();
+    }
+    own
 }
 
 #[cfg(test)]
@@ -146,5 +197,24 @@ mod tests {
         assert!(mandate.admits_name(&id, None, &tag("fr")) && !mandate.admits_name(&id, None, &tag("en")));
         assert!(Mandate::everything().is_everything() && !mandate.is_everything());
         assert!(!Mandate::new(Vec::new()).admits(&id, &kind, &tag("fr"), &facts));
+    }
+
+    #[test]
+    fn who_writes_for_the_press_writes_for_nobody_else() {
+        let (id, kind) = (StatementId::parse("fire").unwrap(), Code::parse("notice").unwrap());
+        let (language, code) = (LanguageTag::parse("en").unwrap(), |text: &str| Code::parse(text).unwrap());
+        let press = Filter { audiences: vec![code("press"), code("embassies")], ..Filter::default() };
+        for (audiences, reads, writes) in [
+            (vec!["press"], true, true),
+            (vec!["press", "embassies"], true, true),
+            (vec!["press", "staff"], true, false),
+            (vec!["staff"], false, false),
+            (vec![], true, false),
+        ] {
+            let facts = Facts { audiences: audiences.iter().map(|text| code(text)).collect(), ..Facts::default() };
+            let told = (press.admits(&id, &kind, &language, &facts), press.contains(&id, &kind, &language, &facts));
+            assert_eq!(told, (reads, writes), "{audiences:?}");
+        }
+        assert!(Filter::default().contains(&id, &kind, &language, &Facts::default()));
     }
 }

@@ -186,8 +186,7 @@ impl Follower {
             return Err(End(ClosingReason::Trimmed));
         }
         if self.now >= self.expires_at {
-            let over = self.admission.right.ends.is_some_and(|ends| ends <= self.now);
-            return Err(End(if over { ClosingReason::AccessRevoked } else { ClosingReason::Lifetime }));
+            return Err(End(ClosingReason::Lifetime));
         }
         Ok(())
     }
@@ -196,6 +195,9 @@ impl Follower {
     fn refuse_to_stay(&mut self) -> Result<(), End> {
         if self.seen.draining {
             return Err(End(ClosingReason::Drain));
+        }
+        if self.admission.right.ends.is_some_and(|ends| ends <= self.now) {
+            return Err(End(ClosingReason::AccessRevoked));
         }
         if self.reviewed != self.seen.reviews {
             self.reviewed = self.seen.reviews;
@@ -242,7 +244,7 @@ impl Follower {
         }
         tokio::select! {
             biased;
-            moved = moved(&mut self.position, next) => {
+            moved = moved(&mut self.position, next, self.reviewed) => {
                 moved?;
                 self.gather().await;
                 Ok(())
@@ -289,9 +291,12 @@ impl Follower {
     }
 }
 
-/// Waits until there is an event at `next`, the journal cannot be read, or the service stops.
-async fn moved(position: &mut watch::Receiver<Position>, next: u64) -> Result<(), End> {
-    let moved = position.wait_for(|position| position.failed || position.draining || next < position.tail).await;
+/// Waits until there is an event at `next`, rights may have changed, the journal cannot be read, or the service stops.
+async fn moved(position: &mut watch::Receiver<Position>, next: u64, reviewed: u64) -> Result<(), End> {
+    let has_moved = |position: &Position| {
+        position.failed || position.draining || position.reviews != reviewed || next < position.tail
+    };
+    let moved = position.wait_for(has_moved).await;
     moved.map(drop).map_err(|_| End(ClosingReason::StoreFailed))
 }
 

@@ -45,7 +45,7 @@ impl Right {
     /// To everything, for ever.
     #[must_use]
     pub fn to_everything() -> Self {
-        Self { mandate: Arc::new(Mandate::everything()), ends: None, holds: Arc::new(|| true) }
+        Self { mandate: Mandate::of_everybody(), ends: None, holds: Arc::new(|| true) }
     }
 }
 

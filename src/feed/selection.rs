@@ -121,6 +121,11 @@ impl Selection {
             // statement and language may concern is told to let go, and learns ids and digests only. To the unfiltered it also
             // leaves the chain of hashes without a hole.
             let kind = event.statement_kind.as_ref();
+            let (id, language) = (&head.statement, &head.language_code);
+            let cleared = |mandate: &Arc<Mandate>| mandate.admits_embargoed_name(id, kind, language);
+            if head.kind.is_embargo() && !self.mandate.as_ref().is_none_or(cleared) {
+                return None;
+            }
             return self.admits_name(&head.statement, kind, &head.language_code).then_some(Scope::Left);
         }
         let kind = event.statement_kind.as_ref()?;

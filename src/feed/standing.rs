@@ -4,6 +4,8 @@
 //! - A site is never said to have applied what it did not acknowledge under the filter it has now
 //!   (`a_changed_filter_begins_anew`).
 
+use std::sync::Arc;
+
 use super::{
     Feed, FeedRefusal, Shared,
     cursor::Cursor,
@@ -15,6 +17,7 @@ use crate::{
         draft::FieldFault,
         event::EventHead,
         id::{EditionName, StatementId, SubscriptionId},
+        mandate::Mandate,
         rejection::Rejection,
         subscription::{Progress, Refused, Subscription},
         time::Timestamp,
@@ -158,13 +161,18 @@ impl Feed {
         Ok(standings.collect())
     }
 
-    /// What became of the events of a statement at the sites that they concern.
+    /// What became of the events of a statement, as far as a mandate sees it, at the sites that they concern.
     ///
     /// # Errors
     /// If there is no such statement or edition, or the store cannot be read.
-    pub async fn deliveries(&self, target: Target, subscriptions: Vec<Subscription>) -> Result<Vec<Told>, FeedRefusal> {
+    pub async fn deliveries(
+        &self,
+        target: Target,
+        mandate: Arc<Mandate>,
+        subscriptions: Vec<Subscription>,
+    ) -> Result<Vec<Told>, FeedRefusal> {
         let tail = self.shared.window.tail();
-        let records = self.shared.journal.read(move |view| records(view, &target, tail)).await??;
+        let records = self.shared.journal.read(move |view| records(view, &target, &mandate, tail)).await??;
         let known = self.shared.known(subscriptions.clone()).await?;
         let mut told = Vec::new();
         for (subscription, (progress, _)) in subscriptions.iter().zip(known) {
@@ -242,18 +250,21 @@ fn happened(view: &View<'_>, sequence: u64, tail: u64) -> Result<Option<Timestam
 fn records(
     view: &View<'_>,
     target: &Target,
+    mandate: &Mandate,
     tail: u64,
 ) -> Result<Result<Vec<Vec<EventRecord>>, Rejection>, JournalError> {
     let (id, edition) = match target {
         Target::Statement(id) => (id, None),
         Target::Edition(name) => (&name.statement, Some(name)),
     };
-    let Some(state) = view.state(id)? else { return Ok(Err(Rejection::StatementNotFound)) };
+    let state = view.state(id)?.and_then(|state| mandate.narrow(state));
+    let Some(state) = state else { return Ok(Err(Rejection::StatementNotFound)) };
     match edition {
         None => {
             let newest = state.languages.keys().map(|language| view.newest_events(id, language, tail, EVENTS_MAX));
             newest.collect::<Result<_, _>>().map(Ok)
         }
+        Some(name) if !state.languages.contains_key(&name.language) => Ok(Err(Rejection::EditionNotFound)),
         Some(name) => match view.event_of_edition(name, tail)? {
             Some(record) => Ok(Ok(vec![vec![record]])),
             None => Ok(Err(Rejection::EditionNotFound)),

@@ -334,6 +334,10 @@ impl Writer {
         if let Some(answer) = remembered {
             return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
         }
+        let languages = call.command.step.languages();
+        if state.as_ref().is_some_and(|state| !call.mandate.admits_request(state, languages.as_deref())) {
+            return Err(Rejection::OutOfMandate.into());
+        }
         let redirect_fits = self.redirect_fits(group, state.as_ref(), call)?;
         let now = self.clock.now().max(self.meta.time);
         let salt = salt()?;
@@ -346,7 +350,7 @@ impl Writer {
             redirect_fits,
         };
         let decision = decide(state.as_ref(), &call.command, context)?;
-        if !call.mandate.admits_step(state.as_ref(), &decision.state) {
+        if !call.mandate.admits_result(state.as_ref(), &decision.state) {
             return Err(Rejection::OutOfMandate.into());
         }
         self.quota.admit(&call.command.step)?;
@@ -396,7 +400,8 @@ impl Writer {
     /// Whether readers can be sent to the statement that the call names: they can read it, and it does not lead back.
     fn redirect_fits(&self, group: &Group, state: Option<&State>, call: &Call) -> Result<bool, JournalError> {
         let Some(target) = redirect_target(state, &call.command.step) else { return Ok(false) };
-        let Some(first) = self.state(group, target)? else { return Ok(false) };
+        let first = self.state(group, target)?.filter(|state| call.mandate.sees(state));
+        let Some(first) = first else { return Ok(false) };
         if !first.has_text() {
             return Ok(false);
         }

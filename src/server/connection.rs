@@ -69,7 +69,7 @@ struct Calls {
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
     peer: Arc<Peer>,
-    /// Whether there was one.
+    /// Whether somebody who is known made one.
     any: Arc<AtomicBool>,
 }
 
@@ -80,11 +80,14 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        self.any.store(true, Relaxed);
         let (span, place) = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
             Err(refused) => return Box::pin(ready(Ok(*refused))),
         };
+        if !span.is_none() {
+            // Who is not known, and only asks after our health, has no claim to a connection.
+            self.any.store(true, Relaxed);
+        }
         let routes = self.routes.clone();
         let answer = async move {
             let _place = place;
@@ -151,14 +154,26 @@ impl Connections {
                 drop(stream.set_nodelay(true));
                 self.speak(stream, Peer { address, names: Vec::new() }, shutdown, cut).await;
             }
-            Some(tls) => match shutdown.run_until_cancelled(tls.handshake(stream)).await {
-                Some(Ok(stream)) => {
-                    let peer = Peer { address, names: tls::peer_names(&stream) };
-                    self.speak(stream, peer, shutdown, cut).await;
-                }
-                Some(Err(error)) => info!(target: "audit", peer = %address, %error, "no TLS with who connected"),
-                None => {}
-            },
+            // In a box: whoever speaks plainly has no room for it.
+            Some(tls) => Box::pin(self.encrypt(tls, stream, address, shutdown, cut)).await,
+        }
+    }
+
+    async fn encrypt(
+        &self,
+        tls: &Tls,
+        stream: TcpStream,
+        address: SocketAddr,
+        shutdown: CancellationToken,
+        cut: CancellationToken,
+    ) {
+        match shutdown.run_until_cancelled(tls.handshake(stream)).await {
+            Some(Ok(stream)) => {
+                let peer = Peer { address, names: tls::peer_names(&stream) };
+                self.speak(stream, peer, shutdown, cut).await;
+            }
+            Some(Err(error)) => info!(target: "audit", peer = %address, %error, "no TLS with who connected"),
+            None => {}
         }
     }
 

@@ -76,7 +76,10 @@ impl Policy {
 
     /// Writes it over what was written before.
     pub(crate) fn write(&self) {
-        fs::write(self.file(), &self.text).unwrap();
+        // Beside it, then in its place: whoever reads it meanwhile finds a whole one.
+        let beside = self.file().with_extension("new");
+        fs::write(&beside, &self.text).unwrap();
+        fs::rename(beside, self.file()).unwrap();
     }
 
     /// A service that follows it.

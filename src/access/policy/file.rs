@@ -43,20 +43,13 @@ struct File {
 struct GrantRow {
     to: Spanned<Names>,
     roles: Spanned<Vec<Role>>,
-    #[serde(default)]
-    kinds: Names,
-    #[serde(default)]
-    languages: Names,
-    #[serde(default)]
-    topics: Names,
-    #[serde(default)]
-    regions: Names,
-    #[serde(default)]
-    audiences: Names,
-    #[serde(default)]
-    channels: Names,
-    #[serde(default)]
-    subscriptions: Names,
+    kinds: Option<Spanned<Names>>,
+    languages: Option<Spanned<Names>>,
+    topics: Option<Spanned<Names>>,
+    regions: Option<Spanned<Names>>,
+    audiences: Option<Spanned<Names>>,
+    channels: Option<Spanned<Names>>,
+    subscriptions: Option<Spanned<Names>>,
     #[serde(default)]
     embargoed: bool,
 }
@@ -178,6 +171,15 @@ impl Reader<'_> {
         values
     }
 
+    /// A list that is there limits, so it must have something: an empty one could be meant as nothing, or as everything.
+    fn limit<T>(&mut self, names: Option<&Spanned<Names>>, parse: impl Fn(&str) -> Result<T, Malformed>) -> Vec<T> {
+        let Some(names) = names else { return Vec::new() };
+        if names.get_ref().is_empty() {
+            self.fault(&names.span(), "an empty list: leave it out for all, or take the grant out for none");
+        }
+        self.each(names.get_ref(), parse)
+    }
+
     fn addressees(&mut self, row: &GrantRow, groups: &BTreeMap<&str, Vec<Caller>>) -> Vec<Caller> {
         if row.to.get_ref().is_empty() {
             self.fault(&row.to.span(), "'to' must name at least one caller or group");
@@ -202,15 +204,15 @@ impl Reader<'_> {
             self.fault(&row.roles.span(), "'embargoed' is for the role 'subscriber': editors see what they work on");
         }
         let what = Filter {
-            kinds: self.each(&row.kinds, Code::parse),
-            languages: self.each(&row.languages, LanguageTag::parse),
-            topics: self.each(&row.topics, Code::parse),
-            regions: self.each(&row.regions, Region::parse),
-            audiences: self.each(&row.audiences, Code::parse),
-            channels: self.each(&row.channels, Code::parse),
+            kinds: self.limit(row.kinds.as_ref(), Code::parse),
+            languages: self.limit(row.languages.as_ref(), LanguageTag::parse),
+            topics: self.limit(row.topics.as_ref(), Code::parse),
+            regions: self.limit(row.regions.as_ref(), Region::parse),
+            audiences: self.limit(row.audiences.as_ref(), Code::parse),
+            channels: self.limit(row.channels.as_ref(), Code::parse),
             statements: Vec::new(),
         };
-        let subscriptions = self.each(&row.subscriptions, SubscriptionId::parse);
+        let subscriptions = self.limit(row.subscriptions.as_ref(), SubscriptionId::parse);
         let grant = Grant { what, embargoed: row.embargoed, subscriptions };
         Given { roles: roles.iter().copied().collect(), grant }
     }
@@ -321,6 +323,7 @@ expires = 2027-01-01
             ("[[grants]]\nto = [\"a\"]\nroles = [\"king\"]", "line 3"),
             ("[[grants]]\nto = [\"a\"]\nroles = [\"author\"]\nkind = [\"x\"]", "line 4"),
             ("[[grants]]\nroles = [\"author\"]", "line 1"),
+            ("[[grants]]\nto = [\"a\"]\nroles = [\"author\"]\naudiences = []", "line 4"),
             ("[groups", "line 1"),
             (
                 "[[tokens]]\ncaller = \"a\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"",

@@ -32,9 +32,12 @@ async fn a_caller_that_takes_too_much_is_told_which_limit_it_met() {
     }
     let too_many = greedy.follow(from(Start::Now)).await.map(drop);
     assert_eq!(limit(&refused(too_many, Code::ResourceExhausted, "CALLER_LIMIT")), "streams");
-    while let Ok(()) = list(&mut greedy).await {}
-    let too_fast = list(&mut greedy).await;
-    assert_eq!(limit(&refused(too_fast, Code::ResourceExhausted, "CALLER_LIMIT")), "calls a second");
+    let too_fast = loop {
+        if let Err(refusal) = list(&mut greedy).await {
+            break refusal;
+        }
+    };
+    assert_eq!(limit(&refused(Err::<(), _>(too_fast), Code::ResourceExhausted, "CALLER_LIMIT")), "calls a second");
     modest.follow(from(Start::Now)).await.unwrap();
     list(&mut modest).await.unwrap();
 }

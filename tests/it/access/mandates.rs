@@ -74,6 +74,9 @@ async fn an_author_of_one_language_writes_in_no_other() {
     let languages: Vec<_> = seen.languages.iter().map(|language| language.language_code.as_str()).collect();
     assert_eq!(languages, ["fr"]);
     refused(french.try_save(draft("fire", "de")).await, Code::PermissionDenied, "OUT_OF_MANDATE");
+    author.save("fire", "de", words("Ein Feuer")).await;
+    // Whether there is a draft by now is not told.
+    refused(french.try_save(draft("fire", "de")).await, Code::PermissionDenied, "OUT_OF_MANDATE");
     let etag = seen.languages[0].draft.as_ref().unwrap().etag.clone();
     french.try_save(v1::Draft { etag, ..draft("fire", "fr") }).await.unwrap();
     let listed = v1::ListDraftsRequest { parent: "statements/-".to_owned(), ..Default::default() };
@@ -185,6 +188,17 @@ async fn a_text_under_embargo_goes_to_those_with_clearance_alone() {
             assert_eq!(said(site.read(id, "en").await), said(site.read("missing", "en").await));
         }
     }
+    // Nor is anybody else told that there was one, once it was called off.
+    let mut publisher = holder(&service, &desk.publisher);
+    let name = "statements/report/releases/en".to_owned();
+    let release = publisher.release("report", "en").await.unwrap();
+    let reason = "It is not true.".to_owned();
+    let request = v1::CancelReleaseRequest { name, etag: release.etag, reason, ..Default::default() };
+    publisher.editorial.cancel_release(request).await.unwrap();
+    let start = v1::Start::Beginning.into();
+    let page = v1::ReadFeedRequest { start, include_embargoed: true, ..Default::default() };
+    let page = holder(&service, &plain).feed.read_feed(page).await.unwrap().into_inner().deliveries;
+    assert_eq!(statements(&page), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,4 +246,75 @@ async fn a_site_speaks_for_itself_alone() {
     let mut site = holder(&service, &paris);
     let mut follow = async |id: &str| said(site.follow(request(id)).await.map(drop));
     assert_eq!(follow("rome").await, follow("nobody").await);
+}
+
+#[allow(clippy::needless_update, reason = "a request has other fields or not: the table is one")]
+/// What every method that names a statement answers somebody about one, but for its name.
+async fn everything_about(person: &mut Person, id: &str) -> Vec<(&'static str, (Code, String, Vec<u8>))> {
+    let statement = format!("statements/{id}");
+    let (draft, release) = (format!("{statement}/drafts/en"), format!("{statement}/releases/en"));
+    let (etag, name) = ("\"1\"".to_owned(), statement.clone());
+    let notice = Some(v1::Notice { text: "It is no longer true.".to_owned(), ..Default::default() });
+    let to_publish = vec![v1::DraftToPublish { language_code: "en".to_owned(), etag: etag.clone() }];
+    let changed =
+        v1::Statement { name: name.clone(), etag: etag.clone(), owner: "us".to_owned(), ..Default::default() };
+    let mut told = Vec::new();
+    macro_rules! ask {
+        ($service:ident . $method:ident, $request:ident { $($field:ident: $value:expr),* }) => {
+            let request = v1::$request { $($field: $value,)* ..Default::default() };
+            told.push((stringify!($method), said(person.$service.$method(request).await)));
+        };
+    }
+    ask!(editorial.get_dossier, GetDossierRequest { name: name.clone() });
+    ask!(editorial.update_statement, UpdateStatementRequest { statement: Some(changed) });
+    ask!(editorial.get_draft, GetDraftRequest { name: draft.clone() });
+    ask!(editorial.list_drafts, ListDraftsRequest { parent: name.clone() });
+    ask!(editorial.get_release, GetReleaseRequest { name: release.clone() });
+    ask!(editorial.list_releases, ListReleasesRequest { parent: name.clone() });
+    ask!(editorial.list_entries, ListEntriesRequest { statement: name.clone() });
+    ask!(editorial.save_draft, SaveDraftRequest { draft: Some(self::draft(id, "en")) });
+    ask!(editorial.submit_draft, SubmitDraftRequest { name: draft.clone(), etag: etag.clone() });
+    ask!(editorial.approve_draft, ApproveDraftRequest { name: draft.clone(), etag: etag.clone() });
+    let comment = "No.".to_owned();
+    ask!(editorial.reject_draft, RejectDraftRequest { name: draft.clone(), etag: etag.clone(), comment: comment });
+    ask!(editorial.discard_draft, DiscardDraftRequest { name: draft.clone(), etag: etag.clone() });
+    ask!(editorial.publish_drafts, PublishDraftsRequest { name: name.clone(), drafts: to_publish });
+    let (edition, content_digest) = (format!("{statement}/editions/en.1"), "0".repeat(64));
+    ask!(editorial.approve_edition, ApproveEditionRequest { name: edition.clone(), content_digest: content_digest });
+    let reason = "A mistake.".to_owned();
+    ask!(editorial.cancel_release, CancelReleaseRequest { name: release, etag: etag, reason: reason.clone() });
+    ask!(editorial.withdraw_statement, WithdrawStatementRequest { name: name.clone(), notice: notice });
+    let mode = v1::RemovalMode::Hidden.into();
+    ask!(editorial.remove_statement, RemoveStatementRequest { name: name.clone(), mode: mode, reason: reason.clone() });
+    let reason_code = "court-order".to_owned();
+    ask!(editorial.expunge_statement, ExpungeStatementRequest { name: name.clone(), reason_code: reason_code });
+    ask!(editorial.set_legal_hold, SetLegalHoldRequest { name: name.clone(), legal_hold: true, reason: reason });
+    ask!(statements.get_statement, GetStatementRequest { name: name.clone() });
+    ask!(statements.get_edition, GetEditionRequest { name: edition.clone() });
+    ask!(statements.list_editions, ListEditionsRequest { parent: name.clone() });
+    let both = (edition.clone(), edition.clone());
+    ask!(statements.diff_editions, DiffEditionsRequest { from_edition: both.0, to_edition: both.1 });
+    ask!(feed.list_deliveries, ListDeliveriesRequest { name: name });
+    ask!(feed.list_deliveries, ListDeliveriesRequest { name: edition });
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_with_every_role_elsewhere_cannot_tell_a_statement_from_a_missing_one() {
+    let mut policy = Policy::new();
+    let desk = Desk::new(&mut policy);
+    let roles = Role::ALL.map(|role| format!("\"{}\"", role.as_str())).join(", ");
+    policy.grant("elsewhere", &format!("roles = [{roles}]\nkinds = [\"recall\"]"));
+    let token = policy.token("elsewhere", "");
+    let (service, _access) = policy.serve().await;
+    desk.publish(&service, "there", words("For others")).await;
+    let mut person = holder(&service, &token);
+    let (there, missing) = (everything_about(&mut person, "there").await, everything_about(&mut person, "gone1").await);
+    assert_eq!(there.len(), 25);
+    for ((method, there), (_, missing)) in there.iter().zip(&missing) {
+        assert_eq!(there, missing, "{method}");
+        assert_eq!(there.0, Code::NotFound, "{method}: {}", there.1);
+    }
+    let all = v1::ListEntriesRequest::default();
+    refused(person.editorial.list_entries(all).await, Code::PermissionDenied, "OUT_OF_MANDATE");
 }

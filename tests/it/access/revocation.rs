@@ -2,7 +2,7 @@
 
 use onrecord::{
     access::Role,
-    api::v1::{Start, SubscribeRequest, closing::Reason, subscribe_response::Message},
+    api::v1::{BackupRequest, Start, SubscribeRequest, closing::Reason, subscribe_response::Message},
 };
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -40,12 +40,14 @@ async fn a_revoked_token_ends_a_hundred_streams_and_leaves_the_others() {
     let (service, access) = policy.serve().await;
     let mut streams = JoinSet::new();
     for _ in 0..STREAMS {
-        let stream = holder(&service, &revoked).follow_all().await;
-        streams.spawn(closing(stream));
+        // Long before the next heartbeat: a quiet stream is told at once.
+        let heartbeat_interval = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+        let request = SubscribeRequest { heartbeat_interval, ..from(Start::Now) };
+        streams.spawn(closing(holder(&service, &revoked).follow(request).await.unwrap()));
     }
     let mut other = follow(&mut holder(&service, &kept)).await;
     before.write();
-    assert!(access.reload().unwrap());
+    access.reload().unwrap();
     assert!(streams.join_all().await.iter().all(|reason| *reason == Reason::AccessRevoked));
     let again = holder(&service, &revoked).follow(from(Start::Now)).await;
     refused(again.map(drop), Code::Unauthenticated, "CREDENTIAL_UNKNOWN");
@@ -65,7 +67,7 @@ async fn a_narrower_grant_ends_the_stream_and_its_cursor() {
     let mut stream = site.follow_all().await;
     let Message::Opened(opened) = stream.next().await else { panic!("it opens") };
     narrow.write();
-    assert!(access.reload().unwrap());
+    access.reload().unwrap();
     assert_eq!(closing(stream).await, Reason::AccessRevoked);
     // What it holds may be more than it may have now: it has to begin anew.
     refused(site.follow(at(&opened.cursor)).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
@@ -94,7 +96,7 @@ async fn a_provider_whose_key_is_taken_out_ends_its_streams() {
     let token = provider.sign("site");
     let stream = holder(&service, &token).follow_all().await;
     policy.clone().believe(&Provider::new());
-    assert!(access.reload().unwrap());
+    access.reload().unwrap();
     assert_eq!(closing(stream).await, Reason::AccessRevoked);
     let again = holder(&service, &token).follow(from(Start::Now)).await;
     refused(again.map(drop), Code::Unauthenticated, "CREDENTIAL_UNKNOWN");
@@ -111,4 +113,23 @@ async fn a_broken_policy_leaves_the_one_before() {
     assert!(fault.contains("line 10: ") && fault.contains("king"), "{fault}");
     let Message::Heartbeat(_) = stream.next().await else { panic!("it goes on") };
     holder(&service, &token).follow_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_follows_ends_with_the_right_to_it() {
+    let mut policy = Policy::new();
+    let before = policy.clone();
+    let operator = policy.role(Role::Operator);
+    let (service, access) = policy.serve().await;
+    let request = BackupRequest { follow: true, ..Default::default() };
+    let mut copy = holder(&service, &operator).backups.backup(request).await.unwrap().into_inner();
+    copy.message().await.unwrap();
+    before.write();
+    access.reload().unwrap();
+    let ended = loop {
+        if let Err(status) = copy.message().await {
+            break status;
+        }
+    };
+    refused(Err::<(), _>(ended), Code::Unauthenticated, "CREDENTIAL_UNKNOWN");
 }
