@@ -48,7 +48,7 @@ pub mod v1;
 #[cfg(feature = "server")]
 pub use from_proto::{backup_entry, backup_identity};
 #[cfg(feature = "server")]
-pub use gate::{Gate, Peer};
+pub use gate::{Gate, Pass, Peer};
 #[cfg(feature = "server")]
 pub use status::{Panicked, deadline_passed};
 #[cfg(feature = "server")]

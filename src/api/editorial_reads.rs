@@ -117,21 +117,19 @@ impl Editorial {
         let (size, place) = (page.size, page.place()?);
         let after = place.after.first().and_then(|key| hex::decode(key).ok()).unwrap_or_default();
         let read = self.journal.read(move |view| {
-            let (mut shown, mut last) = (Vec::new(), None);
-            let owed = view.owed(&after, size)?;
-            let full = owed.len() == size;
-            for OwedRecord { key, state, language, owed } in owed {
-                last = Some(Place { after: vec![hex::encode(key)], tail: 0 });
-                let Some(state) = mandate.narrow(state).filter(|state| state.languages.contains_key(&language)) else {
-                    continue;
-                };
-                let id = &state.statement.id;
-                let kind = &state.statement.kind;
-                let may_see = |edition: &Edition| mandate.admits(id, kind, &language, &edition.outline.facts);
-                let edition = view.edition(&EditionName::new(id, &language, owed.number))?.filter(may_see);
-                shown.extend(edition.map(|edition| to_proto::owed(id, &language, &owed, &edition)));
+            let (mut shown, mut after) = (Vec::new(), after.clone());
+            loop {
+                let owed = view.owed(&after, size)?;
+                let Some(last) = owed.last() else { return Ok((shown, None)) };
+                after.clone_from(&last.key);
+                for record in owed {
+                    let key = record.key.clone();
+                    shown.extend(owed_to(view, &mandate, record)?);
+                    if shown.len() == size {
+                        return Ok((shown, Some(Place { after: vec![hex::encode(key)], tail: 0 })));
+                    }
+                }
             }
-            Ok((shown, last.filter(|_| full)))
         });
         let (owed_approvals, last) = read.await?;
         Ok(v1::ListOwedApprovalsResponse { owed_approvals, next_page_token: page.token_after(last.as_ref()) })
@@ -173,6 +171,18 @@ impl Editorial {
         let state = self.journal.read(move |view| view.state(&id)).await?;
         Ok(state.and_then(|state| mandate.narrow(state)).ok_or(Rejection::StatementNotFound)?)
     }
+}
+
+/// An approval that is owed, unless it is about what is not within the mandate.
+fn owed_to(view: &View<'_>, mandate: &Mandate, record: OwedRecord) -> Result<Option<v1::OwedApproval>, JournalError> {
+    let OwedRecord { state, language, owed, .. } = record;
+    let Some(state) = mandate.narrow(state).filter(|state| state.languages.contains_key(&language)) else {
+        return Ok(None);
+    };
+    let (id, kind) = (&state.statement.id, &state.statement.kind);
+    let may_see = |edition: &Edition| mandate.admits(id, kind, &language, &edition.outline.facts);
+    let edition = view.edition(&EditionName::new(id, &language, owed.number))?.filter(may_see);
+    Ok(edition.map(|edition| to_proto::owed(id, &language, &owed, &edition)))
 }
 
 fn slot(name: &str, collection: &str) -> Result<(StatementId, LanguageTag), Rejection> {

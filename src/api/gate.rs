@@ -24,6 +24,17 @@ pub struct Peer {
     pub names: Vec<Caller>,
 }
 
+/// A call that was let in.
+#[derive(Debug)]
+pub struct Pass {
+    /// In which it is to be answered, so that what is logged says who called.
+    pub span: Span,
+    /// What the caller takes until then.
+    pub place: Option<Place>,
+    /// Whether it is known who calls.
+    pub is_known: bool,
+}
+
 /// Lets calls in, or not. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Gate {
@@ -39,19 +50,14 @@ impl Gate {
         Self { access, journal }
     }
 
-    /// Notes with a request who calls. Gives the span in which it is to be answered, so that what is logged says the same, and the place
-    /// that the caller takes until then.
+    /// Notes with a request who calls.
     ///
     /// # Errors
     /// What the caller is answered instead.
-    pub fn admit<B>(
-        &self,
-        request: &mut Request<B>,
-        peer: &Peer,
-    ) -> Result<(Span, Option<Place>), Box<Response<Body>>> {
+    pub fn admit<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Pass, Box<Response<Body>>> {
         let path = request.uri().path();
         let admitted = match self.access.admit(path, credential(request.headers(), peer), self.journal.now()) {
-            Ok(None) => return Ok((Span::none(), None)),
+            Ok(None) => return Ok(Pass { span: Span::none(), place: None, is_known: false }),
             Ok(Some(admitted)) => admitted,
             Err(refusal) => {
                 let caller =
@@ -67,7 +73,7 @@ impl Gate {
             Box::new(Status::from(refusal).into_http())
         })?;
         request.extensions_mut().insert(admitted);
-        Ok((span, place))
+        Ok(Pass { span, place, is_known: true })
     }
 }
 

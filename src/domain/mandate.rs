@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    content::Facts,
+    content::{Facts, canonical_json},
     filter::Filter,
     id::{Code, LanguageTag, StatementId, SubscriptionId},
     state::{Slots, State},
@@ -29,14 +29,25 @@ pub struct Grant {
     pub subscriptions: Vec<SubscriptionId>,
 }
 
+impl Grant {
+    fn in_order(mut self) -> Self {
+        self.subscriptions.sort_unstable();
+        self.subscriptions.dedup();
+        Self { what: self.what.in_order(), ..self }
+    }
+}
+
 /// What of a caller may do something: any of its grants will do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mandate(Vec<Grant>);
 
 impl Mandate {
-    /// Of these grants.
+    /// Of these grants. In which order they and their values stand makes no difference.
     #[must_use]
     pub fn new(grants: Vec<Grant>) -> Self {
+        let mut grants: Vec<_> = grants.into_iter().map(Grant::in_order).collect();
+        grants.sort_by_cached_key(|grant| (canonical_json(grant), grant.subscriptions.clone()));
+        grants.dedup();
         Self(grants)
     }
 
@@ -197,6 +208,7 @@ mod tests {
         assert!(mandate.admits_name(&id, None, &tag("fr")) && !mandate.admits_name(&id, None, &tag("en")));
         assert!(Mandate::everything().is_everything() && !mandate.is_everything());
         assert!(!Mandate::new(Vec::new()).admits(&id, &kind, &tag("fr"), &facts));
+        assert_eq!(mandate, Mandate::new(vec![of("de", true), of("fr", false), of("de", true)]), "whatever the order");
     }
 
     #[test]

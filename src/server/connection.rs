@@ -42,7 +42,7 @@ use tracing::{Instrument as _, info};
 
 use super::tls::{self, Tls};
 use crate::{
-    api::{self, Gate, Panicked, Peer},
+    api::{self, Gate, Panicked, Pass, Peer},
     jitter,
 };
 
@@ -80,11 +80,11 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let (span, place) = match self.gate.admit(&mut request, &self.peer) {
+        let Pass { span, place, is_known } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
             Err(refused) => return Box::pin(ready(Ok(*refused))),
         };
-        if !span.is_none() {
+        if is_known {
             // Who is not known, and only asks after our health, has no claim to a connection.
             self.any.store(true, Relaxed);
         }

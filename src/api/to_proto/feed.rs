@@ -135,7 +135,7 @@ fn event(record: &EventRecord, content: Option<&Content>, left: bool) -> v1::Eve
         edition: name(&head.edition),
         previous_edition: name(&head.previous_edition),
         content_digest: head.content_digest.map(|digest| digest.to_string()).unwrap_or_default(),
-        correction: event.correction.as_ref().filter(|_| !left).map(correction),
+        correction: event.correction.as_ref().map(correction),
         notice: event.notice.as_ref().map(notice),
         redirect_statement: event.redirect.as_ref().map(StatementId::name).unwrap_or_default(),
         hash: record.hash.as_bytes().to_vec(),

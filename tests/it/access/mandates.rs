@@ -318,3 +318,28 @@ async fn somebody_with_every_role_elsewhere_cannot_tell_a_statement_from_a_missi
     let all = v1::ListEntriesRequest::default();
     refused(person.editorial.list_entries(all).await, Code::PermissionDenied, "OUT_OF_MANDATE");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_owed_approvals_is_full_of_ones_own() {
+    let mut policy = Policy::new();
+    let desk = Desk::new(&mut policy);
+    policy.grant("french", "roles = [\"reviewer\"]\nlanguages = [\"fr\"]");
+    let french = policy.token("french", "");
+    let (service, _access) = policy.serve().await;
+    let (mut author, mut publisher) = (holder(&service, &desk.author), holder(&service, &desk.publisher));
+    author.create("fire", "en").await;
+    for language in ["de", "en", "fr"] {
+        let draft = author.save("fire", language, words("Now")).await;
+        let reason = "There is no time.".to_owned();
+        let request = v1::PublishDraftsRequest { force: true, reason, ..Person::publication(&[&draft]) };
+        publisher.publish(request).await.unwrap();
+    }
+    let mut french = holder(&service, &french);
+    let first = v1::ListOwedApprovalsRequest { page_size: 1, ..Default::default() };
+    let first = french.editorial.list_owed_approvals(first).await.unwrap().into_inner();
+    let names: Vec<_> = first.owed_approvals.iter().map(|owed| owed.edition.as_ref().unwrap().name.as_str()).collect();
+    assert_eq!(names, ["statements/fire/editions/fr.1"]);
+    let next = v1::ListOwedApprovalsRequest { page_size: 1, page_token: first.next_page_token };
+    let next = french.editorial.list_owed_approvals(next).await.unwrap().into_inner();
+    assert!(next.owed_approvals.is_empty() && next.next_page_token.is_empty());
+}
