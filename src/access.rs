@@ -5,8 +5,8 @@
 //! ```
 //!
 //! **Invariants**
-//! - What is not granted is refused: a caller without a grant has no role, and a method that is not in the table no caller
-//!   (`tests/it/access.rs`: every method with every role).
+//! - What is not granted is refused: a caller without a grant has no role, and a method that is not in the table is for those who have one
+//!   (`every_method_is_open_to_whom_the_table_says_and_to_nobody_else`).
 //! - Of a token only its digest is kept (`token`).
 //! - A policy that cannot be read changes nothing: the one before goes on (`a_broken_policy_leaves_the_one_before`).
 //!
@@ -61,6 +61,15 @@ pub struct Admitted {
     pub expire_time: Option<Timestamp>,
     /// By what it showed who it is.
     pub by: By,
+}
+
+impl Admitted {
+    /// How long the credential is still good, if it ends.
+    #[must_use]
+    pub fn time_left(&self, now: Timestamp) -> Option<Duration> {
+        let left = |end: Timestamp| Duration::from_micros(end.micros_since(now).try_into().unwrap_or(0));
+        self.expire_time.map(left)
+    }
 }
 
 /// By what a caller showed who it is.
@@ -189,16 +198,11 @@ impl Access {
             return Ok(false);
         }
         let pace = self.0.pace.load();
-        pace.tidy();
         if pace.limits() != policy.limits() {
             self.0.pace.store(Arc::new(pace.with(policy.limits())));
         }
-        let policy = Some(Arc::new(policy));
-        Ok(self.0.policy.send_if_modified(|before| {
-            let changed = *before != policy;
-            *before = policy;
-            changed
-        }))
+        self.0.policy.send_replace(Some(Arc::new(policy)));
+        Ok(true)
     }
 
     /// Admits a call of a method to whom it is open, or refuses it. None if nobody has to be known for it.

@@ -138,11 +138,6 @@ impl Pace {
         *count += 1;
         Ok(Place { places: Arc::clone(&self.places), key })
     }
-
-    /// Forgets the pace of those who were quiet.
-    pub(super) fn tidy(&self) {
-        self.rate.retain_recent();
-    }
 }
 
 #[cfg(test)]
@@ -167,8 +162,6 @@ mod tests {
         let refusal = pace.call(&anna).unwrap_err();
         assert_eq!(refusal, AccessRefusal::TooMany { what: "calls a second", most: 1 });
         pace.call(&bea).unwrap();
-        pace.tidy();
-        assert!(pace.call(&anna).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `BackupService`: the journal, entry by entry.
 
-use std::{future::pending, time::Duration};
+use std::future::pending;
 
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
@@ -32,7 +32,7 @@ const BACKUP: &str = "onrecord.v1.BackupService/Backup";
 /// Returns once who was admitted would be no more.
 async fn revoked(access: Access, admitted: Admitted, now: Timestamp) {
     let mut changes = access.changes();
-    let left = admitted.expire_time.map(|end| Duration::from_micros(end.micros_since(now).try_into().unwrap_or(0)));
+    let left = admitted.time_left(now);
     let ends = async {
         match left {
             Some(left) => sleep(left).await,

@@ -149,9 +149,10 @@ impl Editorial {
         match &statement {
             // So is that of a statement of which some part is not seen.
             Some(id) => {
-                let state = self.state(id.clone(), &mandate).await?;
-                let whole = self.state(id.clone(), &Mandate::everything()).await?;
-                if state.languages.len() < whole.languages.len() {
+                let whole = self.state(id.clone(), &Mandate::of_everybody()).await?;
+                let languages = whole.languages.len();
+                let seen = mandate.narrow(whole).ok_or(Rejection::StatementNotFound)?;
+                if seen.languages.len() < languages {
                     return Err(Rejection::OutOfMandate.into());
                 }
             }

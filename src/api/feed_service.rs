@@ -1,6 +1,6 @@
 //! `FeedService`: parse, follow, show.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc};
 
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
@@ -23,7 +23,6 @@ use crate::{
         mandate::Mandate,
         rejection::Rejection,
         subscription::{Subscription, SubscriptionCall},
-        time::Timestamp,
     },
     feed::{Feed, Right, Wanted},
     journal::Journal,
@@ -46,10 +45,9 @@ impl Follow {
     fn right(&self, admitted: &Admitted) -> Result<Right, AccessRefusal> {
         let Some(place) = self.access.place_for_stream(admitted)? else { return Ok(Right::to_everything()) };
         let (access, admitted) = (self.access.clone(), admitted.clone());
-        let left = |end: Timestamp| Duration::from_micros(end.micros_since(self.journal.now()).try_into().unwrap_or(0));
         Ok(Right {
             mandate: Arc::clone(&admitted.mandate),
-            ends: admitted.expire_time.map(|end| Instant::now() + left(end)),
+            ends: admitted.time_left(self.journal.now()).map(|left| Instant::now() + left),
             holds: Arc::new(move || {
                 // It is kept as long as the stream.
                 let _ = &place;

@@ -1,4 +1,8 @@
 //! What may change while the service runs: the policy, and the files of TLS. They are read again now and then, and at SIGHUP.
+//!
+//! **Invariants**
+//! - What cannot be used changes nothing, and is told once (`a_broken_policy_leaves_the_one_before`, `broken_files_change_nothing`).
+//! - Once a policy is another one, every stream is looked at (`a_revoked_token_ends_a_hundred_streams_and_leaves_the_others`).
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 

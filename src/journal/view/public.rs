@@ -58,7 +58,8 @@ impl View<'_> {
         Ok((self.live_before(id, language, slots.live, self.tail)?, embargo))
     }
 
-    /// Whether nothing was changed in a language since an entry that told of it: a step tells of each language once.
+    /// Whether nothing was changed in a language since an entry that told of it: a step shows something of each language once
+    /// (beside it, at most, that an embargo was called off, which shows nothing).
     ///
     /// # Errors
     /// If the store cannot be read.
