@@ -12,7 +12,10 @@
 //!
 //! Nothing here knows of gRPC or of the journal.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod jwt;
+mod keys;
 mod limits;
 mod method;
 mod policy;
@@ -27,17 +30,24 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+pub use keys::KeySource;
 pub use limits::{Limits, Place};
 pub use method::{METHODS, Method, Who};
 pub use policy::{Fault, Policy, PolicyError};
 pub use role::Role;
 pub use token::Token;
 
+use keys::Fetched;
 use limits::Pace;
 
-use crate::domain::{digest::Digest, id::Caller, mandate::Mandate, time::Timestamp};
+use crate::domain::{
+    digest::Digest,
+    id::{Caller, Malformed},
+    mandate::Mandate,
+    time::Timestamp,
+};
 
 /// What a call brings to show who calls.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,6 +142,14 @@ pub enum AccessRefusal {
         /// How many there may be.
         most: u32,
     },
+    /// All callers together take more than the service gives.
+    #[error("too many {what} of all callers together: at most {most}; try again a little later")]
+    TooManyInAll {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: u32,
+    },
 }
 
 fn any_of(roles: &[Role]) -> String {
@@ -149,14 +167,33 @@ struct Inner {
     file: Option<PathBuf>,
     /// None where every name is believed.
     policy: watch::Sender<Option<Arc<Policy>>>,
+    fetched: Fetched,
+    /// Told when keys are to be fetched now.
+    wanted: Notify,
+    /// Told when a token came that none of the keys that were fetched has signed.
+    missed: Notify,
     pace: ArcSwap<Pace>,
+}
+
+impl Inner {
+    fn new(file: Option<PathBuf>, policy: Option<Policy>) -> Self {
+        let pace = Pace::new(policy.as_ref().map(Policy::limits).unwrap_or_default());
+        Self {
+            file,
+            policy: watch::Sender::new(policy.map(Arc::new)),
+            fetched: Fetched::default(),
+            wanted: Notify::new(),
+            missed: Notify::new(),
+            pace: ArcSwap::from_pointee(pace),
+        }
+    }
 }
 
 impl Access {
     /// Believes every name and allows everything: for development on one machine.
     #[must_use]
     pub fn insecure() -> Self {
-        Self(Arc::new(Inner { file: None, policy: watch::Sender::new(None), pace: pace(Limits::default()) }))
+        Self(Arc::new(Inner::new(None, None)))
     }
 
     /// Follows the policy in a file. Blocks.
@@ -164,10 +201,7 @@ impl Access {
     /// # Errors
     /// If it cannot be read, or says what cannot be.
     pub fn by_policy(file: &Path) -> Result<Self, PolicyError> {
-        let policy = Policy::read(file)?;
-        let pace = pace(policy.limits());
-        let policy = watch::Sender::new(Some(Arc::new(policy)));
-        Ok(Self(Arc::new(Inner { file: Some(file.to_owned()), policy, pace })))
+        Ok(Self(Arc::new(Inner::new(Some(file.to_owned()), Some(Policy::read(file)?)))))
     }
 
     /// Whether every name is believed.
@@ -188,21 +222,63 @@ impl Access {
     /// If it cannot be read; the one before then goes on.
     pub fn reload(&self) -> Result<bool, PolicyError> {
         let Some(file) = &self.0.file else { return Ok(false) };
-        let policy = Policy::read(file)?;
+        let read = || Policy::read(file).map(|policy| policy.with_keys(&self.0.fetched));
+        let policy = read()?;
         if self.0.policy.borrow().as_deref() == Some(&policy) {
             return Ok(false);
         }
         // It may be half written: what says less may let more in.
         sleep(SETTLES_AFTER);
-        if Policy::read(file)? != policy {
+        if read()? != policy {
             return Ok(false);
         }
         let pace = self.0.pace.load();
         if pace.limits() != policy.limits() {
             self.0.pace.store(Arc::new(pace.with(policy.limits())));
         }
-        self.0.policy.send_replace(Some(Arc::new(policy)));
+        self.0.fetched.keep(&policy.key_sources());
+        // Keys may have been fetched meanwhile.
+        self.0.policy.send_modify(|now| *now = Some(Arc::new(policy.with_keys(&self.0.fetched))));
         Ok(true)
+    }
+
+    /// Where the keys of identity providers are fetched.
+    #[must_use]
+    pub fn key_sources(&self) -> Vec<KeySource> {
+        self.0.policy.borrow().as_ref().map(|policy| policy.key_sources()).unwrap_or_default()
+    }
+
+    /// Takes what was fetched from a source, and says whether these are other keys than before. Tokens are judged by them from now on.
+    ///
+    /// # Errors
+    /// If it is no set of keys; those that were there before stay.
+    pub fn take_keys(&self, source: &KeySource, answer: &[u8]) -> Result<bool, Malformed> {
+        let changed = self.0.fetched.take(source, answer)?;
+        // A policy that is read at the same moment must not bring the old ones back, so they are looked at in any case.
+        self.0.policy.send_if_modified(|policy| {
+            let Some(now) = policy.as_ref() else { return false };
+            if now.has_keys(&self.0.fetched) {
+                return false;
+            }
+            *policy = Some(Arc::new(Policy::clone(now).with_keys(&self.0.fetched)));
+            true
+        });
+        Ok(changed)
+    }
+
+    /// Has the keys fetched now.
+    pub fn fetch_keys(&self) {
+        self.0.wanted.notify_one();
+    }
+
+    /// Returns once somebody wants the keys to be fetched now.
+    pub async fn keys_wanted(&self) {
+        self.0.wanted.notified().await;
+    }
+
+    /// Returns once a token came that none of the keys has signed, and keys are fetched.
+    pub async fn key_missed(&self) {
+        self.0.missed.notified().await;
     }
 
     /// Admits a call of a method to whom it is open, or refuses it. None if nobody has to be known for it.
@@ -222,10 +298,14 @@ impl Access {
             Who::AnyRole => Role::ALL.as_slice(),
             Who::Roles(roles) => roles,
         };
-        let (caller, expire_time, by) = policy.caller(credential, now)?;
+        let known = policy.caller(credential, now);
+        if known == Err(AccessRefusal::CredentialUnknown) && credential.bearer.is_some_and(jwt::is_signed) {
+            self.0.missed.notify_one();
+        }
+        let (caller, expire_time, by) = known?;
         let mandate = policy.mandate(&caller, roles);
         let mandate = mandate.ok_or_else(|| AccessRefusal::RoleMissing { caller: caller.clone(), roles })?;
-        Ok(Some(Admitted { caller, mandate: Arc::new(mandate), expire_time, by }))
+        Ok(Some(Admitted { caller, mandate, expire_time, by }))
     }
 
     /// A place for a call of who was admitted, which is to be kept until it was answered. None where nothing is checked.
@@ -236,7 +316,15 @@ impl Access {
         if admitted.by == By::Word { Ok(None) } else { self.0.pace.load().call(&admitted.caller).map(Some) }
     }
 
-    /// The same for a stream, until it ends.
+    /// Lets a caller begin a snapshot.
+    ///
+    /// # Errors
+    /// If the caller takes them too often.
+    pub fn pace_snapshot(&self, admitted: &Admitted) -> Result<(), AccessRefusal> {
+        if admitted.by == By::Word { Ok(()) } else { self.0.pace.load().snapshot(&admitted.caller) }
+    }
+
+    /// The same as [`Access::place_for_call`] for a stream, until it ends.
     ///
     /// # Errors
     /// As [`Access::place_for_call`].
@@ -255,12 +343,8 @@ impl Access {
             By::Certificate => true,
         };
         let Who::Roles(roles) = method::who(path) else { return known };
-        known && policy.mandate(&admitted.caller, roles).as_ref() == Some(&*admitted.mandate)
+        known && policy.mandate(&admitted.caller, roles).as_ref() == Some(&admitted.mandate)
     }
-}
-
-fn pace(limits: Limits) -> ArcSwap<Pace> {
-    ArcSwap::from_pointee(Pace::new(limits))
 }
 
 /// How long a file has to be the same before it is believed.

@@ -32,6 +32,8 @@ mod editorial_service;
 mod feed_service;
 #[cfg(feature = "server")]
 mod from_proto;
+#[cfg(all(feature = "server", any(test, fuzzing)))]
+pub(crate) mod fuzz;
 #[cfg(feature = "server")]
 mod gate;
 #[cfg(feature = "server")]

@@ -18,6 +18,8 @@ mod draft;
 mod draft_file;
 mod entries;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod import;
 mod json;
 mod names;

@@ -24,6 +24,8 @@ mod batch;
 mod cold;
 mod cursor;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod item;
 mod ledger;
 mod message;
@@ -60,7 +62,7 @@ use follow::Follower;
 use item::Weighed;
 use ledger::{Hold, Ledger};
 use outbox::Lanes;
-use selection::Selection;
+use selection::{Fingerprint, Selection};
 use snapshot::Parts;
 use window::Window;
 
@@ -176,18 +178,19 @@ impl Feed {
             }
             Wanted::Named(id) => {
                 let named = shared.subscription(id.clone()).await?;
-                (standing::selection(&named).sent_within(&right.mandate), Some(named))
+                (standing::selection(&named).within(&right.mandate), Some(named))
             }
         };
+        let mandate = Fingerprint::of_mandate(&right.mandate);
         if let (Start::Applied, Some(named)) = (&start, &named) {
-            let applied = shared.applied(named).await?;
+            let applied = shared.applied(named, mandate).await?;
             start = applied.map_or(Start::Snapshot, |cursor| Start::Cursor(cursor.encode()));
         }
         let admission = shared.admit(&start, right.clone())?;
         let origin = start::resolve(&shared, &start, &selection).await?;
         let mut hold = None;
         if let Some(named) = &named {
-            hold = Some(Box::new(Hold::take(Arc::clone(&shared), named).await?));
+            hold = Some(Box::new(Hold::take(Arc::clone(&shared), named, mandate).await?));
             // From here on whoever changes it ends this stream; what was changed before is seen now.
             if shared.subscription(named.id.clone()).await?.version != named.version {
                 return Ok(None);

@@ -24,6 +24,8 @@ mod clock;
 mod commit;
 mod compact;
 mod erase;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod key;
 mod quota;
 mod reading;

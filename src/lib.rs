@@ -31,4 +31,7 @@ pub mod access;
 #[cfg(feature = "server")]
 pub mod domain;
 
+#[cfg(all(feature = "server", any(test, fuzzing)))]
+pub mod fuzz;
+
 mod jitter;

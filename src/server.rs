@@ -6,6 +6,7 @@
 mod accept;
 mod connection;
 mod health;
+mod keys;
 mod metrics;
 mod reload;
 mod tls;
@@ -28,6 +29,7 @@ use crate::{
 };
 use accept::{Bounds, accept};
 use connection::{Connections, Times};
+use keys::Keys;
 use tls::Tls;
 
 /// Bytes of a request: the longest text with room for its frame.
@@ -98,6 +100,9 @@ pub async fn run_on(
         let listener = TcpListener::bind(address).await?;
         info!(address = %listener.local_addr()?, "serving metrics");
         tokio::spawn(metrics::serve(listener, journal.clone(), shutdown.clone()));
+    }
+    if let Some(keys) = shutdown.run_until_cancelled(Keys::fetched(config.access.clone())).await {
+        tokio::spawn(keys.follow(shutdown.clone()));
     }
     tokio::spawn(reload::follow(config.access.clone(), tls.clone(), feed.clone(), shutdown.clone()));
     let gate = Gate::new(config.access.clone(), journal.clone());

@@ -14,7 +14,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::AccessRefusal;
+use super::{AccessRefusal, KeySource};
 use crate::domain::{content::canonical_json, digest::Digest, id::Caller, time::Timestamp};
 
 /// Somebody who signs tokens, and how they are read.
@@ -34,6 +34,8 @@ pub(super) struct Issuer {
     pub(super) leeway_seconds: i64,
     /// Its keys.
     pub(super) keys: JwkSet,
+    /// Where they come from, if they are fetched.
+    pub(super) source: Option<KeySource>,
 }
 
 /// What a token says, once it is believed.
@@ -62,6 +64,11 @@ impl Issuer {
     /// Reads a token; nothing if it is not one of this issuer's.
     pub(super) fn read(&self, token: &str, now: Timestamp) -> Result<Option<Read>, AccessRefusal> {
         let Some((claims, key)) = self.claims(token) else { return Ok(None) };
+        self.judge(&claims, self.signer(key), now)
+    }
+
+    /// What the claims of a token say that is believed.
+    fn judge(&self, claims: &Claims, signer: Digest, now: Timestamp) -> Result<Option<Read>, AccessRefusal> {
         let text = claims.others.get(&self.caller_claim).and_then(Value::as_str).unwrap_or_default();
         let caller = Caller::parse(&format!("{}{text}", self.prefix)).ok().filter(|_| !text.is_empty());
         let Some(caller) = caller else { return Ok(None) };
@@ -73,7 +80,16 @@ impl Issuer {
         if let Some(begin) = begin.filter(|begin| now < begin.plus_seconds(-self.leeway_seconds)) {
             return Err(AccessRefusal::CredentialEarly(begin));
         }
-        Ok(Some(Read { caller, expire_time: end, signer: self.signer(key) }))
+        Ok(Some(Read { caller, expire_time: end, signer }))
+    }
+
+    /// What a fuzzer drives: claims as if they were signed.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn fuzz(&self, claims: &[u8]) {
+        let Ok(claims) = serde_json::from_slice(claims) else { return };
+        if let Ok(Some(read)) = self.judge(&claims, Digest::ZERO, Timestamp::MIN) {
+            assert!(read.expire_time > Timestamp::MIN && read.caller.as_str().starts_with(&self.prefix));
+        }
     }
 
     /// What it says, and the key that it is signed with.
@@ -159,6 +175,7 @@ mod tests {
             prefix: "staff:".to_owned(),
             leeway_seconds: 60,
             keys: JwkSet { keys: vec![signer.jwk.clone()] },
+            source: None,
         }
     }
 

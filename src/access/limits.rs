@@ -1,4 +1,4 @@
-//! How much of the service one caller may take, so that none takes it from the others.
+//! How much of the service one caller may take, so that none takes it from the others, and how much all may take together.
 //!
 //! **Invariants**
 //! - A place is given back when its call or stream has ended, however it ended (`a_place_is_given_back`).
@@ -9,10 +9,14 @@ use std::{
     fmt,
     num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use governor::{
-    Quota, RateLimiter, clock::MonotonicClock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
+    Quota, RateLimiter,
+    clock::MonotonicClock,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed, keyed::HashMapStateStore},
 };
 
 use super::AccessRefusal;
@@ -22,8 +26,11 @@ const CALLS_PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(499)
 const CALLS_BURST_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
 const CALLS_IN_FLIGHT_DEFAULT: u32 = 200;
 const STREAMS_DEFAULT: u32 = 1_000;
+const SNAPSHOTS_PER_MINUTE_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(599);
+const TOTAL_CALLS_PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(19_999);
+const TOTAL_CALLS_IN_FLIGHT_DEFAULT: u32 = 2_000;
 
-/// How much one caller may take.
+/// How much one caller may take, and how much all together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Calls a second, in the long run; 500 by default.
@@ -34,6 +41,12 @@ pub struct Limits {
     pub calls_in_flight: u32,
     /// Streams of the feed that are open; 1,000 by default.
     pub streams: u32,
+    /// Snapshots a minute, in the long run and at once after a pause; 600 by default.
+    pub snapshots_per_minute: NonZeroU32,
+    /// Calls a second of all callers together; 20,000 by default.
+    pub total_calls_per_second: NonZeroU32,
+    /// Calls of all callers that are under way; 2,000 by default. Each may have a message of 4 MiB.
+    pub total_calls_in_flight: u32,
 }
 
 impl Default for Limits {
@@ -43,6 +56,9 @@ impl Default for Limits {
             calls_burst: CALLS_BURST_DEFAULT,
             calls_in_flight: CALLS_IN_FLIGHT_DEFAULT,
             streams: STREAMS_DEFAULT,
+            snapshots_per_minute: SNAPSHOTS_PER_MINUTE_DEFAULT,
+            total_calls_per_second: TOTAL_CALLS_PER_SECOND_DEFAULT,
+            total_calls_in_flight: TOTAL_CALLS_IN_FLIGHT_DEFAULT,
         }
     }
 }
@@ -54,8 +70,14 @@ enum Taken {
     Stream,
 }
 
-/// How many places each caller has taken.
-type Places = Arc<Mutex<HashMap<(Caller, Taken), u32>>>;
+/// How many places are taken.
+#[derive(Debug, Default)]
+struct Counts {
+    by: HashMap<(Caller, Taken), u32>,
+    calls: u32,
+}
+
+type Places = Arc<Mutex<Counts>>;
 
 /// A place that a call or a stream takes; dropping it gives it back.
 pub struct Place {
@@ -72,10 +94,13 @@ impl fmt::Debug for Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut places = lock(&self.places);
-        if let Some(count) = places.get_mut(&self.key) {
+        if self.key.1 == Taken::Call {
+            places.calls -= 1;
+        }
+        if let Some(count) = places.by.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
-                places.remove(&self.key);
+                places.by.remove(&self.key);
             }
         }
     }
@@ -85,12 +110,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Rate = RateLimiter<Caller, HashMapStateStore<Caller>, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
+type Rate = RateLimiter<Caller, HashMapStateStore<Caller>, MonotonicClock, NoOpMiddleware<Instant>>;
+type TotalRate = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>;
 
 /// What callers have taken.
 pub(super) struct Pace {
     limits: Limits,
     rate: Rate,
+    snapshots: Rate,
+    total_rate: TotalRate,
     places: Places,
 }
 
@@ -104,7 +132,11 @@ impl Pace {
     pub(super) fn new(limits: Limits) -> Self {
         let quota = Quota::per_second(limits.calls_per_second).allow_burst(limits.calls_burst);
         let rate = RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock);
-        Self { limits, rate, places: Places::default() }
+        let quota = Quota::per_minute(limits.snapshots_per_minute);
+        let snapshots = RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock);
+        let quota = Quota::per_second(limits.total_calls_per_second);
+        let total_rate = RateLimiter::new(quota, InMemoryState::default(), MonotonicClock);
+        Self { limits, rate, snapshots, total_rate, places: Places::default() }
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -120,7 +152,15 @@ impl Pace {
     pub(super) fn call(&self, caller: &Caller) -> Result<Place, AccessRefusal> {
         let most = self.limits.calls_per_second.get();
         self.rate.check_key(caller).map_err(|_| AccessRefusal::TooMany { what: "calls a second", most })?;
+        let most = self.limits.total_calls_per_second.get();
+        self.total_rate.check().map_err(|_| AccessRefusal::TooManyInAll { what: "calls a second", most })?;
         self.take(caller, Taken::Call, self.limits.calls_in_flight, "calls under way")
+    }
+
+    /// A snapshot begins.
+    pub(super) fn snapshot(&self, caller: &Caller) -> Result<(), AccessRefusal> {
+        let most = self.limits.snapshots_per_minute.get();
+        self.snapshots.check_key(caller).map_err(|_| AccessRefusal::TooMany { what: "snapshots a minute", most })
     }
 
     /// A stream opens.
@@ -131,11 +171,17 @@ impl Pace {
     fn take(&self, caller: &Caller, taken: Taken, most: u32, what: &'static str) -> Result<Place, AccessRefusal> {
         let key = (caller.clone(), taken);
         let mut places = lock(&self.places);
-        let count = places.entry(key.clone()).or_default();
-        if *count >= most {
+        let Counts { by, calls } = &mut *places;
+        let total = self.limits.total_calls_in_flight;
+        if taken == Taken::Call && *calls >= total {
+            return Err(AccessRefusal::TooManyInAll { what, most: total });
+        }
+        let count = by.get(&key).copied().unwrap_or_default();
+        if count >= most {
             return Err(AccessRefusal::TooMany { what, most });
         }
-        *count += 1;
+        by.insert(key.clone(), count + 1);
+        *calls += u32::from(taken == Taken::Call);
         Ok(Place { places: Arc::clone(&self.places), key })
     }
 }
@@ -146,7 +192,15 @@ mod tests {
 
     fn pace() -> Pace {
         let number = |n| NonZeroU32::new(n).unwrap();
-        Pace::new(Limits { calls_per_second: number(1), calls_burst: number(3), calls_in_flight: 2, streams: 1 })
+        Pace::new(Limits {
+            calls_per_second: number(1),
+            calls_burst: number(3),
+            calls_in_flight: 2,
+            streams: 1,
+            snapshots_per_minute: number(2),
+            total_calls_per_second: number(5),
+            total_calls_in_flight: 4,
+        })
     }
 
     fn caller(name: &str) -> Caller {
@@ -173,7 +227,7 @@ mod tests {
         assert_eq!(pace.with(Limits { streams: 1, ..Limits::default() }).stream(&anna).unwrap_err(), most);
         drop(first);
         drop(pace.stream(&anna).unwrap());
-        assert!(lock(&pace.places).is_empty());
+        assert!(lock(&pace.places).by.is_empty());
     }
 
     #[test]
@@ -182,5 +236,27 @@ mod tests {
         let _under_way = [pace.call(&anna).unwrap(), pace.call(&anna).unwrap()];
         let most = AccessRefusal::TooMany { what: "calls under way", most: 2 };
         assert_eq!(pace.call(&anna).unwrap_err(), most);
+    }
+
+    #[test]
+    fn all_together_have_limits_too() {
+        let (pace, callers) = (pace(), ["anna", "bea", "carl"].map(caller));
+        let mut under_way: Vec<_> = callers.iter().cycle().take(4).map(|caller| pace.call(caller).unwrap()).collect();
+        let refusal = pace.call(&callers[1]).unwrap_err();
+        assert_eq!(refusal, AccessRefusal::TooManyInAll { what: "calls under way", most: 4 });
+        under_way.pop();
+        let refusal = pace.call(&callers[2]).unwrap_err();
+        assert_eq!(refusal, AccessRefusal::TooManyInAll { what: "calls a second", most: 5 });
+        drop(under_way);
+        assert_eq!(lock(&pace.places).calls, 0);
+    }
+
+    #[test]
+    fn whoever_takes_snapshots_too_often_is_told_and_others_are_not() {
+        let (pace, anna) = (pace(), caller("anna"));
+        pace.snapshot(&anna).and_then(|()| pace.snapshot(&anna)).unwrap();
+        let refusal = pace.snapshot(&anna).unwrap_err();
+        assert_eq!(refusal, AccessRefusal::TooMany { what: "snapshots a minute", most: 2 });
+        pace.snapshot(&caller("bea")).unwrap();
     }
 }

@@ -31,14 +31,16 @@
 mod file;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt, fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
-    AccessRefusal, Admitted, By, Credential, Limits, Role,
+    AccessRefusal, Admitted, By, Credential, Limits, METHODS, Role, Who,
     jwt::{self, Issuer},
+    keys::{Fetched, KeySource},
     token,
 };
 use crate::domain::{
@@ -107,6 +109,8 @@ struct Known {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     given: BTreeMap<Caller, Vec<Given>>,
+    /// What each caller may do by any of some roles: for those of every method. Made once, for it is asked at every call.
+    mandates: HashMap<Caller, BTreeMap<&'static [Role], Arc<Mandate>>>,
     tokens: BTreeMap<Digest, Known>,
     issuers: Vec<Issuer>,
     limits: Limits,
@@ -137,6 +141,28 @@ impl Policy {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         (self.given.len(), self.tokens.len())
+    }
+
+    /// The same, with the keys that were fetched.
+    pub(super) fn with_keys(mut self, fetched: &Fetched) -> Self {
+        for issuer in &mut self.issuers {
+            if let Some(source) = &issuer.source {
+                issuer.keys = fetched.keys(source);
+            }
+        }
+        self
+    }
+
+    /// Whether it has the keys that were fetched.
+    pub(super) fn has_keys(&self, fetched: &Fetched) -> bool {
+        let has = |issuer: &Issuer| issuer.source.as_ref().is_none_or(|source| issuer.keys == fetched.keys(source));
+        self.issuers.iter().all(has)
+    }
+
+    /// Where keys are fetched, each place once.
+    pub(super) fn key_sources(&self) -> Vec<KeySource> {
+        let sources: BTreeSet<_> = self.issuers.iter().filter_map(|issuer| issuer.source.clone()).collect();
+        sources.into_iter().collect()
     }
 
     /// How much each caller may take.
@@ -186,13 +212,23 @@ impl Policy {
         known.is_some_and(|known| known.caller == admitted.caller && known.expire_time == admitted.expire_time)
     }
 
-    /// What a caller may do by any of these roles; none if it has none of them.
-    pub(super) fn mandate(&self, caller: &Caller, roles: &[Role]) -> Option<Mandate> {
-        let given = self.given.get(caller)?;
+    /// What a caller may do by any of these roles, which are those of a method; none if it has none of them.
+    pub(super) fn mandate(&self, caller: &Caller, roles: &'static [Role]) -> Option<Arc<Mandate>> {
+        self.mandates.get(caller)?.get(roles).cloned()
+    }
+}
+
+/// What these grants let their caller do, by the roles of every method.
+fn mandates(given: &[Given]) -> BTreeMap<&'static [Role], Arc<Mandate>> {
+    let of_methods =
+        METHODS.iter().filter_map(|method| if let Who::Roles(roles) = method.who { Some(roles) } else { None });
+    let every = of_methods.chain([Role::ALL.as_slice()]).collect::<BTreeSet<_>>().into_iter();
+    let mandate = |roles: &'static [Role]| {
         let serves = |given: &&Given| roles.iter().any(|role| given.roles.contains(role));
         let grants: Vec<_> = given.iter().filter(serves).map(|given| given.grant.clone()).collect();
-        (!grants.is_empty()).then(|| Mandate::new(grants))
-    }
+        (!grants.is_empty()).then(|| (roles, Arc::new(Mandate::new(grants))))
+    };
+    every.filter_map(mandate).collect()
 }
 
 #[cfg(test)]
@@ -229,10 +265,11 @@ expires = 2027-01-01T00:00:00Z
     #[test]
     fn a_caller_has_the_roles_that_it_and_its_groups_were_given() {
         let policy = Policy::parse(POLICY, Path::new("")).unwrap();
-        let may = |name: &str, role: Role| policy.mandate(&caller(name), &[role]).is_some();
-        assert!(may("anna", Role::Author) && may("bea", Role::Author));
-        assert!(may("anna", Role::Reviewer) && !may("bea", Role::Reviewer));
-        assert!(!may("anna", Role::Legal) && !may("press", Role::Author) && !may("carl", Role::Author));
+        let may = |name: &str, roles: &'static [Role]| policy.mandate(&caller(name), roles).is_some();
+        let (author, reviewer, legal): (&[_], &[_], &[_]) = (&[Role::Author], &[Role::Reviewer], &[Role::Legal]);
+        assert!(may("anna", author) && may("bea", author));
+        assert!(may("anna", reviewer) && !may("bea", reviewer));
+        assert!(!may("anna", legal) && !may("press", author) && !may("carl", author));
         assert_eq!(policy.size(), (2, 1));
     }
 

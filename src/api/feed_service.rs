@@ -24,7 +24,7 @@ use crate::{
         rejection::Rejection,
         subscription::{Subscription, SubscriptionCall},
     },
-    feed::{Feed, Right, Wanted},
+    feed::{Feed, Right, Start, Wanted},
     journal::Journal,
 };
 
@@ -110,6 +110,10 @@ impl v1::feed_service_server::FeedService for Follow {
         let subscription = from_proto::subscription(request.get_ref(), right)?;
         if let Wanted::Named(id) = &subscription.wanted {
             may_hold(&subscription.right.mandate, id)?;
+        }
+        // Whoever has applied nothing yet gets the state too.
+        if matches!(subscription.start, Start::Snapshot | Start::Applied) {
+            self.access.pace_snapshot(admitted(request.extensions())?).map_err(ApiRefusal::NotAdmitted)?;
         }
         let messages = self.feed.subscribe(subscription).await?;
         Ok(Response::new(Box::pin(messages.map(|message| Ok(to_proto::message(message))))))

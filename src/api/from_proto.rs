@@ -22,13 +22,20 @@ use crate::domain::{
     time::Timestamp,
 };
 
+/// Faults that are noted of one request.
+const FAULTS_MAX: usize = 100;
+/// Bytes of the path of a field, and of what is said about it: both may have words of the request in them.
+const WORDS_BYTES_MAX: usize = 256;
+
 /// The faults of a request, by field.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Vec<FieldFault>);
 
 impl Faults {
     pub(super) fn add(&mut self, field: impl Into<String>, words: impl Into<String>) {
-        self.0.push(FieldFault::new(field, words));
+        if self.0.len() < FAULTS_MAX {
+            self.0.push(FieldFault::new(cut(field.into()), cut(words.into())));
+        }
     }
 
     /// The value, or its fault noted.
@@ -47,7 +54,8 @@ impl Faults {
     /// Whether a field is to be changed: those that the mask names, or all if it names none (AIP-134).
     fn mask(&mut self, mask: Option<&prost_types::FieldMask>, fields: &[&str]) -> impl Fn(&str) -> bool + use<> {
         let paths = mask.map(|mask| mask.paths.clone()).filter(|paths| !paths.is_empty());
-        for path in paths.iter().flatten().filter(|path| !fields.contains(&path.as_str())) {
+        let unknown = paths.iter().flatten().filter(|path| !fields.contains(&path.as_str()));
+        for path in unknown.take(FAULTS_MAX) {
             self.add("update_mask", format!("must name {}, not {path}", fields.join(", ")));
         }
         move |field| paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field))
@@ -73,6 +81,14 @@ impl Faults {
         let given = given?;
         self.take(field, Timestamp::from_parts(given.seconds, given.nanos))
     }
+}
+
+fn cut(mut words: String) -> String {
+    if words.len() > WORDS_BYTES_MAX {
+        words.truncate(words.floor_char_boundary(WORDS_BYTES_MAX));
+        words.push('…');
+    }
+    words
 }
 
 /// Two parts of a request, or the faults of both.

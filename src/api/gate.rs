@@ -3,7 +3,13 @@
 //! **Invariants**
 //! - Every refusal of authority is a line of the audit log (target `audit`): who, from where, by what, which method. No token is in it.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
 
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, body::Body};
@@ -15,13 +21,48 @@ use crate::{
     journal::Journal,
 };
 
-/// The other side of a connection.
+/// The other side of a connection. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Peer {
-    /// From where.
-    pub address: SocketAddr,
-    /// The names in its certificate; none without one.
-    pub names: Vec<Caller>,
+pub struct Peer(Arc<PeerParts>);
+
+#[derive(Debug)]
+struct PeerParts {
+    address: SocketAddr,
+    names: Vec<Caller>,
+    watching: AtomicU32,
+}
+
+/// Streams of one connection that watch our health, at most: one of each service, and some to spare.
+const WATCHING_MAX: u32 = 8;
+
+impl Peer {
+    /// Who connected from there, with these names in its certificate, if it has one.
+    #[must_use]
+    pub fn new(address: SocketAddr, names: Vec<Caller>) -> Self {
+        Self(Arc::new(PeerParts { address, names, watching: AtomicU32::new(0) }))
+    }
+
+    /// Lets it watch our health, until that is dropped. Nobody has to be known for that, so there is no caller whose limits count.
+    ///
+    /// # Errors
+    /// If it watches as much as one connection may.
+    pub fn watch(&self) -> Result<Watching, AccessRefusal> {
+        let watching = Watching(self.clone());
+        if self.0.watching.fetch_add(1, Relaxed) < WATCHING_MAX {
+            return Ok(watching);
+        }
+        Err(AccessRefusal::TooMany { what: "watchers of health on one connection", most: WATCHING_MAX })
+    }
+}
+
+/// A place among those of a connection that watch our health.
+#[derive(Debug)]
+pub struct Watching(Peer);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.0.watching.fetch_sub(1, Relaxed);
+    }
 }
 
 /// A call that was let in.
@@ -57,17 +98,21 @@ impl Gate {
     pub fn admit<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Pass, Box<Response<Body>>> {
         let path = request.uri().path();
         let admitted = match self.access.admit(path, credential(request.headers(), peer), self.journal.now()) {
-            Ok(None) => return Ok(Pass { span: Span::none(), place: None, is_known: false }),
+            Ok(None) => {
+                request.extensions_mut().insert(peer.clone());
+                return Ok(Pass { span: Span::none(), place: None, is_known: false });
+            }
             Ok(Some(admitted)) => admitted,
             Err(refusal) => {
                 let caller =
                     if let AccessRefusal::RoleMissing { caller, .. } = &refusal { caller.as_str() } else { "" };
-                info!(target: "audit", peer = %peer.address, method = path, caller, %refusal, "refused");
+                info!(target: "audit", peer = %peer.0.address, method = path, caller, %refusal, "refused");
                 return Err(Box::new(Status::from(refusal).into_http()));
             }
         };
         let Admitted { caller, by, .. } = &admitted;
-        let span = info_span!(target: "audit", "call", peer = %peer.address, method = path, %caller, by = by.as_str());
+        let span =
+            info_span!(target: "audit", "call", peer = %peer.0.address, method = path, %caller, by = by.as_str());
         let place = self.access.place_for_call(&admitted).map_err(|refusal| {
             span.in_scope(|| debug!(%refusal, "refused"));
             Box::new(Status::from(refusal).into_http())
@@ -82,5 +127,5 @@ fn credential<'c>(headers: &'c HeaderMap, peer: &'c Peer) -> Credential<'c> {
     // The scheme is of any case (RFC 9110, 11.1).
     let bearer = text(AUTHORIZATION.as_str()).and_then(|given| given.split_once(' '));
     let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    Credential { bearer, names: &peer.names, stated: text(STATED) }
+    Credential { bearer, names: &peer.0.names, stated: text(STATED) }
 }

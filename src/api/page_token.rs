@@ -74,9 +74,14 @@ impl Page {
     }
 
     fn token(&self, place: &Place) -> String {
+        self.sealed(&serde_json::to_vec(place).unwrap_or_default())
+    }
+
+    /// The token of a place that is written already.
+    pub(super) fn sealed(&self, place: &[u8]) -> String {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.listing);
-        bytes.extend(serde_json::to_vec(place).unwrap_or_default());
+        bytes.extend_from_slice(place);
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }

@@ -143,12 +143,12 @@ impl Statements {
     }
 }
 
-fn batch(names: &[String]) -> Result<Vec<StatementId>, Rejection> {
+pub(super) fn batch(names: &[String]) -> Result<Vec<StatementId>, Rejection> {
     let mut faults = Faults::default();
     if names.is_empty() || names.len() > BATCH_MAX {
         faults.add("names", format!("must have 1 to {BATCH_MAX} names; it has {}", names.len()));
     }
-    let parsed = names.iter().enumerate();
+    let parsed = names.iter().take(BATCH_MAX).enumerate();
     let ids: Vec<_> = parsed
         .filter_map(|(place, name)| faults.take(format!("names[{place}]"), StatementId::parse_name(name)))
         .collect();

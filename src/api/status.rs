@@ -16,6 +16,11 @@ use crate::{
 
 /// Domain of every `ErrorInfo`.
 const DOMAIN: &str = "onrecord";
+/// Bytes of faults in the details of one answer. It tells them in its message too, and the details are in base64 and have the message
+/// once more: all of it has to fit the 8 KiB of metadata that a gRPC client takes (gRPC's own soft limit).
+const FAULTS_BYTES_MAX: usize = 3 * 1024;
+/// Bytes of faults in the message, about.
+const WORDS_BYTES_MAX: usize = 512;
 /// How long a caller is asked to wait where a retry helps.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -151,10 +156,13 @@ fn not_admitted(refusal: &AccessRefusal) -> Answer {
         AccessRefusal::CredentialExpired(_) => (Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
         AccessRefusal::RoleMissing { .. } => (Code::PermissionDenied, "ROLE_MISSING"),
         AccessRefusal::TooMany { .. } => (Code::ResourceExhausted, "CALLER_LIMIT"),
+        AccessRefusal::TooManyInAll { .. } => (Code::ResourceExhausted, "SERVICE_LIMIT"),
     };
     let answer = Answer::new(code, reason, refusal.to_string());
     match refusal {
-        AccessRefusal::TooMany { what, most } => answer.with("limit", *what).with("most", most.to_string()).and_retry(),
+        AccessRefusal::TooMany { what, most } | AccessRefusal::TooManyInAll { what, most } => {
+            answer.with("limit", *what).with("most", most.to_string()).and_retry()
+        }
         AccessRefusal::CallerMissing(_)
         | AccessRefusal::CredentialMissing
         | AccessRefusal::CredentialUnknown
@@ -172,9 +180,8 @@ fn rejected(rejection: &Rejection) -> Answer {
     }
     let answer = Answer::new(code, reason, rejection.to_string());
     if let Rejection::Invalid(faults) | Rejection::DraftIncomplete(faults) = rejection {
-        let words: Vec<_> = faults.iter().map(|fault| format!("{} {}", fault.field, fault.description)).collect();
-        let message = format!("{}: {}", answer.message, words.join("; "));
-        return Answer { message, ..answer }.with_faults(faults);
+        let message = format!("{}: {}", answer.message, in_words(faults));
+        return Answer { message, ..answer }.with_faults(told(faults));
     }
     if let Rejection::EtagMismatch(conflict) = rejection {
         let editor = conflict.editor.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -182,6 +189,30 @@ fn rejected(rejection: &Rejection) -> Answer {
         return answer.with("editor", editor).with("updateTime", conflict.time.to_string());
     }
     if *rejection == Rejection::RequestIdReused { answer.on_field("request_id") } else { answer }
+}
+
+/// The faults that the details tell.
+fn told(faults: &[FieldFault]) -> &[FieldFault] {
+    let mut bytes = 0;
+    let fits = |fault: &&FieldFault| {
+        bytes += fault.field.len() + fault.description.len();
+        bytes <= FAULTS_BYTES_MAX
+    };
+    let count = faults.iter().take_while(fits).count();
+    faults.get(..count.max(1)).unwrap_or(faults)
+}
+
+/// The first faults, and how many more there are.
+fn in_words(faults: &[FieldFault]) -> String {
+    let mut words = String::new();
+    for (place, fault) in faults.iter().enumerate() {
+        if place > 0 && words.len() + fault.field.len() + fault.description.len() > WORDS_BYTES_MAX {
+            return format!("{words}; and {} more", faults.len() - place);
+        }
+        let separator = if place > 0 { "; " } else { "" };
+        words.extend([separator, &fault.field, " ", &fault.description]);
+    }
+    words
 }
 
 fn code_of(rejection: &Rejection) -> (Code, &'static str) {
@@ -373,6 +404,7 @@ mod tests {
             (AccessRefusal::CredentialEarly(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
             (AccessRefusal::CredentialExpired(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
             (AccessRefusal::TooMany { what: "streams", most: 1 }, Code::ResourceExhausted, "CALLER_LIMIT"),
+            (AccessRefusal::TooManyInAll { what: "calls", most: 1 }, Code::ResourceExhausted, "SERVICE_LIMIT"),
             (AccessRefusal::RoleMissing { caller, roles: &[] }, Code::PermissionDenied, "ROLE_MISSING"),
         ] {
             check(ApiRefusal::NotAdmitted(refusal).into(), code, reason);
@@ -389,6 +421,23 @@ mod tests {
             status.get_details_bad_request().unwrap().field_violations.into_iter().map(|v| v.field).collect();
         assert_eq!(fields, ["a", "b"]);
         assert!(status.message().contains("a must be x; b must be y"), "{}", status.message());
+    }
+
+    #[test]
+    fn an_answer_with_many_faults_still_reaches_its_caller() {
+        let words = "must be 1 to 63 characters of a-z, 0-9 and inner hyphens";
+        let fault = |place| FieldFault::new(format!("draft.content.topics[{place}]"), words);
+        let faults: Vec<_> = (0..100).map(fault).collect();
+        let status = Status::from(Rejection::Invalid(faults));
+        let bytes: usize = status
+            .clone()
+            .into_http::<()>()
+            .headers()
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        assert!((4_000..8_000).contains(&bytes), "{bytes}");
+        assert!(status.message().ends_with("; and 94 more"), "{}", status.message());
     }
 
     #[test]

@@ -10,6 +10,8 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use self::file::Writer;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::file::copy_of;
 pub(super) use self::file::{Fault, Known, Reader};
 use super::{
     failure::{Refusal, is_unavailable, told},

@@ -113,8 +113,23 @@ async fn line(
 fn read(path: &Path) -> Result<Vec<(usize, Result<Record>)>> {
     let text =
         std::fs::read_to_string(path).with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
+    Ok(records(&text))
+}
+
+/// The lines that are not empty, by number.
+fn records(text: &str) -> Vec<(usize, Result<Record>)> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    Ok(lines.map(|(at, line)| (at + 1, serde_json::from_str(line).context("not a statement"))).collect())
+    lines.map(|(at, line)| (at + 1, serde_json::from_str(line).context("not a statement"))).collect()
+}
+
+/// What a fuzzer drives: every line becomes what is to be done for it, or is refused.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(text: &str) {
+    let records: Vec<_> = records(text).into_iter().filter_map(|(_, record)| record.ok()).collect();
+    let mut plan = Plan::new(records.iter());
+    for planned in records.iter().filter_map(|record| plan.statement(record).ok()) {
+        assert!(!planned.editions.is_empty(), "{}", planned.slot);
+    }
 }
 
 fn bar(length: u64, format: Format) -> ProgressBar {

@@ -173,6 +173,12 @@ pub struct Progress {
     pub applied: Option<Point>,
     /// What the site wanted when it said so: the fingerprint of its filter.
     pub selection: [u8; 4],
+    /// What it might have when it said so: the fingerprint of its mandate.
+    #[serde(default)]
+    pub mandate: [u8; 4],
+    /// The same of whoever follows, or followed last.
+    #[serde(default)]
+    pub held_mandate: [u8; 4],
     /// Where what was applied ended, and since when: the newest 32, newest last.
     pub acknowledgements: Vec<(u64, Timestamp)>,
     /// What the site does not apply.
@@ -203,15 +209,18 @@ impl Progress {
             generation: 0,
             applied: None,
             selection: [0; 4],
+            mandate: [0; 4],
+            held_mandate: [0; 4],
             acknowledgements: Vec::new(),
             refused: None,
             contact_time: None,
         }
     }
 
-    /// Somebody begins to follow: whoever did before may say nothing any more.
-    pub fn hold(&mut self, now: Timestamp) {
+    /// Somebody who may have `mandate` begins to follow: whoever did before may say nothing any more.
+    pub fn hold(&mut self, mandate: [u8; 4], now: Timestamp) {
         self.generation += 1;
+        self.held_mandate = mandate;
         self.contact_time = Some(now);
     }
 
@@ -228,15 +237,16 @@ impl Progress {
     ) -> Result<(), Rejection> {
         self.check(generation)?;
         self.contact_time = Some(now);
-        if self.next() >= place.next && self.selection == selection {
+        let is_as_before = (self.selection, self.mandate) == (selection, self.held_mandate);
+        if self.next() >= place.next && is_as_before {
             return Ok(());
         }
         self.refused.take_if(|refused| refused.sequence < place.next);
-        if self.selection != selection {
+        if !is_as_before {
             // What was applied then is not what would be now.
             self.acknowledgements.clear();
         }
-        (self.applied, self.selection) = (Some(place), selection);
+        (self.applied, self.selection, self.mandate) = (Some(place), selection, self.held_mandate);
         self.acknowledgements.push((place.next, now));
         let over = self.acknowledgements.len().saturating_sub(ACKNOWLEDGEMENTS_MAX);
         self.acknowledgements.drain(..over);
@@ -291,7 +301,7 @@ mod tests {
 
     fn held() -> Progress {
         let mut progress = Progress::new(7);
-        progress.hold(time(1));
+        progress.hold([0; 4], time(1));
         progress
     }
 
@@ -309,12 +319,15 @@ mod tests {
         progress.acknowledge(1, place(4), [1; 4], time(3)).unwrap();
         assert_eq!(progress.next(), 4, "it wants something else, and began anew");
         assert_eq!(progress.applied_since(7), None);
+        progress.hold([1; 4], time(4));
+        progress.acknowledge(2, place(3), [1; 4], time(5)).unwrap();
+        assert_eq!((progress.next(), progress.mandate), (3, [1; 4]), "it may have something else, and began anew");
     }
 
     #[test]
     fn the_last_holder_alone_may_acknowledge() {
         let mut progress = held();
-        progress.hold(time(2));
+        progress.hold([0; 4], time(2));
         let taken = Err(Rejection::SubscriptionTaken { generation: 2 });
         let before = progress.clone();
         assert_eq!(progress.acknowledge(1, place(5), [0; 4], time(3)), taken);

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use super::{FeedRefusal, Shared};
+use super::{FeedRefusal, Shared, selection::Fingerprint};
 use crate::{
     domain::{
         id::SubscriptionId,
@@ -229,12 +229,16 @@ pub(super) struct Hold {
 
 impl Hold {
     /// Takes the name from whoever holds it. It is on the device before anything is sent, so no generation comes twice.
-    pub(super) async fn take(shared: Arc<Shared>, subscription: &Subscription) -> Result<Self, FeedRefusal> {
+    pub(super) async fn take(
+        shared: Arc<Shared>,
+        subscription: &Subscription,
+        mandate: Fingerprint,
+    ) -> Result<Self, FeedRefusal> {
         let superseded = CancellationToken::new();
         let holder = Holder { superseded: superseded.clone(), version: subscription.version };
         let now = shared.journal.now();
         let taken = shared.change_unsettled(subscription, |progress, held| {
-            progress.hold(now);
+            progress.hold(mandate.0, now);
             if let Some(before) = held.replace(holder) {
                 before.superseded.cancel();
             }

@@ -20,8 +20,8 @@ pub enum FeedRefusal {
     /// It is ahead of this node.
     #[error("this replica has not reached the cursor yet: wait and try again")]
     ReplicaBehind,
-    /// It was made for another filter, or another choice of texts under embargo.
-    #[error("the cursor belongs to another filter: take a new snapshot")]
+    /// It was made for another filter, another choice of texts under embargo, or under other grants.
+    #[error("the cursor belongs to another filter, or to other grants: take a new snapshot")]
     FilterChanged,
     /// As many streams are open as may be.
     #[error("{most} streams are open, as many as may be: try again later, elsewhere if you can")]

@@ -40,6 +40,16 @@ impl Fingerprint {
         let [a, b, c, d, ..] = *Digest::of(parts).as_bytes();
         Self([a, b, c, d])
     }
+
+    /// Names a mandate; zeros name the one over everything.
+    pub(super) fn of_mandate(mandate: &Mandate) -> Self {
+        if mandate.is_everything() { Self([0; 4]) } else { Self::of(&[&canonical_json(mandate)]) }
+    }
+
+    /// Names what a mandate leaves of a selection.
+    pub(super) fn within(self, mandate: Self) -> Self {
+        if mandate.0 == [0; 4] { self } else { Self::of(&[&self.0, &mandate.0]) }
+    }
 }
 
 /// What one subscriber is to be sent.
@@ -63,15 +73,8 @@ impl Selection {
         if mandate.is_everything() {
             return self;
         }
-        let Fingerprint(asked) = self.fingerprint;
-        let fingerprint = Fingerprint::of(&[&asked, &canonical_json(&**mandate)]);
-        Self { fingerprint, ..self.sent_within(mandate) }
-    }
-
-    /// The same under the name of what was asked for: of a named subscription, which others judge without knowing who holds it.
-    pub(super) fn sent_within(self, mandate: &Arc<Mandate>) -> Self {
-        let mandate = (!mandate.is_everything()).then(|| Arc::clone(mandate));
-        Self { mandate, ..self }
+        let fingerprint = self.fingerprint.within(Fingerprint::of_mandate(mandate));
+        Self { fingerprint, mandate: Some(Arc::clone(mandate)), ..self }
     }
 
     /// Whether it admits a text.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     Feed, FeedRefusal, Shared,
     cursor::Cursor,
-    selection::Selection,
+    selection::{Fingerprint, Selection},
     start::{self, check_floor},
 };
 use crate::{
@@ -96,10 +96,13 @@ impl Feed {
     /// this feed, or the journal is closed.
     pub async fn acknowledge(&self, id: SubscriptionId, generation: u64, cursor: &str) -> Result<u64, FeedRefusal> {
         let subscription = self.shared.subscription(id).await?;
-        let selection = selection(&subscription);
+        let fingerprint = selection(&subscription).fingerprint();
         let cursor = Cursor::decode(cursor).map_err(FeedRefusal::CursorInvalid)?;
-        let point = start::locate(&self.shared, &cursor, &selection).await?;
-        let (now, fingerprint) = (self.shared.journal.now(), selection.fingerprint());
+        // A hold is noted before anything is sent to whoever took it. If another is taken meanwhile, the generation is another too.
+        let (held, _) = self.shared.known(vec![subscription.clone()]).await?.swap_remove(0);
+        let sent = fingerprint.within(Fingerprint(held.held_mandate));
+        let point = start::locate(&self.shared, &cursor, sent).await?;
+        let now = self.shared.journal.now();
         let next = self.shared.change(&subscription, |progress, _| {
             progress.acknowledge(generation, point, fingerprint.0, now)?;
             Ok(progress.next())
@@ -148,10 +151,14 @@ impl Feed {
                 }
                 (None, true) => StandingState::Active,
             };
-            let selection = selection(subscription);
-            let cursor = progress.applied.filter(|_| progress.selection == selection.fingerprint().0);
+            let fingerprint = selection(subscription).fingerprint();
+            let applied = progress.applied.filter(|_| progress.selection == fingerprint.0);
+            let cursor = applied.map(|place| {
+                let sent = fingerprint.within(Fingerprint(progress.mandate));
+                Cursor::new(self.shared.journal.identity(), place, sent).encode()
+            });
             Standing {
-                cursor: cursor.map(|place| self.shared.cursor(place, &selection)).unwrap_or_default(),
+                cursor: cursor.unwrap_or_default(),
                 state,
                 lag_events: tail.saturating_sub(progress.next()),
                 lags_since,
@@ -194,16 +201,20 @@ impl Shared {
         Ok(found.ok_or(Rejection::SubscriptionNotFound)?)
     }
 
-    /// The cursor that goes on after what was applied; none if nothing was.
-    pub(super) async fn applied(&self, subscription: &Subscription) -> Result<Option<Cursor>, FeedRefusal> {
+    /// The cursor that goes on after what was applied by who may have `mandate`; none if nothing was.
+    pub(super) async fn applied(
+        &self,
+        subscription: &Subscription,
+        mandate: Fingerprint,
+    ) -> Result<Option<Cursor>, FeedRefusal> {
         let (progress, _) = self.known(vec![subscription.clone()]).await?.swap_remove(0);
         let Some(place) = progress.applied else { return Ok(None) };
         let fingerprint = selection(subscription).fingerprint();
-        if progress.selection != fingerprint.0 {
+        if (progress.selection, progress.mandate) != (fingerprint.0, mandate.0) {
             return Err(FeedRefusal::FilterChanged);
         }
         check_floor(place.next, self.floor(self.window.tail()))?;
-        Ok(Some(Cursor::new(self.journal.identity(), place, fingerprint)))
+        Ok(Some(Cursor::new(self.journal.identity(), place, fingerprint.within(mandate))))
     }
 
     /// How far subscriptions are, and whether somebody follows under their names; as many as were asked for.

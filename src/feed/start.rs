@@ -8,7 +8,13 @@
 use tokio::time::timeout;
 use tracing::error;
 
-use super::{Shared, cursor::Cursor, message::Start, refusal::FeedRefusal, selection::Selection};
+use super::{
+    Shared,
+    cursor::Cursor,
+    message::Start,
+    refusal::FeedRefusal,
+    selection::{Fingerprint, Selection},
+};
 use crate::{
     domain::subscription::Point,
     journal::{JournalError, View},
@@ -68,15 +74,15 @@ async fn reach(shared: &Shared, tail: u64) -> Result<(), FeedRefusal> {
 
 async fn resume(shared: &Shared, text: &str, selection: &Selection) -> Result<Point, FeedRefusal> {
     let cursor = Cursor::decode(text).map_err(FeedRefusal::CursorInvalid)?;
-    let point = locate(shared, &cursor, selection).await?;
+    let point = locate(shared, &cursor, selection.fingerprint()).await?;
     check_floor(point.next, shared.floor(shared.window.tail()))?;
     Ok(point)
 }
 
 /// The place of a cursor in this very history. Waits for this node to get there, for a while.
-pub(super) async fn locate(shared: &Shared, cursor: &Cursor, selection: &Selection) -> Result<Point, FeedRefusal> {
+pub(super) async fn locate(shared: &Shared, cursor: &Cursor, sent: Fingerprint) -> Result<Point, FeedRefusal> {
     let identity = shared.journal.identity();
-    cursor.check_origin(identity, selection.fingerprint())?;
+    cursor.check_origin(identity, sent)?;
     match cursor.check_reach(identity, shared.window.tail()) {
         Err(FeedRefusal::ReplicaBehind) => reach(shared, cursor.next()).await?,
         verdict => verdict?,

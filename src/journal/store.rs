@@ -15,6 +15,8 @@ mod open;
 use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path, thread};
 
 pub(super) use envelope::Row;
+#[cfg(any(test, fuzzing))]
+pub(super) use envelope::fuzz;
 use envelope::{chunk_key, chunk_of, chunk_space};
 pub(super) use open::{OLD, SEGMENT_BYTES, SLED};
 

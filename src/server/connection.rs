@@ -68,7 +68,7 @@ const AGE_PERCENT: u32 = 10;
 struct Calls {
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
-    peer: Arc<Peer>,
+    peer: Peer,
     /// Whether somebody who is known made one.
     any: Arc<AtomicBool>,
 }
@@ -152,7 +152,7 @@ impl Connections {
             None => {
                 // Without it calls are slower, and nothing is wrong.
                 drop(stream.set_nodelay(true));
-                self.speak(stream, Peer { address, names: Vec::new() }, shutdown, cut).await;
+                self.speak(stream, Peer::new(address, Vec::new()), shutdown, cut).await;
             }
             // In a box: whoever speaks plainly has no room for it.
             Some(tls) => Box::pin(self.encrypt(tls, stream, address, shutdown, cut)).await,
@@ -169,7 +169,7 @@ impl Connections {
     ) {
         match shutdown.run_until_cancelled(tls.handshake(stream)).await {
             Some(Ok(stream)) => {
-                let peer = Peer { address, names: tls::peer_names(&stream) };
+                let peer = Peer::new(address, tls::peer_names(&stream));
                 self.speak(stream, peer, shutdown, cut).await;
             }
             Some(Err(error)) => info!(target: "audit", peer = %address, %error, "no TLS with who connected"),
@@ -183,8 +183,7 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let any = Arc::new(AtomicBool::new(false));
-        let calls =
-            Calls { routes: self.routes.clone(), gate: self.gate.clone(), peer: Arc::new(peer), any: Arc::clone(&any) };
+        let calls = Calls { routes: self.routes.clone(), gate: self.gate.clone(), peer, any: Arc::clone(&any) };
         let age = jitter::around(self.times.age, AGE_PERCENT);
         // In a box: a future that is moved takes its room twice.
         let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), calls));

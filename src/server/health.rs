@@ -1,15 +1,25 @@
 //! `grpc.health.v1`: who can be called.
 
+use std::pin::Pin;
+
 use tokio::{sync::watch, task::JoinHandle};
+use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
 use tonic_health::{
     ServingStatus,
-    pb::health_server::{Health, HealthServer},
-    server::{HealthReporter, health_reporter},
+    pb::{
+        HealthCheckRequest, HealthCheckResponse,
+        health_server::{Health, HealthServer},
+    },
+    server::{HealthReporter, HealthService},
 };
 
 use crate::{
-    api::names::{BACKUPS, EDITORIAL, FEED, STATEMENTS},
+    api::{
+        Peer,
+        names::{BACKUPS, EDITORIAL, FEED, STATEMENTS},
+    },
     journal::Journal,
 };
 
@@ -24,12 +34,34 @@ pub(super) async fn service(
     journal: &Journal,
     shutdown: CancellationToken,
 ) -> (HealthServer<impl Health>, JoinHandle<()>) {
-    let (reporter, service) = health_reporter();
+    let reporter = HealthReporter::new();
+    let service = HealthServer::new(Limited(HealthService::from_health_reporter(reporter.clone())));
     for name in FOR_EDITORS.into_iter().chain(FOR_READERS) {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
     let (failure, readable) = (journal.failure(), journal.readable());
     (service, tokio::spawn(keep_true(reporter, failure, readable, shutdown)))
+}
+
+/// The health service, with a limit: anybody may watch, so it must not cost much.
+struct Limited(HealthService);
+
+#[tonic::async_trait]
+impl Health for Limited {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        self.0.check(request).await
+    }
+
+    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let place = request.extensions().get().map(Peer::watch).transpose()?;
+        let news = self.0.watch(request).await?.into_inner();
+        Ok(Response::new(Box::pin(news.map(move |news| {
+            let _until_it_ends = &place;
+            news
+        }))))
+    }
 }
 
 async fn keep_true(

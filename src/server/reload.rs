@@ -33,7 +33,10 @@ pub(super) async fn follow(access: Access, tls: Option<Arc<Tls>>, feed: Feed, sh
                 continue;
             }
             () = sleep(EVERY) => {}
-            () = hung_up(&mut hangup) => (policy.said, encryption.said) = Default::default(),
+            () = hung_up(&mut hangup) => {
+                (policy.said, encryption.said) = Default::default();
+                access.fetch_keys();
+            }
         }
         let (access, tls) = (access.clone(), tls.clone());
         let read = spawn_blocking(move || (access.reload(), tls.map_or(Ok(false), |tls| tls.reload())));
@@ -51,17 +54,17 @@ async fn hung_up(signal: &mut Option<Signal>) {
 }
 
 /// Files of one sort, and what was said of them last: a fault is told once, until it is another.
-struct Reported {
+pub(super) struct Reported {
     what: &'static str,
     said: String,
 }
 
 impl Reported {
-    fn new(what: &'static str) -> Self {
+    pub(super) fn new(what: &'static str) -> Self {
         Self { what, said: String::new() }
     }
 
-    fn report(&mut self, read: Result<bool, impl Display>) {
+    pub(super) fn report(&mut self, read: Result<bool, impl Display>) {
         let what = self.what;
         match read.map_err(|fault| fault.to_string()) {
             Ok(changed) => {

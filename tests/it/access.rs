@@ -1,6 +1,7 @@
 //! Who may do what, over real connections: every method with every role, what a mandate hides, and what revocation ends.
 
 mod encryption;
+mod fetched;
 mod limits;
 mod mandates;
 mod matrix;
@@ -66,12 +67,23 @@ impl Policy {
 
     /// Believes the tokens of a provider.
     pub(crate) fn believe(&mut self, provider: &Provider) {
-        fs::write(self.directory.path().join("keys.json"), provider.keys()).unwrap();
+        let keys = self.beside("keys.json", &provider.keys());
+        self.issuer(&format!("keys = \"{keys}\""));
+    }
+
+    /// Believes the tokens of a provider whose keys are where these lines say.
+    pub(crate) fn issuer(&mut self, lines: &str) {
         write!(
             self.text,
-            "[[issuers]]\nname = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\nkeys = \"keys.json\"\nalgorithms = [\"ES256\"]\n"
+            "[[issuers]]\nname = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\nalgorithms = [\"ES256\"]\n{lines}\n"
         )
         .unwrap();
+    }
+
+    /// Writes a file beside it, and gives its name.
+    pub(crate) fn beside<'n>(&self, name: &'n str, text: &str) -> &'n str {
+        fs::write(self.directory.path().join(name), text).unwrap();
+        name
     }
 
     /// Writes it over what was written before.

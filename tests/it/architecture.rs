@@ -6,7 +6,8 @@ use std::{
 };
 
 /// From top to bottom; those on one level do not import each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
+    &["fuzz"],
     &["main", "cli"],
     &["server"],
     &["config", "telemetry"],

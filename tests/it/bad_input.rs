@@ -1,6 +1,11 @@
 //! Bad input over the wire: the documented code, reason and field, and nothing changed.
 
-use onrecord::api::v1::{self, ChangeKind};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use onrecord::{
+    api::v1::{self, ChangeKind},
+    domain::digest::Digest,
+};
+use prost::Message;
 use tonic::{Code, Request};
 
 use crate::harness::{Person, Service, approved, changed, fields, publish, refused, words};
@@ -237,4 +242,73 @@ async fn an_operator_can_lower_limits() {
     let status = refused(author.try_save(draft("12345678901")).await, Code::InvalidArgument, "INVALID_ARGUMENT");
     assert_eq!(fields(&status), ["draft.content.title"]);
     author.try_save(draft("1234567890")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_a_million_faults_is_refused_in_a_few_words() {
+    let service = service().await;
+    let before = everything(&service).await;
+    let publish = v1::PublishDraftsRequest {
+        name: "statements/fire".into(),
+        drafts: vec![v1::DraftToPublish::default(); 1_000_000],
+        ..Default::default()
+    };
+    let status = refused(service.person("publisher").publish(publish).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    let named = fields(&status);
+    assert_eq!(named[..3], ["drafts", "drafts[0].language_code", "drafts[0].etag"]);
+    assert!(named.len() < 100 && status.message().len() < 1_024 && status.details().len() < 5 * 1_024);
+    // Every channel another one: comparing each with all would take minutes.
+    let rendition = |number| v1::Rendition { channel: format!("c{number}"), text: String::new() };
+    let content = v1::Content { renditions: (0..250_000).map(rendition).collect(), ..words("A fire") };
+    let draft = v1::Draft { name: "statements/fire/drafts/en".into(), content: Some(content), ..Default::default() };
+    let status = refused(service.person("author").try_save(draft).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    assert!(fields(&status).contains(&"draft.content.renditions".to_owned()), "{:?}", fields(&status));
+    assert_eq!(everything(&service).await, before);
+}
+
+/// A page token as the service seals it, for a place of our own.
+fn forged(request: &impl Message, name: &str, place: &str) -> String {
+    let listing = Digest::of(&[name.as_bytes(), b"\0", &request.encode_to_vec()]);
+    let mut bytes = [&[1], &listing.as_bytes()[..8], place.as_bytes()].concat();
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_be_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_that_somebody_made_up_shows_nothing_else() {
+    let service = service().await;
+    let auditor = service.person("auditor");
+    let places = [
+        r#"{"after":["fire","en"],"tail":18446744073709551615}"#,
+        r#"{"after":["fire"],"tail":1}"#,
+        r#"{"after":["","",""],"tail":0}"#,
+        r#"{"after":["~","~"],"tail":4294967296}"#,
+        r#"{"after":["6a00000000"],"tail":0}"#,
+        r#"{"after":["ff","\u0000"],"tail":9223372036854775808}"#,
+    ];
+    macro_rules! check {
+        ($service:ident, $method:ident, $request:ident { $($field:ident: $value:expr),* }, $shown:ident) => {
+            let asked = v1::$request { $($field: $value.into(),)* ..Default::default() };
+            let mut reader = auditor.clone();
+            let all = reader.$service.$method(asked.clone()).await.unwrap().into_inner().$shown;
+            for place in places {
+                let page_token = forged(&asked, stringify!($request), place);
+                match reader.$service.$method(v1::$request { page_token, ..asked.clone() }).await {
+                    Ok(page) => {
+                        let shown = page.into_inner().$shown;
+                        assert!(shown.iter().all(|item| all.contains(item)), "{place}: {shown:?}");
+                    }
+                    Err(status) => assert_eq!(status.code(), Code::InvalidArgument, "{place}: {status:?}"),
+                }
+            }
+        };
+    }
+    check!(statements, list_statements, ListStatementsRequest {}, live);
+    check!(statements, list_editions, ListEditionsRequest { parent: "statements/fire" }, editions);
+    check!(editorial, list_drafts, ListDraftsRequest { parent: "statements/-" }, drafts);
+    check!(editorial, list_releases, ListReleasesRequest { parent: "statements/-" }, releases);
+    check!(editorial, list_owed_approvals, ListOwedApprovalsRequest {}, owed_approvals);
+    check!(editorial, list_entries, ListEntriesRequest {}, entries);
+    check!(feed, list_subscriptions, ListSubscriptionsRequest {}, subscriptions);
+    check!(feed, list_deliveries, ListDeliveriesRequest { name: "statements/fire" }, deliveries);
 }

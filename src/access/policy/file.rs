@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{self, Read as _},
     num::NonZeroU32,
     ops::Range,
     path::{Path, PathBuf},
@@ -12,13 +13,16 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, jwk::JwkSet};
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use super::{Fault, Given, Issuer, Known, Limits, Policy, Role};
-use crate::domain::{
-    digest::Digest,
-    filter::Filter,
-    id::{Caller, Code, LanguageTag, Malformed, Region, SubscriptionId},
-    mandate::Grant,
-    time::Timestamp,
+use super::{Fault, Given, Issuer, Known, Limits, Policy, Role, mandates};
+use crate::{
+    access::keys::{self, KeySource},
+    domain::{
+        digest::Digest,
+        filter::Filter,
+        id::{Caller, Code, LanguageTag, Malformed, Region, SubscriptionId},
+        mandate::Grant,
+        time::Timestamp,
+    },
 };
 
 type Names = Vec<Spanned<String>>;
@@ -69,6 +73,17 @@ struct LimitsRow {
     calls_burst: Option<NonZeroU32>,
     calls_in_flight: Option<NonZeroU32>,
     streams: Option<u32>,
+    snapshots_per_minute: Option<NonZeroU32>,
+    #[serde(default)]
+    total: TotalLimitsRow,
+}
+
+/// Of all callers together.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TotalLimitsRow {
+    calls_per_second: Option<NonZeroU32>,
+    calls_in_flight: Option<NonZeroU32>,
 }
 
 impl From<LimitsRow> for Limits {
@@ -81,6 +96,9 @@ impl From<LimitsRow> for Limits {
             calls_burst: row.calls_burst.unwrap_or(calls_per_second.saturating_mul(TWO)),
             calls_in_flight: row.calls_in_flight.map_or(usual.calls_in_flight, NonZeroU32::get),
             streams: row.streams.unwrap_or(usual.streams),
+            snapshots_per_minute: row.snapshots_per_minute.unwrap_or(usual.snapshots_per_minute),
+            total_calls_per_second: row.total.calls_per_second.unwrap_or(usual.total_calls_per_second),
+            total_calls_in_flight: row.total.calls_in_flight.map_or(usual.total_calls_in_flight, NonZeroU32::get),
         }
     }
 }
@@ -92,7 +110,8 @@ const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 struct IssuerRow {
     name: String,
     audience: String,
-    keys: Spanned<PathBuf>,
+    keys: Spanned<String>,
+    keys_ca: Option<Spanned<PathBuf>>,
     algorithms: Spanned<Vec<Spanned<String>>>,
     #[serde(default = "subject")]
     caller_claim: String,
@@ -150,6 +169,7 @@ impl Reader<'_> {
         for row in &file.tokens {
             self.token(row, &mut policy);
         }
+        policy.mandates = policy.given.iter().map(|(caller, given)| (caller.clone(), mandates(given))).collect();
         policy.limits = file.limits.into();
         policy.issuers = file.issuers.into_iter().map(|row| self.issuer(row)).collect();
         policy
@@ -239,7 +259,9 @@ impl Reader<'_> {
         if let Some(leeway) = leeway.filter(|leeway| !(0..=LEEWAY_SECONDS_MAX).contains(leeway.get_ref())) {
             self.fault(&leeway.span(), format!("'leeway_seconds' must be 0 to {LEEWAY_SECONDS_MAX}"));
         }
-        let keys = self.keys(&row.keys);
+        let source = self.key_source(&row);
+        let is_file = !KeySource::is_named_by(row.keys.get_ref());
+        let keys = if is_file { self.keys(&row.keys) } else { JwkSet { keys: Vec::new() } };
         Issuer {
             name: row.name,
             audience: row.audience,
@@ -248,16 +270,31 @@ impl Reader<'_> {
             prefix: row.prefix,
             leeway_seconds: leeway.map_or(LEEWAY_SECONDS_DEFAULT, |leeway| *leeway.get_ref()),
             keys,
+            source,
         }
     }
 
-    fn keys(&mut self, given: &Spanned<PathBuf>) -> JwkSet {
+    /// Where the keys are fetched, if the policy names an address.
+    fn key_source(&mut self, row: &IssuerRow) -> Option<KeySource> {
+        let ca = row.keys_ca.as_ref();
+        if !KeySource::is_named_by(row.keys.get_ref()) {
+            if let Some(ca) = ca {
+                self.fault(&ca.span(), "'keys_ca' is for keys that are fetched");
+            }
+            return None;
+        }
+        let ca = ca.map(|ca| self.beside.join(ca.get_ref()));
+        let source = KeySource::new(row.keys.get_ref(), ca.as_deref());
+        source.map_err(|fault| self.fault(&row.keys.span(), format!("'keys' {fault}"))).ok()
+    }
+
+    fn keys(&mut self, given: &Spanned<String>) -> JwkSet {
         let file = self.beside.join(given.get_ref());
-        let read = fs::read(&file).map_err(|error| error.to_string()).and_then(|bytes| {
+        let read = read_at_most(&file, KEYS_BYTES_MAX).map_err(|error| error.to_string()).and_then(|bytes| {
             if bytes.len() > KEYS_BYTES_MAX {
                 return Err(format!("has more than {KEYS_BYTES_MAX} bytes"));
             }
-            serde_json::from_slice::<JwkSet>(&bytes).map_err(|error| format!("is no JWK set (RFC 7517): {error}"))
+            keys::parse(&bytes).map_err(|fault| fault.to_string())
         });
         match read {
             Ok(keys) => keys,
@@ -276,6 +313,13 @@ impl Reader<'_> {
         };
         Some(Timestamp::from_micros(time.as_microsecond()))
     }
+}
+
+/// A file, as far as one byte more than it may have.
+fn read_at_most(file: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    fs::File::open(file)?.take(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut read)?;
+    Ok(read)
 }
 
 /// A signature that only its issuer can make: a shared secret is none.

@@ -149,12 +149,11 @@ fn edition_of(faults: &mut Faults, field: &str, given: &str, statement: &Stateme
 }
 
 fn renditions(faults: &mut Faults, field: &str, given: &[v1::Rendition]) -> Vec<Rendition> {
-    bounded(faults, field, given.len(), limits::RENDITIONS_MAX);
-    let names: Vec<_> = given.iter().map(|rendition| rendition.channel.clone()).collect();
+    let given = bounded(faults, field, given, limits::RENDITIONS_MAX);
     let mut renditions = Vec::new();
     for (place, rendition) in given.iter().enumerate() {
         let channel = faults.take(format!("{field}[{place}].channel"), Code::parse(&rendition.channel));
-        if names.iter().take(place).any(|name| *name == rendition.channel) {
+        if given.iter().take(place).any(|other| other.channel == rendition.channel) {
             faults.add(format!("{field}[{place}].channel"), "is given twice");
         }
         let text = required(faults, format!("{field}[{place}].text"), &rendition.text, limits::RENDITION_GRAPHEMES_MAX);
@@ -164,7 +163,7 @@ fn renditions(faults: &mut Faults, field: &str, given: &[v1::Rendition]) -> Vec<
 }
 
 fn attachments(faults: &mut Faults, field: &str, given: &[v1::Attachment], max: usize) -> Vec<Attachment> {
-    bounded(faults, field, given.len(), max);
+    let given = bounded(faults, field, given, max);
     given.iter().enumerate().map(|(place, item)| attachment(faults, &format!("{field}[{place}]"), item)).collect()
 }
 
@@ -185,14 +184,14 @@ fn attachment(faults: &mut Faults, field: &str, given: &v1::Attachment) -> Attac
 }
 
 fn claim_reviews(faults: &mut Faults, field: &str, given: &[v1::ClaimReview], max: usize) -> Vec<ClaimReview> {
-    bounded(faults, field, given.len(), max);
+    let given = bounded(faults, field, given, max);
     let reviews =
         given.iter().enumerate().map(|(place, item)| claim_review(faults, &format!("{field}[{place}]"), item));
     reviews.collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
 fn claim_review(faults: &mut Faults, field: &str, given: &v1::ClaimReview) -> Option<ClaimReview> {
-    bounded(faults, &format!("{field}.evidence"), given.evidence.len(), limits::EVIDENCE_MAX);
+    let sources = bounded(faults, &format!("{field}.evidence"), &given.evidence, limits::EVIDENCE_MAX);
     let verdict = verdict(given.verdict());
     if verdict.is_none() {
         faults.add(format!("{field}.verdict"), "is required");
@@ -207,8 +206,7 @@ fn claim_review(faults: &mut Faults, field: &str, given: &v1::ClaimReview) -> Op
         ),
         first_appearance_time: faults.time(&format!("{field}.first_appearance_time"), given.first_appearance_time),
         verdict_text: text(faults, format!("{field}.verdict_text"), &given.verdict_text, NOTE),
-        evidence: given
-            .evidence
+        evidence: sources
             .iter()
             .enumerate()
             .map(|(n, item)| evidence(faults, &format!("{field}.evidence[{n}]"), item))
@@ -241,7 +239,7 @@ fn evidence(faults: &mut Faults, field: &str, given: &v1::Evidence) -> Evidence 
 }
 
 fn contacts(faults: &mut Faults, field: &str, given: &[v1::Contact]) -> Vec<Contact> {
-    bounded(faults, field, given.len(), limits::CONTACTS_MAX);
+    let given = bounded(faults, field, given, limits::CONTACTS_MAX);
     let contact = |(place, given): (usize, &v1::Contact)| Contact {
         name: required(faults, format!("{field}[{place}].name"), &given.name, limits::TITLE_GRAPHEMES_MAX),
         email: short(faults, format!("{field}[{place}].email"), &given.email, limits::SHORT_BYTES_MAX),

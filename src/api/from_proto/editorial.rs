@@ -8,7 +8,7 @@ use super::{
     Faults,
     content::{content, notice},
     slot_name,
-    text::{bounded, codes, short, text},
+    text::{bounded, codes, short, text, too_many},
 };
 use crate::{
     api::v1,
@@ -101,13 +101,16 @@ pub(super) fn annotations(
     field: &str,
     given: &std::collections::HashMap<String, String>,
 ) -> BTreeMap<String, String> {
-    bounded(faults, field, given.len(), limits::ANNOTATIONS_MAX);
-    for (key, value) in given {
+    if given.len() > limits::ANNOTATIONS_MAX {
+        faults.add(field, too_many(limits::ANNOTATIONS_MAX, given.len()));
+    }
+    let given = || given.iter().take(limits::ANNOTATIONS_MAX);
+    for (key, value) in given() {
         if key.is_empty() || key.len() > limits::ID_CHARS_MAX || value.len() > limits::ANNOTATION_BYTES_MAX {
             faults.add(format!("{field}[{key}]"), "keys have 1 to 63 bytes, values at most 1,024");
         }
     }
-    given.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    given().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 pub(super) fn etag(faults: &mut Faults, field: &str, given: &str) -> String {
@@ -187,7 +190,7 @@ fn drafts(faults: &mut Faults, given: &[v1::DraftToPublish]) -> Vec<(LanguageTag
     if given.is_empty() {
         faults.add("drafts", "must name at least one draft");
     }
-    bounded(faults, "drafts", given.len(), limits::LANGUAGES_MAX);
+    let given = bounded(faults, "drafts", given, limits::LANGUAGES_MAX);
     let mut drafts: Vec<(LanguageTag, String)> = Vec::new();
     for (place, draft) in given.iter().enumerate() {
         let field = format!("drafts[{place}].language_code");

@@ -1,6 +1,6 @@
 //! What subscribers and readers ask for.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use super::{Faults, text::codes};
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 /// Values in one field of a filter.
 const FILTER_VALUES_MAX: usize = 100;
 const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(10);
-/// Seconds of the shortest and the longest heartbeat interval.
-const HEARTBEAT_SECONDS: std::ops::RangeInclusive<i64> = 1..=60;
+/// The shortest and the longest heartbeat interval.
+const HEARTBEAT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(1);
 /// Events on a page of the feed, when the call does not say and at most.
 const EVENTS_DEFAULT: i32 = 100;
 const EVENTS_MAX: i32 = 1_000;
@@ -91,13 +91,11 @@ fn start(faults: &mut Faults, given: v1::Start, cursor: &str, snapshot: bool) ->
 
 fn heartbeat(faults: &mut Faults, given: Option<prost_types::Duration>) -> Duration {
     let Some(given) = given else { return HEARTBEAT_DEFAULT };
-    let interval = Duration::try_from(given).ok();
-    let right =
-        HEARTBEAT_SECONDS.contains(&given.seconds) && (given.seconds < *HEARTBEAT_SECONDS.end() || given.nanos == 0);
-    if !right {
+    let interval = Duration::try_from(given).ok().filter(|interval| HEARTBEAT.contains(interval));
+    if interval.is_none() {
         faults.add("heartbeat_interval", "must be 1 to 60 s");
     }
-    interval.filter(|_| right).unwrap_or(HEARTBEAT_DEFAULT)
+    interval.unwrap_or(HEARTBEAT_DEFAULT)
 }
 
 pub(super) fn filter_in(faults: &mut Faults, given: Option<&v1::Filter>) -> Filter {

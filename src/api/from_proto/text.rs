@@ -110,10 +110,9 @@ pub(super) fn codes<T: Ord + Clone>(
     max: usize,
     parse: impl Fn(&str) -> Result<T, Malformed>,
 ) -> Vec<T> {
-    bounded(faults, field, given.len(), max);
     let mut seen = BTreeSet::new();
     let mut values = Vec::new();
-    for (place, text) in given.iter().enumerate() {
+    for (place, text) in bounded(faults, field, given, max).iter().enumerate() {
         let Some(value) = faults.take(format!("{field}[{place}]"), parse(text)) else { continue };
         if seen.insert(value.clone()) {
             values.push(value);
@@ -124,9 +123,14 @@ pub(super) fn codes<T: Ord + Clone>(
     values
 }
 
-/// A list has at most so many items.
-pub(super) fn bounded(faults: &mut Faults, field: &str, len: usize, max: usize) {
-    if len > max {
-        faults.add(field, format!("must have at most {max} items; it has {len}"));
+/// The items of a list that may have so many. Of a longer one no more is read: it would cost whoever sends it nothing, and us much.
+pub(super) fn bounded<'g, T>(faults: &mut Faults, field: &str, given: &'g [T], max: usize) -> &'g [T] {
+    if given.len() > max {
+        faults.add(field, too_many(max, given.len()));
     }
+    given.get(..max).unwrap_or(given)
+}
+
+pub(super) fn too_many(max: usize, len: usize) -> String {
+    format!("must have at most {max} items; it has {len}")
 }

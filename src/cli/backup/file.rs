@@ -11,7 +11,7 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -43,9 +43,9 @@ pub(in crate::cli) enum Fault {
 
 /// Reads a backup, frame by frame.
 #[derive(Debug)]
-pub(in crate::cli) struct Reader {
+pub(in crate::cli) struct Reader<R = BufReader<File>> {
     path: PathBuf,
-    file: BufReader<File>,
+    file: R,
     /// Where the last frame that could be read ends.
     good: u64,
     /// Where to end.
@@ -54,20 +54,26 @@ pub(in crate::cli) struct Reader {
 
 impl Reader {
     pub(in crate::cli) fn open(path: &Path) -> Result<Self> {
-        let name = path.display().to_string();
-        let file = File::open(path).with_context(|| Refusal::Usage(format!("cannot read {name}")))?;
-        let mut file = BufReader::new(file);
-        let mut magic = [0; MAGIC.len()];
-        let read = file.read_exact(&mut magic);
-        if read.is_err() || magic != *MAGIC {
-            return Err(Refusal::Usage(format!("{name} is no backup, or one of a newer onrecord")).into());
-        }
-        Ok(Self { path: path.to_owned(), file, good: u64::try_from(MAGIC.len())?, end: u64::MAX })
+        let file = File::open(path).with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
+        Self::of(BufReader::new(file), path)
     }
 
     /// Reads on to where a copy is whole, and no further.
     pub(in crate::cli) fn up_to(self, known: &Known) -> Self {
         Self { end: known.good, ..self }
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads what a file has that is called so.
+    pub(in crate::cli) fn of(mut file: R, path: &Path) -> Result<Self> {
+        let mut magic = [0; MAGIC.len()];
+        let read = file.read_exact(&mut magic);
+        if read.is_err() || magic != *MAGIC {
+            let name = path.display();
+            return Err(Refusal::Usage(format!("{name} is no backup, or one of a newer onrecord")).into());
+        }
+        Ok(Self { path: path.to_owned(), file, good: u64::try_from(MAGIC.len())?, end: u64::MAX })
     }
 
     /// The next message; none at the end.
@@ -215,6 +221,13 @@ impl Writer {
         self.known.good = self.file.stream_position()?;
         Ok(())
     }
+}
+
+/// A copy with this for a message.
+#[cfg(any(test, fuzzing))]
+pub(in crate::cli) fn copy_of(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [MAGIC, length.as_slice(), &crc32c::crc32c(message).to_be_bytes(), message].concat()
 }
 
 /// Whether there is more than a crash leaves that came while the file was begun.

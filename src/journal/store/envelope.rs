@@ -114,6 +114,22 @@ pub(super) fn chunk_key(key: &[u8], number: u32) -> Vec<u8> {
     chunk
 }
 
+/// What is stored under a key is what was put there; and what nobody put there is refused, also where its checksum is right.
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, reason = "a fuzzer finds what must not be by a panic")]
+pub(in crate::journal) fn fuzz(input: &[u8]) {
+    let rows = seal(b"key", input, 7);
+    let heads: Vec<_> = rows.iter().map(|(key, stored)| open(key, stored).unwrap()).collect();
+    let payload = heads.iter().flat_map(|head| head.payload).copied().collect();
+    assert_eq!(heads.first().unwrap().value(payload).unwrap(), input);
+    let signed = [&[FORMAT], checksum(b"key", input).to_be_bytes().as_slice(), input].concat();
+    for stored in [input, &signed] {
+        if let Ok(head) = open(b"key", stored) {
+            head.value(head.payload.to_vec()).ok();
+        }
+    }
+}
+
 fn checksum(key: &[u8], covered: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key), covered)
 }

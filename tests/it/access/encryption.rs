@@ -17,19 +17,19 @@ use crate::harness::{Person, Service, refused};
 const SITE: &str = "spiffe://example.org/sites/paris";
 
 /// An authority, which signs certificates.
-struct Authority {
-    certificate: String,
+pub(super) struct Authority {
+    pub(super) certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate and its key, in PEM.
-struct Signed {
-    certificate: String,
-    key: String,
+pub(super) struct Signed {
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap().pem();
@@ -43,7 +43,7 @@ impl Authority {
         Signed { certificate, key: key.serialize_pem() }
     }
 
-    fn server(&self) -> Signed {
+    pub(super) fn server(&self) -> Signed {
         self.sign(SanType::DnsName("localhost".try_into().unwrap()))
     }
 

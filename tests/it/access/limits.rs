@@ -1,7 +1,8 @@
 //! How much one caller may take, and that the others do not feel it.
 
 use onrecord::api::v1::{self, Start};
-use tonic::Code;
+use tonic::{Code, transport::Endpoint};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt as _;
 
 use super::{Policy, holder};
@@ -43,6 +44,38 @@ async fn a_caller_that_takes_too_much_is_told_which_limit_it_met() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_the_state_too_often_is_told_and_may_follow_on() {
+    let mut policy = Policy::new();
+    policy.line("[limits]\nsnapshots_per_minute = 2");
+    policy.grant("site", "roles = [\"subscriber\"]");
+    let token = policy.token("site", "");
+    let (service, _access) = policy.serve().await;
+    let mut site = holder(&service, &token);
+    for _ in 0..2 {
+        site.follow(from(Start::Snapshot)).await.unwrap();
+    }
+    let too_many = site.follow(from(Start::Snapshot)).await.map(drop);
+    assert_eq!(limit(&refused(too_many, Code::ResourceExhausted, "CALLER_LIMIT")), "snapshots a minute");
+    site.follow(from(Start::Now)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_callers_together_have_a_limit() {
+    let mut policy = Policy::new();
+    policy.line("[limits.total]\ncalls_per_second = 1");
+    policy.grant("anna", "roles = [\"subscriber\"]").grant("bea", "roles = [\"subscriber\"]");
+    let (anna, bea) = (policy.token("anna", ""), policy.token("bea", ""));
+    let (service, _access) = policy.serve().await;
+    let (mut anna, mut bea) = (holder(&service, &anna), holder(&service, &bea));
+    let refusal = loop {
+        if let Err(refusal) = list(&mut anna).await.and(list(&mut bea).await) {
+            break refusal;
+        }
+    };
+    assert_eq!(limit(&refused(Err::<(), _>(refusal), Code::ResourceExhausted, "SERVICE_LIMIT")), "calls a second");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_ended_leaves_its_place() {
     let mut policy = Policy::new();
     policy.line("[limits]\nstreams = 1");
@@ -53,6 +86,26 @@ async fn a_stream_that_ended_leaves_its_place() {
     drop(site.follow(from(Start::Now)).await.unwrap());
     // The service has to hear of it first.
     while site.follow(from(Start::Now)).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_our_health_takes_little() {
+    let (service, _access) = Policy::new().serve().await;
+    let connect = || Endpoint::from_shared(format!("http://{}", service.address)).unwrap().connect_lazy();
+    let mut stranger = HealthClient::new(connect());
+    let mut watching = Vec::new();
+    for _ in 0..8 {
+        watching.push(stranger.watch(HealthCheckRequest::default()).await.unwrap());
+    }
+    let refusal = stranger.watch(HealthCheckRequest::default()).await.map(drop);
+    let refusal = refused(refusal, Code::ResourceExhausted, "CALLER_LIMIT");
+    assert_eq!(limit(&refusal), "watchers of health on one connection");
+    HealthClient::new(connect()).watch(HealthCheckRequest::default()).await.unwrap();
+    watching.pop();
+    // The service has to hear of it first.
+    while stranger.watch(HealthCheckRequest::default()).await.is_err() {
         tokio::task::yield_now().await;
     }
 }

@@ -7,7 +7,7 @@ use onrecord::{
 use tonic::{Code, Status};
 
 use super::{Policy, holder};
-use crate::harness::{Person, Service, from, refused, words};
+use crate::harness::{Person, Service, Stream, from, refused, words};
 
 /// Who brings a text to the public.
 struct Desk {
@@ -246,6 +246,73 @@ async fn a_site_speaks_for_itself_alone() {
     let mut site = holder(&service, &paris);
     let mut follow = async |id: &str| said(site.follow(request(id)).await.map(drop));
     assert_eq!(follow("rome").await, follow("nobody").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_site_whose_mandate_changed_begins_anew() {
+    let mut policy = Policy::new();
+    let (operator, desk) = (policy.role(Role::Operator), Desk::new(&mut policy));
+    let mut wider = policy.clone();
+    policy.grant("paris", "roles = [\"subscriber\"]\naudiences = [\"press\"]");
+    wider.grant("paris", "roles = [\"subscriber\"]\naudiences = [\"press\", \"staff\"]");
+    let paris = policy.token("paris", "");
+    wider.known("paris", &paris);
+    let (service, access) = policy.serve().await;
+    let request = v1::CreateSubscriptionRequest {
+        subscription_id: "paris".to_owned(),
+        subscription: Some(v1::Subscription::default()),
+        ..Default::default()
+    };
+    holder(&service, &operator).feed.create_subscription(request).await.unwrap();
+    desk.publish(&service, "theirs", for_audience("Theirs", "staff")).await;
+    desk.publish(&service, "ours", for_audience("Ours", "press")).await;
+    let mut site = holder(&service, &paris);
+    let named = |start| v1::SubscribeRequest { subscription: "subscriptions/paris".to_owned(), ..from(start) };
+    let (seen, generation, cursor) = state(site.follow(named(v1::Start::Snapshot)).await.unwrap()).await;
+    assert_eq!(seen, ["statements/ours"]);
+    let name = "subscriptions/paris".to_owned();
+    site.feed.acknowledge(v1::AcknowledgeRequest { name, generation, cursor: cursor.clone() }).await.unwrap();
+    site.follow(named(v1::Start::Acknowledged)).await.unwrap();
+    let at_cursor = v1::SubscribeRequest { cursor, ..named(v1::Start::Cursor) };
+    site.follow(at_cursor.clone()).await.unwrap();
+
+    wider.write();
+    access.reload().unwrap();
+    for request in [named(v1::Start::Acknowledged), at_cursor.clone()] {
+        refused(site.follow(request).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
+    }
+    // To begin anew is not to have it: what was before is no place to go on from.
+    let mut begun = site.follow(named(v1::Start::Snapshot)).await.unwrap();
+    let Message::Opened(opened) = begun.next().await else { panic!("it opens") };
+    drop(begun);
+    let old = v1::AcknowledgeRequest {
+        name: "subscriptions/paris".to_owned(),
+        generation: opened.generation,
+        cursor: at_cursor.cursor.clone(),
+    };
+    refused(site.feed.acknowledge(old).await, Code::InvalidArgument, "FILTER_CHANGED");
+    for request in [named(v1::Start::Acknowledged), at_cursor] {
+        refused(site.follow(request).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
+    }
+    let (mut seen, generation, cursor) = state(site.follow(named(v1::Start::Snapshot)).await.unwrap()).await;
+    seen.sort_unstable();
+    assert_eq!(seen, ["statements/ours", "statements/theirs"]);
+    let name = "subscriptions/paris".to_owned();
+    site.feed.acknowledge(v1::AcknowledgeRequest { name, generation, cursor }).await.unwrap();
+    site.follow(named(v1::Start::Acknowledged)).await.unwrap();
+}
+
+/// The statements of a snapshot, and what to acknowledge it with.
+async fn state(mut stream: Stream) -> (Vec<String>, u64, String) {
+    let (mut seen, mut generation) = (Vec::new(), 0);
+    loop {
+        match stream.next().await {
+            Message::Opened(opened) => generation = opened.generation,
+            Message::Snapshot(part) => seen.extend(part.live.into_iter().map(|live| live.statement)),
+            Message::SnapshotEnd(end) => return (seen, generation, end.cursor),
+            other => panic!("a snapshot, not {other:?}"),
+        }
+    }
 }
 
 #[allow(clippy::needless_update, reason = "a request has other fields or not: the table is one")]

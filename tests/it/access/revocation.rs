@@ -14,7 +14,7 @@ use crate::harness::{Person, Stream, at, from, refused};
 const STREAMS: usize = 100;
 
 /// A stream that is open, with a heartbeat every second.
-async fn follow(site: &mut Person) -> Stream {
+pub(super) async fn follow(site: &mut Person) -> Stream {
     let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let mut stream = site.follow(SubscribeRequest { heartbeat_interval, ..from(Start::Now) }).await.unwrap();
     let Message::Opened(_) = stream.next().await else { panic!("it opens") };
@@ -22,7 +22,7 @@ async fn follow(site: &mut Person) -> Stream {
 }
 
 /// Why a stream ends.
-async fn closing(mut stream: Stream) -> Reason {
+pub(super) async fn closing(mut stream: Stream) -> Reason {
     loop {
         if let Message::Closing(closing) = stream.next().await {
             return closing.reason();
