@@ -20,16 +20,19 @@ mod entries;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod healthcheck;
 mod import;
 mod json;
 mod names;
 mod output;
 mod pages;
+mod print_config;
 mod publish;
 mod release;
 mod restore;
 mod serve;
 mod session;
+mod settings;
 mod show;
 mod statement;
 mod subscription;
@@ -39,7 +42,9 @@ mod verify;
 mod watch;
 mod withdraw;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::{args::Global, session::Session};
 
@@ -104,13 +109,40 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Verify(verify::Args),
+    Healthcheck(healthcheck::Args),
     Compact(compact::Args),
     CheckConfig(check_config::Args),
+    PrintConfig(print_config::Args),
     Token(token::Args),
     Completions(completions::Args),
 }
 
 impl Cli {
+    /// Reads the command line of this process, and the file of settings that it names. What is wrong with the command line is said at once,
+    /// and ends the process.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read() -> anyhow::Result<Self> {
+        let mut command = Self::command();
+        // What is wrong with it the second look tells.
+        let first = command.clone().ignore_errors(true).get_matches();
+        let asked =
+            first.subcommand().and_then(|(name, given)| Some((name, command.find_subcommand(name)?.clone(), given)));
+        let Some((name, before, given)) = asked.filter(|(_, before, _)| settings::are_of(before)) else {
+            return Ok(Self::parse());
+        };
+        let file = given.get_one::<PathBuf>(settings::FILE);
+        let after = file.map_or_else(|| Ok(before.clone()), |file| settings::with_file(before.clone(), file))?;
+        command = command.mut_subcommand(name, |_| after.clone());
+        let matches = command.get_matches_mut();
+        let mut read = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::PrintConfig(args), Some((_, given))) = (&mut read.command, matches.subcommand()) {
+            args.print(settings::print(&before, &after, given));
+        }
+        Ok(read)
+    }
+
     /// Does what the arguments say.
     ///
     /// # Errors
@@ -138,8 +170,10 @@ impl Cli {
             Command::Backup(args) => args.run(&session()?).await,
             Command::Restore(args) => args.run(self.global.output).await,
             Command::Compact(args) => args.run(self.global.output).await,
+            Command::Healthcheck(args) => args.run(&session()?).await,
             Command::Verify(args) => args.run(self.global.output).await,
             Command::CheckConfig(args) => args.run(),
+            Command::PrintConfig(args) => args.run(),
             Command::Token(args) => args.run(),
             Command::Completions(args) => args.run(),
         }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use onrecord::cli::Cli;
 use tikv_jemallocator::Jemalloc;
 
@@ -12,7 +11,11 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Cli::parse().run().await {
+    let done = match Cli::read() {
+        Ok(cli) => cli.run().await,
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => onrecord::cli::report(&error),
     }

@@ -4,10 +4,12 @@
 //! journal closes. What has not ended after [`Config::drain`] is cut off: it was answered nothing, so it may be repeated.
 
 mod accept;
+mod calls;
 mod connection;
+mod even;
 mod health;
 mod keys;
-mod metrics;
+mod operator;
 mod reload;
 mod tls;
 
@@ -23,12 +25,14 @@ pub use tls::TlsError;
 
 use crate::{
     api::{self, Gate},
-    config::Config,
+    config::{Config, TlsFiles},
     feed::Feed,
     journal::{Journal, JournalError, prune, scrub},
 };
 use accept::{Bounds, accept};
+use calls::CallCounts;
 use connection::{Connections, Times};
+use even::Even;
 use keys::Keys;
 use tls::Tls;
 
@@ -55,6 +59,14 @@ pub enum ServeError {
     /// Listening failed.
     #[error("cannot listen: {0}")]
     Listen(#[from] io::Error),
+}
+
+/// Whether TLS can be spoken with these files. Blocks.
+///
+/// # Errors
+/// If they cannot be read, or do not go together.
+pub fn check_tls(files: TlsFiles) -> Result<(), TlsError> {
+    Tls::load(files).map(drop)
 }
 
 /// Serves on `listener` until `shutdown` is cancelled, then drains.
@@ -96,11 +108,15 @@ pub async fn run_on(
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
     }
     tokio::spawn(prune(journal.clone(), config.retention, shutdown.clone()));
-    if let Some(address) = config.metrics {
-        let listener = TcpListener::bind(address).await?;
-        info!(address = %listener.local_addr()?, "serving metrics");
-        tokio::spawn(metrics::serve(listener, journal.clone(), shutdown.clone()));
-    }
+    let counts = CallCounts::new();
+    let operator = match config.metrics {
+        Some(address) => {
+            let listener = TcpListener::bind(address).await?;
+            info!(address = %listener.local_addr()?, "serving metrics");
+            Some(tokio::spawn(operator::serve(listener, journal.clone(), counts.clone(), shutdown.clone())))
+        }
+        None => None,
+    };
     if let Some(keys) = shutdown.run_until_cancelled(Keys::fetched(config.access.clone())).await {
         tokio::spawn(keys.follow(shutdown.clone()));
     }
@@ -129,11 +145,17 @@ pub async fn run_on(
     let connections = Arc::new(Connections::new(
         routes,
         gate,
+        counts,
+        Even::start()?,
         tls,
         Times { first_call: config.first_call, age: config.connection_age, grace },
     ));
     accept(listener, bounds, connections, shutdown).await;
     reporter.abort();
+    // Until now whoever asks is told that it stops.
+    if let Some(operator) = operator {
+        operator.abort();
+    }
     info!("stopped");
     Ok(())
 }

@@ -1,31 +1,42 @@
-//! `onrecord check-config`: what a service would say of its files, before it is started.
-
-use std::path::PathBuf;
+//! `onrecord check-config`: what a service would say of its settings and files, before it is started.
 
 use anyhow::Result;
 
-use super::{failure::Refusal, output::say};
-use crate::access::Policy;
+use super::{failure::Refusal, output::say, serve};
+use crate::{access::Policy, server};
 
 const EXAMPLES: &str = "\
 Examples:
+  onrecord check-config --config onrecord.toml
   onrecord check-config --policy policy.toml
 
-It says all that is wrong, each with its line, and exits with 2; or how much was read, and exits with 0.";
+It takes what `serve` takes. It says all that is wrong with the settings or the policy, each with its line, and exits with 2; or what was read,
+and exits with 0.";
 
-/// See whether a policy can be used.
+/// See whether settings, a policy and the files of TLS can be used.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The policy that `serve --policy` would be given
-    #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    #[command(flatten)]
+    settings: serve::Args,
 }
 
 impl Args {
     pub(super) fn run(&self) -> Result<()> {
-        let policy = Policy::read(&self.policy).map_err(|fault| Refusal::Usage(fault.to_string()))?;
-        let (callers, tokens) = policy.size();
-        Ok(say(format_args!("{}: {callers} callers with grants, {tokens} tokens", self.policy.display()))?)
+        self.settings.checked()?;
+        if let Some(file) = self.settings.config_file() {
+            say(format_args!("{}: the settings are right", file.display()))?;
+        }
+        if let Some(file) = self.settings.policy() {
+            let policy = Policy::read(file).map_err(|fault| Refusal::Usage(fault.to_string()))?;
+            let (callers, tokens) = policy.size();
+            say(format_args!("{}: {callers} callers with grants, {tokens} tokens", file.display()))?;
+        }
+        if let Some(files) = self.settings.tls_files() {
+            let certificate = files.certificate.display().to_string();
+            server::check_tls(files).map_err(|fault| Refusal::Usage(format!("TLS: {fault}")))?;
+            say(format_args!("{certificate}: it can be served with"))?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,10 @@
 //! `onrecord serve`: the service itself.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -12,6 +16,7 @@ use super::failure::Refusal;
 use crate::{
     access::Access,
     config::{CONNECTIONS_MAX_DEFAULT, Config, TlsFiles},
+    domain::limits::Limits,
     feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
     server, telemetry,
@@ -21,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   onrecord serve --data-dir ./data --insecure
   onrecord serve --data-dir ./data --policy policy.toml
+  onrecord serve --config onrecord.toml                       `onrecord print-config` shows all that it may say
   onrecord serve --data-dir ./data --policy policy.toml --tls-certificate tls.crt --tls-key tls.key --listen 0.0.0.0:7400
   onrecord serve --data-dir ./data --insecure --limit title=120 --limit rendition.push=120
   RUST_LOG=onrecord=debug onrecord serve --data-dir ./data --insecure --log-format json
@@ -37,10 +43,14 @@ const EXIT_INTERRUPTED: i32 = 130;
 /// Run the service.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[group(skip)]
 pub(super) struct Args {
+    /// File (TOML) with any of these settings, by their names with underscores; a flag or a variable counts before it
+    #[arg(long, value_name = "FILE", env = "ONRECORD_CONFIG")]
+    config: Option<PathBuf>,
     /// Where everything is kept; made if it is not there
     #[arg(long, value_name = "DIR", env = "ONRECORD_DATA_DIR")]
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
     /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", env = "ONRECORD_LISTEN", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
@@ -48,76 +58,74 @@ pub(super) struct Args {
     #[arg(long, value_name = "ADDRESS", env = "ONRECORD_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
     /// File that says who may do what, and knows the tokens; read again when it changes, and at SIGHUP
-    #[arg(long, value_name = "FILE", env = "ONRECORD_POLICY", conflicts_with = "insecure")]
+    #[arg(long, value_name = "FILE", env = "ONRECORD_POLICY")]
     policy: Option<PathBuf>,
     /// PEM file with the service's certificate, and those that lead from it to an authority; read again when it changes, and at SIGHUP
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "ONRECORD_TLS_CERTIFICATE",
-        requires = "tls_key",
-        conflicts_with = "insecure"
-    )]
+    #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_CERTIFICATE")]
     tls_certificate: Option<PathBuf>,
     /// PEM file with the key of that certificate, not encrypted
-    #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_KEY", requires = "tls_certificate")]
+    #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// PEM file with the authorities whose client certificates are believed: their SPIFFE and DNS names are callers
-    #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_CLIENT_CA", requires = "tls_certificate")]
+    #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// For development on this machine: believe each caller's name, and let everybody do everything
-    #[arg(long)]
+    #[arg(long, env = "ONRECORD_INSECURE")]
     insecure: bool,
     /// Lower a limit of texts: title, summary, rendition.CHANNEL (characters), body (bytes), attachments, claim-reviews
-    #[arg(long = "limit", value_name = "NAME=N", value_parser = limit)]
-    limits: Vec<(String, usize)>,
+    #[arg(long, value_name = "NAME=N", env = "ONRECORD_LIMIT", value_delimiter = ',', value_parser = limit)]
+    limit: Vec<(String, usize)>,
     /// Hours between two slow reads of the whole store, which log what is damaged; 0 for none
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=876_000))]
+    #[arg(long, value_name = "HOURS", env = "ONRECORD_SCRUB_HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(..=876_000))]
     scrub_hours: u64,
     #[command(flatten)]
     retention: Retention,
     /// Mebibytes of the store's cache; expect two to three times as much memory in use
-    #[arg(long, value_name = "MIB", default_value_t = CACHE_BYTES_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, value_name = "MIB", env = "ONRECORD_CACHE_MIB", default_value_t = CACHE_BYTES_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     cache_mib: u64,
     /// Mebibytes that the store may have on disk. From nine tenths on new statements are refused, when it is full new words; what takes
     /// words away never is. Its table in memory grows with it
-    #[arg(long, value_name = "MIB", default_value_t = STORE_BYTES_MAX_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
+    #[arg(long, value_name = "MIB", env = "ONRECORD_STORE_MIB_MAX", default_value_t = STORE_BYTES_MAX_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     store_mib_max: u64,
     /// Streams of subscribers that may be open; a quiet one takes some 25 KiB
-    #[arg(long, value_name = "N", default_value_t = STREAMS_MAX_DEFAULT, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", env = "ONRECORD_STREAMS_MAX", default_value_t = STREAMS_MAX_DEFAULT, value_parser = at_least_one)]
     streams_max: usize,
     /// Snapshots that may be under way
-    #[arg(long, value_name = "N", default_value_t = SNAPSHOTS_MAX_DEFAULT, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", env = "ONRECORD_SNAPSHOTS_MAX", default_value_t = SNAPSHOTS_MAX_DEFAULT, value_parser = at_least_one)]
     snapshots_max: usize,
     /// Connections that may be open; each takes an open file
-    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_MAX_DEFAULT, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", env = "ONRECORD_CONNECTIONS_MAX", default_value_t = CONNECTIONS_MAX_DEFAULT, value_parser = at_least_one)]
     connections_max: usize,
+    /// Seconds that calls and streams may take to end once the service was told to stop
+    #[arg(long, value_name = "SECONDS", env = "ONRECORD_DRAIN_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    drain_seconds: u64,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, value_enum, env = "ONRECORD_LOG_FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 }
 
 /// What is kept for how long. Editions, events and entries are kept for ever.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[expect(clippy::struct_field_names, reason = "each is the name of a setting")]
 struct Retention {
     /// Days for which the text of a draft is kept after others took its place, if it was never published; for ever if not given
-    #[arg(long = "keep-drafts-days", value_name = "DAYS", value_parser = clap::value_parser!(u64).range(..=36_500))]
-    drafts_days: Option<u64>,
+    #[arg(long, value_name = "DAYS", env = "ONRECORD_KEEP_DRAFTS_DAYS", value_parser = clap::value_parser!(u64).range(..=36_500))]
+    keep_drafts_days: Option<u64>,
     /// How many such texts are kept of each statement and language; any number if not given
-    #[arg(long = "keep-drafts-max", value_name = "N")]
-    drafts_max: Option<usize>,
+    #[arg(long, value_name = "N", env = "ONRECORD_KEEP_DRAFTS_MAX")]
+    keep_drafts_max: Option<usize>,
     /// Days for which a call with the same request id gets the first answer again
-    #[arg(long = "keep-requests-days", value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
-    requests_days: u64,
+    #[arg(long, value_name = "DAYS", env = "ONRECORD_KEEP_REQUESTS_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    keep_requests_days: u64,
 }
 
 impl From<Retention> for journal::Retention {
     fn from(given: Retention) -> Self {
         let days = |days: u64| Duration::from_hours(days * 24);
         Self {
-            drafts_for: given.drafts_days.map(days),
-            drafts_max: given.drafts_max,
-            requests_for: Some(days(given.requests_days)),
+            drafts_for: given.keep_drafts_days.map(days),
+            drafts_max: given.keep_drafts_max,
+            requests_for: Some(days(given.keep_requests_days)),
         }
     }
 }
@@ -133,17 +141,18 @@ enum LogFormat {
 
 impl Args {
     pub(super) async fn run(self) -> Result<()> {
-        self.check()?;
-        let mut config = Config::insecure(self.data_dir);
+        let limits = self.checked()?;
+        let data_dir = self.data_dir.clone().ok_or_else(|| {
+            let words = "say where the record is kept: `--data-dir DIR`, `ONRECORD_DATA_DIR`, or `data_dir` in the file of settings";
+            Refusal::Usage(words.to_owned())
+        })?;
+        let mut config = Config::insecure(data_dir);
+        config.limits = limits;
         if let Some(file) = &self.policy {
             config.access = Access::by_policy(file).map_err(|fault| Refusal::Usage(fault.to_string()))?;
         }
-        if let (Some(certificate), Some(key)) = (self.tls_certificate, self.tls_key) {
-            config.tls = Some(TlsFiles { certificate, key, client_ca: self.tls_client_ca });
-        }
-        for (name, to) in self.limits {
-            config.limits.lower(&name, to).map_err(|fault| Refusal::Usage(format!("--limit {name}: {fault}")))?;
-        }
+        config.tls = self.tls_files();
+        config.drain = Duration::from_secs(self.drain_seconds);
         config.scrub_every = (self.scrub_hours > 0).then(|| Duration::from_hours(self.scrub_hours));
         config.retention = self.retention.into();
         config.metrics = self.metrics_listen;
@@ -160,7 +169,44 @@ impl Args {
         Ok(server::run(listener, config, shutdown).await?)
     }
 
+    /// The file of settings, if one is read.
+    pub(super) fn config_file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// The file of the policy, if there is one.
+    pub(super) fn policy(&self) -> Option<&Path> {
+        self.policy.as_deref()
+    }
+
+    /// The files of TLS, if it is spoken.
+    pub(super) fn tls_files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+        Some(TlsFiles { certificate, key, client_ca: self.tls_client_ca.clone() })
+    }
+
+    /// Whether the settings go together, and the limits of texts that they say.
+    pub(super) fn checked(&self) -> Result<Limits, Refusal> {
+        self.check()?;
+        let mut limits = Limits::default();
+        for (name, to) in &self.limit {
+            limits.lower(name, *to).map_err(|fault| Refusal::Usage(format!("--limit {name}: {fault}")))?;
+        }
+        Ok(limits)
+    }
+
     fn check(&self) -> Result<(), Refusal> {
+        if self.insecure && (self.policy.is_some() || self.tls_certificate.is_some()) {
+            return Err(Refusal::Usage(
+                "`--insecure` goes with no policy, and with no TLS: take one of them out".to_owned(),
+            ));
+        }
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return Err(Refusal::Usage("`--tls-certificate` and `--tls-key` go together".to_owned()));
+        }
+        if self.tls_client_ca.is_some() && self.tls_certificate.is_none() {
+            return Err(Refusal::Usage("`--tls-client-ca` takes `--tls-certificate`".to_owned()));
+        }
         if !self.insecure && self.policy.is_none() {
             return Err(Refusal::Usage(
                 "say who may do what, with `--policy FILE`; or, for development on this machine, `--insecure`: every caller is believed and \
@@ -255,7 +301,8 @@ mod tests {
     fn check(listen: &str, insecure: bool) -> bool {
         let listen = listen.parse().unwrap();
         Args {
-            data_dir: "data".into(),
+            config: None,
+            data_dir: Some("data".into()),
             listen,
             metrics_listen: None,
             policy: None,
@@ -263,14 +310,15 @@ mod tests {
             tls_key: None,
             tls_client_ca: None,
             insecure,
-            limits: Vec::new(),
+            limit: Vec::new(),
             scrub_hours: 0,
-            retention: Retention { drafts_days: None, drafts_max: None, requests_days: 30 },
+            retention: Retention { keep_drafts_days: None, keep_drafts_max: None, keep_requests_days: 30 },
             cache_mib: 64,
             store_mib_max: 64,
             streams_max: 1,
             snapshots_max: 1,
             connections_max: 1,
+            drain_seconds: 10,
             log_format: LogFormat::Text,
         }
         .check()

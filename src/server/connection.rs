@@ -17,7 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -40,7 +40,11 @@ use tower::{BoxError, Layer as _, ServiceExt as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
 use tracing::{Instrument as _, info};
 
-use super::tls::{self, Tls};
+use super::{
+    calls::{CallCounts, Counted},
+    even::Even,
+    tls::{self, Tls},
+};
 use crate::{
     api::{self, Gate, Panicked, Pass, Peer},
     jitter,
@@ -54,12 +58,17 @@ const LOCAL_RESETS_MAX: usize = 1_024;
 const RESETS_PENDING_MAX: usize = 20;
 /// Bytes of the metadata of a call, as HTTP/2 counts them; also bounds its CONTINUATION frames.
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
+/// `NOT_FOUND`, as gRPC writes it.
+const NOT_FOUND: &[u8] = b"5";
 /// How long a peer that connected may take to say something.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Between two HTTP/2 pings on a quiet connection; one that is not answered in as long ends it.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Bytes of a stream that wait for its peer before its service is asked for more. One message may be longer, and waits whole.
 const SEND_BYTES_MAX: usize = 64 * 1024;
+/// From a call to the answer that it asks for what is not there: longer than it takes to find out, so that what is hidden from the caller,
+/// and takes a read more, is answered at the same time as what never was (`docs/benchmarks/answers.md`).
+const NOT_FOUND_AFTER: Duration = Duration::from_millis(3);
 /// How much sooner or later than the others a connection ends, in percent of its age (gRFC A9).
 const AGE_PERCENT: u32 = 10;
 
@@ -68,6 +77,8 @@ const AGE_PERCENT: u32 = 10;
 struct Calls {
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
+    counts: CallCounts,
+    even: Even,
     peer: Peer,
     /// Whether somebody who is known made one.
     any: Arc<AtomicBool>,
@@ -80,18 +91,24 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let begun = Instant::now();
+        let counted = self.counts.begin(request.uri().path());
         let Pass { span, place, is_known } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
-            Err(refused) => return Box::pin(ready(Ok(*refused))),
+            Err(refused) => return Box::pin(ready(Ok(counted.follow(*refused)))),
         };
         if is_known {
             // Who is not known, and only asks after our health, has no claim to a connection.
             self.any.store(true, Relaxed);
         }
-        let routes = self.routes.clone();
+        let (routes, even) = (self.routes.clone(), self.even.clone());
         let answer = async move {
             let _place = place;
-            within(deadline(request.headers()), routes.oneshot(request)).await
+            let answer = within(deadline(request.headers()), routes.oneshot(request), counted).await?;
+            if is_not_found(&answer) {
+                even.until(begun + NOT_FOUND_AFTER).await;
+            }
+            Ok(answer)
         };
         Box::pin(answer.instrument(span))
     }
@@ -102,6 +119,8 @@ pub(super) struct Connections {
     http: http2::Builder<TokioExecutor>,
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
+    counts: CallCounts,
+    even: Even,
     tls: Option<Arc<Tls>>,
     times: Times,
 }
@@ -118,7 +137,14 @@ pub(super) struct Times {
 }
 
 impl Connections {
-    pub(super) fn new(routes: Routes, gate: Gate, tls: Option<Arc<Tls>>, times: Times) -> Self {
+    pub(super) fn new(
+        routes: Routes,
+        gate: Gate,
+        counts: CallCounts,
+        even: Even,
+        tls: Option<Arc<Tls>>,
+        times: Times,
+    ) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
@@ -129,7 +155,7 @@ impl Connections {
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
         let routes = CatchPanicLayer::custom(Panicked).layer(routes.prepare());
-        Self { http, routes, gate, tls, times }
+        Self { http, routes, gate, counts, even, tls, times }
     }
 
     /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
@@ -183,7 +209,9 @@ impl Connections {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let any = Arc::new(AtomicBool::new(false));
-        let calls = Calls { routes: self.routes.clone(), gate: self.gate.clone(), peer, any: Arc::clone(&any) };
+        let (routes, gate) = (self.routes.clone(), self.gate.clone());
+        let (counts, even) = (self.counts.clone(), self.even.clone());
+        let calls = Calls { routes, gate, counts, even, peer, any: Arc::clone(&any) };
         let age = jitter::around(self.times.age, AGE_PERCENT);
         // In a box: a future that is moved takes its room twice.
         let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), calls));
@@ -205,6 +233,11 @@ impl Connections {
     }
 }
 
+/// Whether it says that something is not there. An error has its code in the head.
+fn is_not_found(answer: &Response<Body>) -> bool {
+    answer.headers().get("grpc-status").is_some_and(|code| code.as_bytes() == NOT_FOUND)
+}
+
 /// Returns after that time if there was no call until then.
 async fn without_call(after: Duration, any: &AtomicBool) {
     sleep(after).await;
@@ -217,15 +250,16 @@ async fn without_call(after: Duration, any: &AtomicBool) {
 async fn within<B>(
     deadline: Option<Duration>,
     answer: impl Future<Output = Result<Response<B>, Infallible>>,
+    counted: Counted,
 ) -> Result<Response<Body>, Infallible>
 where
-    B: HttpBody<Data = Bytes> + Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let Some(deadline) = deadline else { return Ok(answer.await?.map(Body::new)) };
+    let Some(deadline) = deadline else { return Ok(counted.follow(answer.await?)) };
     match timeout(deadline, answer).await {
-        Ok(answer) => Ok(answer?.map(Body::new)),
-        Err(_) => Ok(api::deadline_passed()),
+        Ok(answer) => Ok(counted.follow(answer?)),
+        Err(_) => Ok(counted.follow(api::deadline_passed())),
     }
 }
 
@@ -283,7 +317,7 @@ mod tests {
                 sleep(Duration::from_secs(5)).await;
                 Ok(Response::new(Body::empty()))
             };
-            let answer = within(deadline, late).await.unwrap();
+            let answer = within(deadline, late, CallCounts::new().begin("")).await.unwrap();
             answer.headers().get("grpc-status").map(|code| code.to_str().unwrap().to_owned())
         };
         assert_eq!(code(Some(Duration::from_secs(4))).await.as_deref(), Some("4"), "DEADLINE_EXCEEDED");

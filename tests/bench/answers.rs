@@ -1,6 +1,6 @@
 //! Whether the time of an answer tells that something is there which the caller may not see.
 //!
-//! Usage: `cargo bench --bench answers -- [ROUNDS]`, 40 unless told otherwise. A reader asks for statements that are published for others, for
+//! Usage: `cargo bench --bench answers -- [ROUNDS]`, 10 unless told otherwise, two minutes. A reader asks for statements that are published for others, for
 //! drafts, and for what never was, in random order, and each answer is timed. With `ONRECORD_BENCH_DIR` the table is written there.
 //!
 //! "Guessed" is the chance that of two answers, one about something hidden and one about nothing, the slower is the hidden one: 50 % tells
@@ -46,7 +46,7 @@ use tonic::{
 
 /// Names of each group.
 const NAMES: usize = 100;
-const ROUNDS_DEFAULT: usize = 40;
+const ROUNDS_DEFAULT: usize = 10;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,9 @@
 //! What an operator counts on: a store that stays in its bounds, reads that go on, metrics that say how it is.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    process::{Command, Output},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use onrecord::{api::v1, journal::JournalError};
 use tokio::{
@@ -11,7 +14,7 @@ use tonic::{Code, Status};
 
 use crate::{
     awkward_cases::expunge,
-    harness::{Person, Service, approved, publish, refused, words},
+    harness::{Person, Service, approved, from, publish, refused, words},
 };
 
 /// Words that hardly shrink when they are compressed.
@@ -83,13 +86,29 @@ async fn reads_go_on_from_a_store_opened_anew_once_the_journal_is_closed() {
 }
 
 async fn metrics(address: std::net::SocketAddr) -> String {
+    get(address, "/metrics").await
+}
+
+/// What the operator's port answers.
+async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    get_as(address, path, "*/*").await
+}
+
+/// The same in one of several formats.
+async fn get_as(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
     let mut stream = loop {
         match TcpStream::connect(address).await {
             Ok(stream) => break stream,
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: onrecord\r\nConnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(
+            format!("GET {path} HTTP/1.1\r\nHost: onrecord\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")
+                .as_bytes(),
+        )
+        .await
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
@@ -102,7 +121,9 @@ async fn metrics_say_how_the_journal_is() {
     service.person("author").create("fire", "en").await;
     publish(&service, "fire", "en", words("First")).await;
     let text = metrics(address).await;
-    assert!(text.contains("application/openmetrics-text"), "{text}");
+    assert!(text.contains("content-type: text/plain; version=0.0.4"), "{text}");
+    let open = get_as(address, "/metrics", "application/openmetrics-text; version=1.0.0").await;
+    assert!(open.contains("content-type: application/openmetrics-text") && open.contains("# EOF"), "{open}");
     for line in ["onrecord_journal_writable 1", "onrecord_journal_readable 1", "onrecord_journal_tail 2"] {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
@@ -111,4 +132,92 @@ async fn metrics_say_how_the_journal_is() {
     let text = metrics(address).await;
     assert!(text.contains("onrecord_journal_writable 0"), "{text}");
     assert!(text.contains(r#"onrecord_journal_closed_info{reason="the service stops"} 1"#), "{text}");
+}
+
+fn onrecord(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onrecord"));
+    command.args(arguments).env_clear().output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_starts_and_stops_services_is_told_whether_it_is_ready() {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let service = Service::start_with(|config| config.metrics = Some(address)).await;
+    let server = format!("http://{}", service.address);
+    let operator = address.to_string();
+    let checks: [&[&str]; 2] = [&["healthcheck", "--metrics-listen", &operator], &["--server", &server, "healthcheck"]];
+    let codes = || checks.map(|check| onrecord(check).status.code().unwrap());
+    let (live, ready) = (get(address, "/livez").await, get(address, "/readyz").await);
+    assert!(live.starts_with("HTTP/1.1 200") && ready.starts_with("HTTP/1.1 200"), "{live} {ready}");
+    assert_eq!(tokio::task::block_in_place(codes), [0, 0]);
+
+    service.journal.close().await;
+    let (live, ready) = (get(address, "/livez").await, get(address, "/readyz").await);
+    assert!(live.starts_with("HTTP/1.1 200"), "{live}");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the journal takes no writes"), "{ready}");
+    assert_eq!(tokio::task::block_in_place(codes), [5, 5]);
+    let readers = ["--server", &server, "healthcheck", "--service", "onrecord.v1.StatementService"];
+    assert_eq!(tokio::task::block_in_place(|| onrecord(&readers)).status.code(), Some(0), "reads go on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_how_calls_ended() {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let service = Service::start_with(|config| config.metrics = Some(address)).await;
+    let mut author = service.person("author");
+    author.create("fire", "en").await;
+    refused(author.read("never", "").await, Code::NotFound, "STATEMENT_NOT_FOUND");
+    drop(author.follow(from(v1::Start::Now)).await.unwrap());
+    let of = |service: &str, method: &str, kind: &str, code: &str| {
+        format!("{{grpc_type=\"{kind}\",grpc_service=\"onrecord.v1.{service}\",grpc_method=\"{method}\"{code}}} 1")
+    };
+    let code = |code: &str| format!(",grpc_code=\"{code}\"");
+    let lines = [
+        "grpc_server_handled_total".to_owned() + &of("EditorialService", "CreateStatement", "unary", &code("OK")),
+        "grpc_server_handled_total".to_owned() + &of("StatementService", "GetStatement", "unary", &code("NotFound")),
+        "grpc_server_started_total".to_owned() + &of("FeedService", "Subscribe", "server_stream", ""),
+        "grpc_server_handling_seconds_count".to_owned() + &of("EditorialService", "CreateStatement", "unary", ""),
+    ];
+    let text = metrics(address).await;
+    for line in &lines {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    // The service has to hear first that the stream is gone.
+    let gone =
+        "grpc_server_handled_total".to_owned() + &of("FeedService", "Subscribe", "server_stream", &code("Canceled"));
+    while !metrics(address).await.lines().any(|found| found == gone) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn settings_come_from_a_file_and_what_is_wrong_with_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let right = file("right.toml", "data_dir = \"/nowhere\"\ninsecure = true\ncache_mib = 32\n");
+    let output = onrecord(&["print-config", "--config", &right, "--cache-mib", "16"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    for line in ["data_dir = \"/nowhere\"  # file", "cache_mib = 16  # flag", "scrub_hours = 24  # default"] {
+        assert!(printed.lines().any(|found| found == line), "{line}: {printed}");
+    }
+    let output = onrecord(&["check-config", "--config", &file("again.toml", &printed)]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    let wrong = file("wrong.toml", "insecure = true\n\ncache_mb = 7\nlisten = \"nowhere\"\n");
+    for command in ["serve", "check-config", "print-config"] {
+        let output = onrecord(&[command, "--config", &wrong]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {told}");
+        assert!(told.contains("wrong.toml, line 3: `cache_mb` is no setting: did you mean `cache_mib`?"), "{told}");
+        assert!(told.contains("wrong.toml, line 4: `listen`: invalid value 'nowhere'"), "{told}");
+    }
+    let both = file("both.toml", "insecure = true\npolicy = \"policy.toml\"\n");
+    let told = String::from_utf8(onrecord(&["check-config", "--config", &both]).stderr).unwrap();
+    assert!(told.contains("`--insecure` goes with no policy"), "{told}");
+    let told = String::from_utf8(onrecord(&["serve", "--insecure"]).stderr).unwrap();
+    assert!(told.contains("say where the record is kept"), "{told}");
 }
