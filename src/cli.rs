@@ -170,7 +170,7 @@ impl Cli {
             Command::Backup(args) => args.run(&session()?).await,
             Command::Restore(args) => args.run(self.global.output).await,
             Command::Compact(args) => args.run(self.global.output).await,
-            Command::Healthcheck(args) => args.run(&session()?).await,
+            Command::Healthcheck(args) => args.run(session).await,
             Command::Verify(args) => args.run(self.global.output).await,
             Command::CheckConfig(args) => args.run(),
             Command::PrintConfig(args) => args.run(),

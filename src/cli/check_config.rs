@@ -2,7 +2,11 @@
 
 use anyhow::Result;
 
-use super::{failure::Refusal, output::say, serve};
+use super::{
+    failure::Refusal,
+    output::{note, say},
+    serve,
+};
 use crate::{access::Policy, server};
 
 const EXAMPLES: &str = "\
@@ -10,8 +14,7 @@ Examples:
   onrecord check-config --config onrecord.toml
   onrecord check-config --policy policy.toml
 
-It takes what `serve` takes. It says all that is wrong with the settings or the policy, each with its line, and exits with 2; or what was read,
-and exits with 0.";
+It takes what `serve` takes. It says what is wrong with the settings or the policy, with its line, and exits with 2; or what was read, and exits with 0.";
 
 /// See whether settings, a policy and the files of TLS can be used.
 #[derive(Debug, clap::Args)]
@@ -26,6 +29,9 @@ impl Args {
         self.settings.checked()?;
         if let Some(file) = self.settings.config_file() {
             say(format_args!("{}: the settings are right", file.display()))?;
+        }
+        if self.settings.data_dir().is_none() {
+            note("`data_dir` is not set: `serve` needs it");
         }
         if let Some(file) = self.settings.policy() {
             let policy = Policy::read(file).map_err(|fault| Refusal::Usage(fault.to_string()))?;

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokio::time::timeout;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
@@ -24,19 +24,20 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Address and port of the operator's port, as `serve` was given it: ask there, over plain HTTP
-    #[arg(long, value_name = "ADDRESS", env = "ONRECORD_METRICS_LISTEN", conflicts_with = "service")]
+    #[arg(long, value_name = "ADDRESS", env = "ONRECORD_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
-    /// Which service; the whole if not given
-    #[arg(long, value_name = "NAME", default_value = "")]
-    service: String,
+    /// Which service, by grpc.health.v1; the whole if not given
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
 }
 
 impl Args {
-    pub(super) async fn run(self, session: &Session) -> Result<()> {
+    /// Needs a session only to ask by gRPC.
+    pub(super) async fn run(self, session: impl FnOnce() -> Result<Session>) -> Result<()> {
         let asked = async {
-            match self.metrics_listen {
+            match self.metrics_listen.filter(|_| self.service.is_none()) {
                 Some(address) => ready(address).await,
-                None => serving(session, self.service).await,
+                None => serving(&session()?, self.service.unwrap_or_default()).await,
             }
         };
         let answer = timeout(ANSWER_MAX, asked).await;
@@ -51,10 +52,10 @@ async fn ready(mut address: SocketAddr) -> Result<String> {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
     }
-    let away = || Refusal::Unavailable(format!("{address} cannot be asked"));
+    let away = |error: reqwest::Error| Refusal::Unavailable(format!("{address} cannot be asked: {error}"));
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
-    let answer = client.get(format!("http://{address}/readyz")).send().await.with_context(away)?;
-    let (status, words) = (answer.status(), answer.text().await.with_context(away)?);
+    let answer = client.get(format!("http://{address}/readyz")).send().await.map_err(away)?;
+    let (status, words) = (answer.status(), answer.text().await.map_err(away)?);
     let words = words.trim_end().to_owned();
     if status.is_success() { Ok(words) } else { Err(Refusal::Unavailable(words).into()) }
 }

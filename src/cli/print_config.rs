@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 
-use super::{output::say, serve};
+use super::{
+    output::{note, say},
+    serve,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +33,11 @@ impl Args {
     }
 
     pub(super) fn run(&self) -> Result<()> {
-        self.settings.checked()?;
-        Ok(say(&self.printed)?)
+        say(&self.printed)?;
+        // It is printed all the same: to see what is wrong, and to begin a file with.
+        if let Err(fault) = self.settings.checked() {
+            note(format_args!("not yet what a service starts with: {fault}"));
+        }
+        Ok(())
     }
 }

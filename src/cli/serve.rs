@@ -70,7 +70,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", env = "ONRECORD_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
     /// For development on this machine: believe each caller's name, and let everybody do everything
-    #[arg(long, env = "ONRECORD_INSECURE")]
+    #[arg(long, env = "ONRECORD_INSECURE", value_parser = clap::builder::BoolishValueParser::new())]
     insecure: bool,
     /// Lower a limit of texts: title, summary, rendition.CHANNEL (characters), body (bytes), attachments, claim-reviews
     #[arg(long, value_name = "NAME=N", env = "ONRECORD_LIMIT", value_delimiter = ',', value_parser = limit)]
@@ -174,6 +174,11 @@ impl Args {
         self.config.as_deref()
     }
 
+    /// Where the record is kept, if that is said.
+    pub(super) fn data_dir(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
+    }
+
     /// The file of the policy, if there is one.
     pub(super) fn policy(&self) -> Option<&Path> {
         self.policy.as_deref()
@@ -200,6 +205,9 @@ impl Args {
             return Err(Refusal::Usage(
                 "`--insecure` goes with no policy, and with no TLS: take one of them out".to_owned(),
             ));
+        }
+        if self.metrics_listen == Some(self.listen) && self.listen.port() != 0 {
+            return Err(Refusal::Usage("`--metrics-listen` and `--listen` must be two ports".to_owned()));
         }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(Refusal::Usage("`--tls-certificate` and `--tls-key` go together".to_owned()));

@@ -165,7 +165,8 @@ pub(super) fn print(before: &Command, command: &Command, matches: &ArgMatches) -
 fn written(value: &str) -> String {
     match value {
         "true" | "false" => value.to_owned(),
-        value if value.parse::<i64>().is_ok() => value.to_owned(),
+        // What is a number to TOML too, which has no zero before one.
+        value if value.parse::<i64>().is_ok_and(|number| number.to_string() == value) => value.to_owned(),
         value => Value::String(value.to_owned()).to_string(),
     }
 }

@@ -17,16 +17,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
-use hyper::{
-    body::{Body as HttpBody, Incoming},
-    server::conn::http2,
-    service::Service,
-};
+use hyper::{body::Incoming, server::conn::http2, service::Service};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -36,13 +31,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, service::Routes};
-use tower::{BoxError, Layer as _, ServiceExt as _};
+use tower::{Layer as _, ServiceExt as _};
 use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
 use tracing::{Instrument as _, info};
 
 use super::{
-    calls::{CallCounts, Counted},
-    even::Even,
+    calls::CallCounts,
+    even::{Asked, Even},
     tls::{self, Tls},
 };
 use crate::{
@@ -66,7 +61,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Bytes of a stream that wait for its peer before its service is asked for more. One message may be longer, and waits whole.
 const SEND_BYTES_MAX: usize = 64 * 1024;
-/// From a call to the answer that it asks for what is not there: longer than it takes to find out, so that what is hidden from the caller,
+/// From the end of a request to the answer that it asks for what is not there: longer than it takes to find out, so that what is hidden from the caller,
 /// and takes a read more, is answered at the same time as what never was (`docs/benchmarks/answers.md`).
 const NOT_FOUND_AFTER: Duration = Duration::from_millis(3);
 /// How much sooner or later than the others a connection ends, in percent of its age (gRFC A9).
@@ -91,7 +86,6 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let begun = Instant::now();
         let counted = self.counts.begin(request.uri().path());
         let Pass { span, place, is_known } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
@@ -101,14 +95,19 @@ impl Service<Request<Incoming>> for Calls {
             // Who is not known, and only asks after our health, has no claim to a connection.
             self.any.store(true, Relaxed);
         }
-        let (routes, even) = (self.routes.clone(), self.even.clone());
+        let (routes, even, asked) = (self.routes.clone(), self.even.clone(), Asked::default());
         let answer = async move {
             let _place = place;
-            let answer = within(deadline(request.headers()), routes.oneshot(request), counted).await?;
+            // A shorter one would tell by the clock of the service how long it took to find out.
+            let deadline = deadline(request.headers()).map(|deadline| deadline.max(NOT_FOUND_AFTER));
+            let request = request.map(|body| asked.note(body));
+            let Some(answer) = within(deadline, routes.oneshot(request)).await? else {
+                return Ok(counted.follow(api::deadline_passed()));
+            };
             if is_not_found(&answer) {
-                even.until(begun + NOT_FOUND_AFTER).await;
+                even.until(asked.at() + NOT_FOUND_AFTER).await;
             }
-            Ok(answer)
+            Ok(counted.follow(answer))
         };
         Box::pin(answer.instrument(span))
     }
@@ -234,7 +233,7 @@ impl Connections {
 }
 
 /// Whether it says that something is not there. An error has its code in the head.
-fn is_not_found(answer: &Response<Body>) -> bool {
+fn is_not_found<B>(answer: &Response<B>) -> bool {
     answer.headers().get("grpc-status").is_some_and(|code| code.as_bytes() == NOT_FOUND)
 }
 
@@ -246,20 +245,14 @@ async fn without_call(after: Duration, any: &AtomicBool) {
     }
 }
 
-/// An answer before the deadline, or that it has passed. Of a stream it bounds the beginning.
-async fn within<B>(
+/// An answer before the deadline; none if it has passed. Of a stream it bounds the beginning.
+async fn within<A>(
     deadline: Option<Duration>,
-    answer: impl Future<Output = Result<Response<B>, Infallible>>,
-    counted: Counted,
-) -> Result<Response<Body>, Infallible>
-where
-    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
-    let Some(deadline) = deadline else { return Ok(counted.follow(answer.await?)) };
-    match timeout(deadline, answer).await {
-        Ok(answer) => Ok(counted.follow(answer?)),
-        Err(_) => Ok(counted.follow(api::deadline_passed())),
+    answer: impl Future<Output = Result<A, Infallible>>,
+) -> Result<Option<A>, Infallible> {
+    match deadline {
+        Some(deadline) => timeout(deadline, answer).await.ok().transpose(),
+        None => answer.await.map(Some),
     }
 }
 
@@ -311,17 +304,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_no_longer_is_told() {
-        let code = async |deadline| {
+    async fn who_waits_no_longer_gets_nothing() {
+        let answered = async |deadline| {
             let late = async {
                 sleep(Duration::from_secs(5)).await;
-                Ok(Response::new(Body::empty()))
+                Ok(7)
             };
-            let answer = within(deadline, late, CallCounts::new().begin("")).await.unwrap();
-            answer.headers().get("grpc-status").map(|code| code.to_str().unwrap().to_owned())
+            within(deadline, late).await.unwrap()
         };
-        assert_eq!(code(Some(Duration::from_secs(4))).await.as_deref(), Some("4"), "DEADLINE_EXCEEDED");
-        assert_eq!(code(Some(Duration::from_secs(6))).await, None);
-        assert_eq!(code(None).await, None);
+        assert_eq!(answered(Some(Duration::from_secs(4))).await, None);
+        assert_eq!(answered(Some(Duration::from_secs(6))).await, Some(7));
+        assert_eq!(answered(None).await, Some(7));
     }
 }

@@ -3,12 +3,14 @@
 use std::{
     process::{Command, Output},
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use onrecord::{api::v1, journal::JournalError};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 use tonic::{Code, Status};
 
@@ -16,6 +18,9 @@ use crate::{
     awkward_cases::expunge,
     harness::{Person, Service, approved, from, publish, refused, words},
 };
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Words that hardly shrink when they are compressed.
 fn incompressible() -> v1::Content {
@@ -185,9 +190,12 @@ async fn metrics_say_how_calls_ended() {
     // The service has to hear first that the stream is gone.
     let gone =
         "grpc_server_handled_total".to_owned() + &of("FeedService", "Subscribe", "server_stream", &code("Canceled"));
-    while !metrics(address).await.lines().any(|found| found == gone) {
-        tokio::task::yield_now().await;
-    }
+    let counted = async {
+        while !metrics(address).await.lines().any(|found| found == gone) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, counted).await.expect("it is counted");
 }
 
 #[test]
@@ -206,6 +214,21 @@ fn settings_come_from_a_file_and_what_is_wrong_with_it_is_told() {
     }
     let output = onrecord(&["check-config", "--config", &file("again.toml", &printed)]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+
+    let nearer = Command::new(env!("CARGO_BIN_EXE_onrecord"))
+        .args(["print-config", "--config", &right])
+        .env_clear()
+        .env("ONRECORD_CACHE_MIB", "48")
+        .env("ONRECORD_STREAMS_MAX", "7")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(nearer.stdout).unwrap();
+    for line in ["cache_mib = 48  # environment", "streams_max = 7  # environment", "insecure = true  # file"] {
+        assert!(printed.lines().any(|found| found == line), "{line}: {printed}");
+    }
+    let bare = onrecord(&["print-config"]);
+    assert_eq!(bare.status.code(), Some(0), "{bare:?}");
+    assert!(String::from_utf8(bare.stderr).unwrap().contains("say who may do what"), "and what is missing is said");
 
     let wrong = file("wrong.toml", "insecure = true\n\ncache_mb = 7\nlisten = \"nowhere\"\n");
     for command in ["serve", "check-config", "print-config"] {
