@@ -83,6 +83,21 @@ impl Issuer {
         Ok(Some(Read { caller, expire_time: end, signer }))
     }
 
+    /// One for tests and fuzzers.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn example(keys: JwkSet) -> Self {
+        Self {
+            name: "https://id.example.org".to_owned(),
+            audience: "onrecord".to_owned(),
+            algorithms: vec![Algorithm::ES256],
+            caller_claim: "sub".to_owned(),
+            prefix: "staff:".to_owned(),
+            leeway_seconds: 60,
+            keys,
+            source: None,
+        }
+    }
+
     /// What a fuzzer drives: claims as if they were signed.
     #[cfg(any(test, fuzzing))]
     pub(super) fn fuzz(&self, claims: &[u8]) {
@@ -167,16 +182,7 @@ mod tests {
     }
 
     fn issuer(signer: &Signer) -> Issuer {
-        Issuer {
-            name: "https://id.example.org".to_owned(),
-            audience: "onrecord".to_owned(),
-            algorithms: vec![Algorithm::ES256],
-            caller_claim: "sub".to_owned(),
-            prefix: "staff:".to_owned(),
-            leeway_seconds: 60,
-            keys: JwkSet { keys: vec![signer.jwk.clone()] },
-            source: None,
-        }
+        Issuer::example(JwkSet { keys: vec![signer.jwk.clone()] })
     }
 
     fn at(seconds: i64) -> Timestamp {

@@ -32,7 +32,7 @@ pub fn draft_file(input: &[u8]) {
 /// A file to import.
 ///
 /// # Panics
-/// Never, it should be.
+/// If a line that can be planned becomes no edition.
 pub fn import_file(input: &[u8]) {
     import::fuzz(&String::from_utf8_lossy(input));
 }

@@ -5,7 +5,8 @@
 //! - A key that is not known is refused, with the nearest that is (`a_key_that_is_not_known_is_refused_with_the_nearest`).
 //! - A value in the file is checked as that of the flag is, and what is wrong with it is told with its line
 //!   (`what_is_wrong_is_told_with_its_line`).
-//! - A flag counts before the environment, and that before the file (`what_is_nearer_counts`).
+//! - A flag counts before the environment, and that before the file (`what_is_nearer_counts`,
+//!   `settings_come_from_a_file_and_what_is_wrong_with_it_is_told`).
 
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
