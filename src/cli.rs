@@ -23,7 +23,9 @@ pub(crate) mod fuzz;
 mod healthcheck;
 mod import;
 mod json;
+mod man;
 mod names;
+mod operator;
 mod output;
 mod pages;
 mod print_config;
@@ -35,6 +37,7 @@ mod session;
 mod settings;
 mod show;
 mod statement;
+mod status;
 mod subscription;
 mod times;
 mod token;
@@ -110,11 +113,14 @@ enum Command {
     Restore(restore::Args),
     Verify(verify::Args),
     Healthcheck(healthcheck::Args),
+    Status(status::StatusArgs),
+    Top(status::TopArgs),
     Compact(compact::Args),
     CheckConfig(check_config::Args),
     PrintConfig(print_config::Args),
     Token(token::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Cli {
@@ -171,11 +177,14 @@ impl Cli {
             Command::Restore(args) => args.run(self.global.output).await,
             Command::Compact(args) => args.run(self.global.output).await,
             Command::Healthcheck(args) => args.run(session).await,
+            Command::Status(args) => args.run(self.global.output).await,
+            Command::Top(args) => args.run(self.global.output).await,
             Command::Verify(args) => args.run(self.global.output).await,
             Command::CheckConfig(args) => args.run(),
             Command::PrintConfig(args) => args.run(),
             Command::Token(args) => args.run(),
             Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         }
     }
 }

@@ -50,7 +50,7 @@ pub use outbox::Messages;
 pub use refusal::FeedRefusal;
 pub use selection::Scope;
 pub use snapshot::Part;
-pub use standing::{Outcome, Standing, StandingState, Target, Told};
+pub use standing::{Occupancy, Outcome, Standing, StandingState, Target, Told};
 
 use crate::{
     domain::{filter::Filter, mandate::Mandate, subscription::Point},

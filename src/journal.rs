@@ -23,6 +23,7 @@ mod ballast;
 mod clock;
 mod commit;
 mod compact;
+mod copies;
 mod erase;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -37,6 +38,7 @@ mod scrub;
 mod store;
 mod verify;
 mod view;
+mod waiting;
 mod watchdog;
 mod watermark;
 mod writer;
@@ -52,14 +54,16 @@ use tokio::{
 pub use backup::{BackupEntry, BackupPart, Erasure};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
+pub use copies::Copies;
 pub use recent::RecentEvent;
 pub use restore::Restore;
 pub use retention::{Pruned, Retention, prune};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
-pub use scrub::scrub;
+pub use scrub::{Scrubbed, scrub};
 pub use verify::{Finding, Report, verify};
 pub use view::{OwedRecord, Public, View, Words};
-pub use writer::Answered;
+pub use waiting::Waiting;
+pub use writer::{Answered, Commits};
 
 use crate::domain::{
     answer::Answer,
@@ -69,6 +73,7 @@ use crate::domain::{
     subscription::{Progress, SubscriptionCall},
     time::Timestamp,
 };
+use crate::trace::Trace;
 use reading::Reading;
 use recent::Recent;
 use store::{Store, StoreError};
@@ -186,6 +191,10 @@ pub struct Journal {
     identity: Identity,
     clock: Clock,
     store_bytes_max: u64,
+    commits: Commits,
+    waiting: Arc<waiting::Register>,
+    copies: Arc<copies::Register>,
+    scrubbed: Arc<watch::Sender<Scrubbed>>,
 }
 
 impl Journal {
@@ -203,14 +212,16 @@ impl Journal {
     fn open_any(options: Options) -> Result<Self, JournalError> {
         let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
         ballast::lay(&options.directory, store.bytes()?);
+        let copies = Arc::new(copies::Register::read(&options.directory));
         let writer = Writer::open(Arc::clone(&store), &options)?;
         let reading = Reading::new(store, options.directory, options.cache_bytes)?;
-        let (requests, waiting) = mpsc::channel(WAITING_CALLS_MAX);
+        let (requests, calls) = mpsc::channel(WAITING_CALLS_MAX);
         let (reached, recent, identity) = (writer.reached(), writer.recent(), writer.identity());
+        let (commits, waiting) = (writer.commits(), writer.waiting());
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("journal".to_owned());
         thread
-            .spawn(move || writer.run(waiting, &runtime))
+            .spawn(move || writer.run(calls, &runtime))
             .map_err(|error| JournalError::Store(format!("no thread for the writer: {error}")))?;
         Ok(Self {
             reading: Arc::new(reading),
@@ -220,6 +231,10 @@ impl Journal {
             identity,
             clock: options.clock,
             store_bytes_max: options.store_bytes_max,
+            commits,
+            waiting,
+            copies,
+            scrubbed: Arc::default(),
         })
     }
 
@@ -228,7 +243,7 @@ impl Journal {
     /// # Errors
     /// If the rule book refuses it, too many calls wait, or the journal is closed.
     pub async fn submit(&self, call: Call) -> Result<Answered, Refusal> {
-        self.ask(|reply| Request::Call(Box::new(call), reply)).await
+        self.ask(|reply| Request::Call(Box::new(call), Trace::current(), reply)).await
     }
 
     async fn ask(&self, request: impl FnOnce(Reply) -> Request) -> Result<Answered, Refusal> {
@@ -331,6 +346,12 @@ impl Journal {
         *self.reached.writes.borrow()
     }
 
+    /// How long durable writes take, and how many entries go in one.
+    #[must_use]
+    pub fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
     /// Why the journal takes no writes; none while it does.
     #[must_use]
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
@@ -347,6 +368,12 @@ impl Journal {
     #[must_use]
     pub fn store_bytes(&self) -> Option<u64> {
         self.reading.store().1?.bytes().ok()
+    }
+
+    /// Bytes that are free on the disk where it lies, for who is not root; none if the system does not say.
+    #[must_use]
+    pub fn disk_free_bytes(&self) -> Option<u64> {
+        self.reading.disk_free_bytes()
     }
 
     /// Bytes that it may have.

@@ -35,3 +35,6 @@ pub mod domain;
 pub mod fuzz;
 
 mod jitter;
+
+#[cfg(feature = "server")]
+pub mod trace;

@@ -9,22 +9,25 @@ mod connection;
 mod even;
 mod health;
 mod keys;
+mod metrics;
 mod operator;
 mod reload;
 mod tls;
+mod vitals;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use tokio::{net::TcpListener, task::spawn_blocking};
+use tokio::{net::TcpListener, sync::Mutex, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tracing::{info, warn};
 
 pub use accept::listen;
 pub use tls::TlsError;
+pub use vitals::{Calls, Process, Record, Site, Sites, Vitals};
 
 use crate::{
-    api::{self, Gate},
+    api::{self, Gate, Panicked},
     config::{Config, TlsFiles},
     feed::Feed,
     journal::{Journal, JournalError, prune, scrub},
@@ -34,7 +37,10 @@ use calls::CallCounts;
 use connection::{Connections, Times};
 use even::Even;
 use keys::Keys;
+use operator::Operator;
+use reload::Faults;
 use tls::Tls;
+use vitals::Sources;
 
 /// Bytes of a request: the longest text with room for its frame.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -74,10 +80,12 @@ pub fn check_tls(files: TlsFiles) -> Result<(), TlsError> {
 /// # Errors
 /// If the journal does not open, or the listener is not on loopback.
 pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
+    let calls = CallCounts::new();
+    let operator = operator(&config, &calls, &shutdown).await?;
     let options = config.journal.clone();
     let opened = spawn_blocking(move || Journal::open(options)).await;
     let journal = opened.map_err(|error| JournalError::Store(error.to_string()))??;
-    let served = run_on(listener, journal.clone(), config, shutdown).await;
+    let served = serve(listener, journal.clone(), config, calls, operator, shutdown).await;
     journal.close().await;
     served
 }
@@ -90,6 +98,27 @@ pub async fn run_on(
     listener: TcpListener,
     journal: Journal,
     config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let calls = CallCounts::new();
+    let operator = operator(&config, &calls, &shutdown).await?;
+    serve(listener, journal, config, calls, operator, shutdown).await
+}
+
+/// The operator's port, if there is to be one.
+async fn operator(config: &Config, calls: &CallCounts, shutdown: &CancellationToken) -> io::Result<Option<Operator>> {
+    match config.metrics {
+        Some(address) => Ok(Some(Operator::start(address, calls.clone(), shutdown.clone()).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    journal: Journal,
+    config: Config,
+    calls: CallCounts,
+    operator: Option<Operator>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
@@ -108,23 +137,24 @@ pub async fn run_on(
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
     }
     tokio::spawn(prune(journal.clone(), config.retention, shutdown.clone()));
-    let counts = CallCounts::new();
-    let operator = match config.metrics {
-        Some(address) => {
-            let listener = TcpListener::bind(address).await?;
-            info!(address = %listener.local_addr()?, "serving metrics");
-            Some(tokio::spawn(operator::serve(listener, journal.clone(), counts.clone(), shutdown.clone())))
-        }
-        None => None,
-    };
-    if let Some(keys) = shutdown.run_until_cancelled(Keys::fetched(config.access.clone())).await {
+    tokio::spawn(find_waiting(journal.clone(), shutdown.clone()));
+    let (faults, panicked) = (Faults::default(), Panicked::default());
+    if let Some(keys) = shutdown.run_until_cancelled(Keys::fetched(config.access.clone(), faults.clone())).await {
         tokio::spawn(keys.follow(shutdown.clone()));
     }
-    tokio::spawn(reload::follow(config.access.clone(), tls.clone(), feed.clone(), shutdown.clone()));
+    tokio::spawn(reload::follow(config.access.clone(), tls.clone(), feed.clone(), faults.clone(), shutdown.clone()));
     let gate = Gate::new(config.access.clone(), journal.clone());
     let (health, reporter) = health::service(&journal, shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
+    let sources = Sources {
+        journal: journal.clone(),
+        feed: feed.clone(),
+        tls: tls.clone(),
+        panicked: panicked.clone(),
+        faults,
+        sites: Mutex::default(),
+    };
     let routes = Routes::new(health)
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
@@ -145,17 +175,28 @@ pub async fn run_on(
     let connections = Arc::new(Connections::new(
         routes,
         gate,
-        counts,
+        calls,
         Even::start()?,
         tls,
         Times { first_call: config.first_call, age: config.connection_age, grace },
+        panicked,
     ));
+    if let Some(operator) = &operator {
+        operator.attend(sources);
+    }
     accept(listener, bounds, connections, shutdown).await;
     reporter.abort();
     // Until now whoever asks is told that it stops.
     if let Some(operator) = operator {
-        operator.abort();
+        operator.end().await;
     }
     info!("stopped");
     Ok(())
+}
+
+/// Looks for what waited before the start, so that an operator can be told.
+async fn find_waiting(journal: Journal, shutdown: CancellationToken) {
+    if let Some(Err(failure)) = shutdown.run_until_cancelled(journal.find_waiting()).await {
+        warn!(%failure, "what waits for its time or for a person cannot be counted");
+    }
 }

@@ -1,11 +1,11 @@
 //! The audit log (target `audit`): a line for each step that was asked for, whatever became of it. Who asked, from where, and by what is
-//! in the span of the call, see `gate`. What changed something is in the journal too.
+//! in the span of the call, see `gate`, and so is the request id. What changed something is in the journal too.
 
 use std::fmt::Display;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
-use tracing::info;
+use tracing::{Span, field::display, info};
 use uuid::Uuid;
 
 use crate::domain::entry::Action;
@@ -14,14 +14,16 @@ use crate::domain::entry::Action;
 pub(super) struct Asked {
     action: Action,
     on: String,
-    request_id: Option<Uuid>,
     validate_only: bool,
     told: bool,
 }
 
 impl Asked {
     pub(super) fn new(action: Action, on: &impl Display, request_id: Option<Uuid>, validate_only: bool) -> Self {
-        Self { action, on: on.to_string(), request_id, validate_only, told: false }
+        if let Some(id) = request_id {
+            Span::current().record("request_id", display(id));
+        }
+        Self { action, on: on.to_string(), validate_only, told: false }
     }
 
     /// Says what became of it. No words of a text are in it.
@@ -38,9 +40,8 @@ impl Asked {
 
     fn say(&mut self, result: &str, reason: &str) {
         self.told = true;
-        let Self { action, on, request_id, validate_only, .. } = self;
-        let request_id = request_id.map(|id| id.to_string());
-        info!(target: "audit", ?action, on, request_id, validate_only, result, reason, "asked");
+        let Self { action, on, validate_only, .. } = self;
+        info!(target: "audit", ?action, on, validate_only, result, reason, "asked");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `BackupService`: the journal, entry by entry.
 
-use std::future::pending;
+use std::{future::pending, mem};
 
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
@@ -63,7 +63,8 @@ impl v1::backup_service_server::BackupService for Backups {
             return Err(ApiRefusal::BackupDiverged.into());
         }
         let (messages, stream) = mpsc::channel(1);
-        let (copy, stopped) = (Copy { journal: self.journal.clone(), after, messages: messages.clone() }, messages);
+        let copy = Copy { journal: self.journal.clone(), after, messages: messages.clone(), is_whole: false };
+        let stopped = messages;
         let shutdown = self.shutdown.clone();
         let revoked = revoked(self.access.clone(), admitted, self.journal.now());
         tokio::spawn(async move {
@@ -87,6 +88,16 @@ struct Copy {
     /// The newest entry that was sent.
     after: u64,
     messages: mpsc::Sender<Result<v1::BackupResponse, Status>>,
+    /// Whether it was whole, once.
+    is_whole: bool,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            self.journal.copy_failed();
+        }
+    }
 }
 
 impl Copy {
@@ -135,6 +146,9 @@ impl Copy {
             Err(failure) => return Ok(Err(failure)),
         };
         self.send(Ok(to_proto::backup_end(entry, hash))).await?;
+        // There is room again once that was taken.
+        drop(self.messages.reserve().await.map_err(|_| Gone)?);
+        self.journal.copied(entry, !mem::replace(&mut self.is_whole, true)).await;
         Ok(Ok(()))
     }
 

@@ -13,12 +13,13 @@ use std::{
 
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, body::Body};
-use tracing::{Span, debug, info, info_span};
+use tracing::{Span, debug, field::Empty, info, info_span};
 
 use crate::{
     access::{Access, AccessRefusal, Admitted, Credential, Place, STATED},
     domain::id::Caller,
     journal::Journal,
+    trace::CallTrace,
 };
 
 /// The other side of a connection. Cheap to clone.
@@ -74,6 +75,8 @@ pub struct Pass {
     pub place: Option<Place>,
     /// Whether it is known who calls.
     pub is_known: bool,
+    /// What is told of it.
+    pub trace: Option<CallTrace>,
 }
 
 /// Lets calls in, or not. Cheap to clone.
@@ -100,7 +103,7 @@ impl Gate {
         let admitted = match self.access.admit(path, credential(request.headers(), peer), self.journal.now()) {
             Ok(None) => {
                 request.extensions_mut().insert(peer.clone());
-                return Ok(Pass { span: Span::none(), place: None, is_known: false });
+                return Ok(Pass { span: Span::none(), place: None, is_known: false, trace: None });
             }
             Ok(Some(admitted)) => admitted,
             Err(refusal) => {
@@ -111,14 +114,16 @@ impl Gate {
             }
         };
         let Admitted { caller, by, .. } = &admitted;
-        let span =
-            info_span!(target: "audit", "call", peer = %peer.0.address, method = path, %caller, by = by.as_str());
+        let trace = CallTrace::begin(request.headers(), path.trim_start_matches('/'), peer.0.address);
+        let span = info_span!(
+            target: "audit", "call", peer = %peer.0.address, method = path, %caller, by = by.as_str(), trace_id = %trace.id, request_id = Empty
+        );
         let place = self.access.place_for_call(&admitted).map_err(|refusal| {
             span.in_scope(|| debug!(%refusal, "refused"));
             Box::new(Status::from(refusal).into_http())
         })?;
         request.extensions_mut().insert(admitted);
-        Ok(Pass { span, place, is_known: true })
+        Ok(Pass { span, place, is_known: true, trace: Some(trace) })
     }
 }
 

@@ -1,6 +1,14 @@
 //! The only place that builds a `Status`: every failure to its code, reason and details.
 
-use std::{any::Any, collections::HashMap, time::Duration};
+use std::{
+    any::Any,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
@@ -293,14 +301,23 @@ fn not_followed(refusal: &FeedRefusal) -> Answer {
     }
 }
 
-/// What a caller is answered when a handler panicked: INTERNAL, and a person has to look.
-#[derive(Clone, Copy, Debug)]
-pub struct Panicked;
+/// What a caller is answered when a handler panicked: INTERNAL, and a person has to look. It counts them.
+#[derive(Clone, Debug, Default)]
+pub struct Panicked(Arc<AtomicU64>);
+
+impl Panicked {
+    /// How many did.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
 
 impl ResponseForPanic for Panicked {
     type ResponseBody = tonic::body::Body;
 
     fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> http::Response<Self::ResponseBody> {
+        self.0.fetch_add(1, Relaxed);
         let words =
             panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         tracing::error!(words = words.unwrap_or("no message"), "a handler panicked");

@@ -6,7 +6,7 @@ use anyhow::Result;
 use tokio::time::timeout;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use super::{failure::Refusal, output::say, session::Session};
+use super::{failure::Refusal, operator::Operator, output::say, session::Session};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,15 +47,8 @@ impl Args {
     }
 }
 
-async fn ready(mut address: SocketAddr) -> Result<String> {
-    // Where it listens everywhere it is here too.
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
-    }
-    let away = |error: reqwest::Error| Refusal::Unavailable(format!("{address} cannot be asked: {error}"));
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build()?;
-    let answer = client.get(format!("http://{address}/readyz")).send().await.map_err(away)?;
-    let (status, words) = (answer.status(), answer.text().await.map_err(away)?);
+async fn ready(address: SocketAddr) -> Result<String> {
+    let (status, words) = Operator::at(address)?.get("/readyz").await?;
     let words = words.trim_end().to_owned();
     if status.is_success() { Ok(words) } else { Err(Refusal::Unavailable(words).into()) }
 }

@@ -19,7 +19,8 @@ use crate::{
     domain::limits::Limits,
     feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
-    server, telemetry,
+    server,
+    telemetry::{self, Traces},
 };
 
 const EXAMPLES: &str = "\
@@ -99,9 +100,23 @@ pub(super) struct Args {
     /// Seconds that calls and streams may take to end once the service was told to stop
     #[arg(long, value_name = "SECONDS", env = "ONRECORD_DRAIN_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     drain_seconds: u64,
+    /// Address of a collector that takes traces by OTLP over gRPC, such as http://127.0.0.1:4317; no traces if not given
+    #[arg(long, value_name = "URL", env = "ONRECORD_OTLP_ENDPOINT", value_parser = collector)]
+    otlp_endpoint: Option<String>,
+    /// Percent of the calls that are traced, beside those whose callers say that they are
+    #[arg(long, value_name = "PERCENT", env = "ONRECORD_TRACE_PERCENT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=100))]
+    trace_percent: u8,
     /// How to write the log (to standard error; `RUST_LOG` says how much)
     #[arg(long, value_enum, env = "ONRECORD_LOG_FORMAT", default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+}
+
+/// Where traces go. They say nothing secret, and go to a collector beside the service or on the operator's network.
+fn collector(text: &str) -> Result<String, String> {
+    match text.strip_prefix("http://") {
+        Some(rest) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err("must be http://HOST:PORT, of a collector on this machine or the operator's network".to_owned()),
+    }
 }
 
 /// What is kept for how long. Editions, events and entries are kept for ever.
@@ -161,12 +176,19 @@ impl Args {
         config.journal.cache_bytes = self.cache_mib << 20;
         config.journal.store_bytes_max = self.store_mib_max << 20;
         telemetry::init(self.log_format.into());
+        let traces = self.otlp_endpoint.as_deref();
+        let traces = traces.map(|endpoint| Traces::start(endpoint, f64::from(self.trace_percent) / 100.0)).transpose();
+        let traces = traces.map_err(|error| Refusal::Usage(format!("--otlp-endpoint: {error}")))?;
         config.connections_max = connections_max(self.connections_max);
         let listener = server::listen(self.listen).with_context(|| format!("cannot listen on {}", self.listen))?;
         let shutdown = CancellationToken::new();
         let signals = Signals::new()?;
         tokio::spawn(signals.obey(shutdown.clone()));
-        Ok(server::run(listener, config, shutdown).await?)
+        let served = server::run(listener, config, shutdown).await;
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
+        Ok(served?)
     }
 
     /// The file of settings, if one is read.
@@ -327,6 +349,8 @@ mod tests {
             snapshots_max: 1,
             connections_max: 1,
             drain_seconds: 10,
+            otlp_endpoint: None,
+            trace_percent: 0,
             log_format: LogFormat::Text,
         }
         .check()

@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
 use super::{
     Feed, FeedRefusal, Shared,
     cursor::Cursor,
@@ -40,6 +43,21 @@ pub struct Standing {
     pub lags_since: Option<Timestamp>,
 }
 
+/// How full the feed is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Occupancy {
+    /// Streams that are open.
+    pub streams: u64,
+    /// Streams that may be.
+    pub streams_max: u64,
+    /// Snapshots under way.
+    pub snapshots: u64,
+    /// Snapshots that may be.
+    pub snapshots_max: u64,
+}
+
+/// Subscriptions that are looked at in one go.
+const PAGE: usize = 500;
 /// Events of one language of a statement that are looked at for the newest that concerns a site.
 const EVENTS_MAX: usize = 64;
 
@@ -168,6 +186,28 @@ impl Feed {
         Ok(standings.collect())
     }
 
+    /// How all named subscriptions stand, in the order of their names.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn all_standings(&self) -> Result<Vec<(SubscriptionId, Standing)>, FeedRefusal> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let from = after.take();
+            let page = self.shared.journal.read(move |view| view.subscriptions(from.as_ref(), PAGE)).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some(last.id.clone());
+            let names: Vec<_> = page.iter().map(|subscription| subscription.id.clone()).collect();
+            all.extend(names.into_iter().zip(self.standings(page).await?));
+        }
+    }
+
+    /// How full the feed is.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        self.shared.occupancy()
+    }
+
     /// What became of the events of a statement, as far as a mandate sees it, at the sites that they concern.
     ///
     /// # Errors
@@ -196,6 +236,17 @@ impl Feed {
 }
 
 impl Shared {
+    pub(super) fn occupancy(&self) -> Occupancy {
+        let Self { options, streams, snapshots, .. } = self;
+        let taken = |places: &Semaphore, most: usize| count(most.saturating_sub(places.available_permits()));
+        Occupancy {
+            streams: taken(streams, options.streams_max),
+            streams_max: count(options.streams_max),
+            snapshots: taken(snapshots, options.snapshots_max),
+            snapshots_max: count(options.snapshots_max),
+        }
+    }
+
     pub(super) async fn subscription(&self, id: SubscriptionId) -> Result<Subscription, FeedRefusal> {
         let found = self.journal.read(move |view| view.subscription(&id)).await?;
         Ok(found.ok_or(Rejection::SubscriptionNotFound)?)
@@ -238,6 +289,10 @@ impl Shared {
 /// What a named subscription is to be sent.
 pub(super) fn selection(subscription: &Subscription) -> Selection {
     Selection::new(subscription.filter.clone(), subscription.include_embargoed)
+}
+
+fn count(many: usize) -> u64 {
+    u64::try_from(many).unwrap_or(u64::MAX)
 }
 
 fn outcome(progress: &Progress, sequence: u64, selection: &Selection) -> Outcome {

@@ -11,9 +11,10 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use opentelemetry::KeyValue;
 use tokio::{sync::watch, time::sleep};
 use tracing::{error, info};
 
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     domain::{event::EventKind, id::StatementId},
     journal::JournalError,
+    trace::Trace,
 };
 
 /// Events that are taken in at a time.
@@ -212,7 +214,8 @@ async fn follow_journal(shared: &Shared) {
 }
 
 async fn take_in(shared: &Shared, next: u64) -> Result<(), JournalError> {
-    let items = next_items(shared, next).await?;
+    let begun = SystemTime::now();
+    let (items, traces) = next_items(shared, next).await?;
     let touched = touched(&items);
     let erased = reread(shared, &touched).await?;
     if !touched.is_empty() {
@@ -220,18 +223,26 @@ async fn take_in(shared: &Shared, next: u64) -> Result<(), JournalError> {
         shared.snapshot_parts.forget();
     }
     shared.window.push(items, erased);
+    for trace in traces {
+        // From here on each stream takes it by itself.
+        let streams = i64::try_from(shared.occupancy().streams).unwrap_or(i64::MAX);
+        trace.step("fan-out", begun, vec![KeyValue::new("onrecord.feed.streams", streams)]);
+    }
     Ok(())
 }
 
-/// What was just committed is at hand, unless more or less may be seen of it already; else it is read.
-async fn next_items(shared: &Shared, next: u64) -> Result<Vec<Weighed>, JournalError> {
+/// What was just committed is at hand, unless more or less may be seen of it already; else it is read. With the traces that it is told in.
+async fn next_items(shared: &Shared, next: u64) -> Result<(Vec<Weighed>, Vec<Trace>), JournalError> {
     let encoder = shared.encoder;
     let recent = shared.journal.take_recent(next, FILL_EVENTS_MAX);
+    let told = recent.iter().map(|recent| recent.trace.clone());
+    let traces: Vec<_> = told.filter(Trace::is_told).collect();
     let items: Vec<_> = recent.into_iter().map(|recent| Weighed::of_recent(recent, encoder)).collect();
     if !items.is_empty() && touched(&items).is_empty() {
-        return Ok(items);
+        return Ok((items, traces));
     }
-    shared.journal.read(move |view| read_items(view, next, FILL_EVENTS_MAX, ITEMS_BYTES, encoder)).await
+    let read = shared.journal.read(move |view| read_items(view, next, FILL_EVENTS_MAX, ITEMS_BYTES, encoder));
+    Ok((read.await?, traces))
 }
 
 /// The statements of which more or less may be seen than before. A text that never left its embargo is erased with no more than

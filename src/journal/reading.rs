@@ -64,6 +64,12 @@ impl Reading {
         (held.instance, held.store.clone())
     }
 
+    /// Bytes that are free on the disk where it lies.
+    pub(super) fn disk_free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.directory).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Whether reads are answered.
     pub(super) fn readable(&self) -> watch::Receiver<bool> {
         self.readable.subscribe()

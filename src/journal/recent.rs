@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{row::EventRecord, view::Words};
+use crate::trace::Trace;
 
 /// Bytes in it: more than the feed takes in at a time.
 const BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -24,6 +25,8 @@ pub struct RecentEvent {
     pub record: EventRecord,
     /// The words it shows.
     pub words: Option<Arc<Words>>,
+    /// In which it is told.
+    pub trace: Trace,
 }
 
 impl RecentEvent {
@@ -101,7 +104,11 @@ mod tests {
         };
         let event = Event::hollow(head);
         let (seal, hash, previous_hash) = (Vec::new(), Digest::ZERO, Digest::ZERO);
-        RecentEvent { record: EventRecord { event, seal, hash, previous_hash, hollow: false }, words: None }
+        RecentEvent {
+            record: EventRecord { event, seal, hash, previous_hash, hollow: false },
+            words: None,
+            trace: Trace::default(),
+        }
     }
 
     fn taken(recent: &Recent, next: u64, limit: usize) -> Vec<u64> {

@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -20,6 +21,19 @@ const ROWS: usize = 128;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Before a store is read for the first time, so that a start has nothing else to do.
 const FIRST_AFTER: Duration = Duration::from_mins(5);
+
+/// How far the reading is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scrubbed {
+    /// Whether the store is being read.
+    pub running: bool,
+    /// Rows that were read, of the time that goes on or was the last.
+    pub rows: u64,
+    /// What was found broken, that time.
+    pub findings: u64,
+    /// When the store was last read to its end, in microseconds since 1970; none if it was not since the start.
+    pub completed_micros: Option<i64>,
+}
 
 /// Reads the whole store, and again `every` so often, until `stop`. What is broken is logged.
 pub async fn scrub(journal: Journal, every: Duration, stop: CancellationToken) {
@@ -46,8 +60,13 @@ impl Journal {
     /// If the store cannot be read at all.
     pub async fn scrub_once(&self) -> Result<Vec<Finding>, JournalError> {
         let (mut findings, mut after) = (Vec::new(), Some(Vec::new()));
+        let _until_it_ends = Running::begin(self);
         while let Some(from) = after {
-            let (found, last) = self.read(move |view| view.scrub(&from)).await?;
+            let (found, rows, last) = self.read(move |view| view.scrub(&from)).await?;
+            self.scrubbed.send_modify(|scrubbed| {
+                scrubbed.rows += count(rows);
+                scrubbed.findings += count(found.len());
+            });
             for finding in &found {
                 error!(place = finding.place, fault = finding.fault, "the store is damaged: see `onrecord verify`");
             }
@@ -55,13 +74,42 @@ impl Journal {
             after = last;
             sleep(PAUSE).await;
         }
+        self.scrubbed.send_modify(|scrubbed| scrubbed.completed_micros = Some(self.now().micros()));
         Ok(findings)
+    }
+
+    /// How far the slow reading of the store is.
+    #[must_use]
+    pub fn scrubbed(&self) -> Scrubbed {
+        *self.scrubbed.borrow()
     }
 }
 
+/// A reading that goes on, until it is dropped.
+struct Running<'j>(&'j Journal);
+
+impl<'j> Running<'j> {
+    fn begin(journal: &'j Journal) -> Self {
+        journal.scrubbed.send_modify(|scrubbed| {
+            *scrubbed = Scrubbed { running: true, rows: 0, findings: 0, completed_micros: scrubbed.completed_micros };
+        });
+        Self(journal)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.scrubbed.send_modify(|scrubbed| scrubbed.running = false);
+    }
+}
+
+fn count(many: usize) -> u64 {
+    u64::try_from(many).unwrap_or(u64::MAX)
+}
+
 impl View<'_> {
-    /// What is broken among the next rows, and the last of them; none if there were no more.
-    fn scrub(&self, after: &[u8]) -> Result<(Vec<Finding>, Option<Vec<u8>>), JournalError> {
+    /// What is broken among the next rows, how many they are, and the last of them; none if there were no more.
+    fn scrub(&self, after: &[u8]) -> Result<(Vec<Finding>, usize, Option<Vec<u8>>), JournalError> {
         let store = self.store();
         let mut rows = store.rows_after(after);
         let read: BTreeMap<_, _> = rows.by_ref().take(ROWS).collect();
@@ -71,7 +119,7 @@ impl View<'_> {
             None => None,
         };
         let mut last = read.last_key_value().map(|(key, _)| key.clone());
-        let mut findings = Vec::new();
+        let (mut findings, rows) = (Vec::new(), read.len());
         if let Some(fault) = unreachable {
             // sled stays where it cannot read: what is in the spaces after this one is read all the same.
             let stuck = last.as_deref().unwrap_or(after);
@@ -94,7 +142,7 @@ impl View<'_> {
             Some(Finding { place: format!("row {}", hex::encode(&key)), fault, repairable: false })
         });
         findings.extend(faults);
-        Ok((findings, last))
+        Ok((findings, rows, last))
     }
 }
 

@@ -5,18 +5,28 @@
 //! - What a group decides builds on what it decided before; nothing of a group is shown unless all of it is durable.
 //! - The first failed write closes the journal: the group's callers are told, and nothing is written after it.
 
+mod commits;
 mod due;
 mod enrol;
 mod start;
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc, thread};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::Arc,
+    thread,
+    time::{Instant, SystemTime},
+};
 
+use opentelemetry::KeyValue;
 use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tracing::{error, info};
+
+pub use commits::Commits;
 
 use super::{
     Identity, JournalError, Options, Refusal,
@@ -29,6 +39,7 @@ use super::{
     row::{EventRecord, Meta, RequestRow, decode, encode},
     store::{Change, Store},
     view::{Reader, Words},
+    waiting,
     watchdog::Watchdog,
     watermark::Watermark,
 };
@@ -44,6 +55,7 @@ use crate::domain::{
     subscription::{Progress, Subscription, SubscriptionCall},
     time::Timestamp,
 };
+use crate::trace::Trace;
 
 /// Entries in one durable write: more would keep readers waiting.
 const GROUP_ENTRIES_MAX: usize = 64;
@@ -76,7 +88,7 @@ pub(super) type Reply = oneshot::Sender<Result<Answered, Refusal>>;
 #[derive(Debug)]
 pub(super) enum Request {
     /// Take a step.
-    Call(Box<Call>, Reply),
+    Call(Box<Call>, Trace, Reply),
     /// Take a step on a subscription.
     Enrol(Box<SubscriptionCall>, Reply),
     /// Note how far subscriptions are.
@@ -110,6 +122,8 @@ pub(super) struct Writer {
     clock: Clock,
     quota: Quota,
     recent: Arc<Recent>,
+    commits: Commits,
+    register: Arc<waiting::Register>,
     meta: Meta,
     /// A request that came while more was due than one group takes.
     waiting: Option<Request>,
@@ -139,6 +153,8 @@ struct Group {
     /// Whether there are events whose words are not at hand.
     unread: bool,
     replies: Vec<(Reply, Result<Answered, Refusal>)>,
+    /// Of those that are followed.
+    traces: Vec<Trace>,
     pokes: Vec<oneshot::Sender<()>>,
     close: Option<oneshot::Sender<()>>,
 }
@@ -160,12 +176,12 @@ impl Group {
     }
 
     /// Keeps events for those who wait for them.
-    fn hand_over(&mut self, events: Vec<EventRecord>, words: &BTreeMap<Digest, Arc<Words>>) {
+    fn hand_over(&mut self, events: Vec<EventRecord>, words: &BTreeMap<Digest, Arc<Words>>, trace: &Trace) {
         for record in events {
             let shown = record.event.words();
             let words = shown.and_then(|digest| words.get(&digest)).map(Arc::clone);
             self.unread |= shown.is_some() && words.is_none();
-            self.events.push(RecentEvent { record, words });
+            self.events.push(RecentEvent { record, words, trace: trace.clone() });
         }
     }
 
@@ -198,6 +214,8 @@ impl Writer {
             watchdog: Watchdog::start(closed.clone())?,
             quota: Quota::new(*store_bytes_max, store.bytes()?),
             recent: Arc::default(),
+            commits: Commits::new(),
+            register: Arc::default(),
             store,
             watermark,
             clock: clock.clone(),
@@ -221,6 +239,14 @@ impl Writer {
 
     pub(super) fn recent(&self) -> Arc<Recent> {
         Arc::clone(&self.recent)
+    }
+
+    pub(super) fn commits(&self) -> Commits {
+        self.commits.clone()
+    }
+
+    pub(super) fn waiting(&self) -> Arc<waiting::Register> {
+        Arc::clone(&self.register)
     }
 
     pub(super) fn identity(&self) -> Identity {
@@ -301,8 +327,13 @@ impl Writer {
 
     fn take(&mut self, group: &mut Group, request: Request) -> Result<(), JournalError> {
         match request {
-            Request::Call(call, reply) => {
-                let answer = self.step(group, &call);
+            Request::Call(call, trace, reply) => {
+                let begun = trace.begin();
+                let answer = self.step(group, &call, &trace);
+                if let Some(begun) = begun {
+                    trace.step("decide", begun, Vec::new());
+                    group.traces.push(trace);
+                }
                 group.reply(reply, answer)?;
             }
             Request::Enrol(call, reply) => {
@@ -323,7 +354,7 @@ impl Writer {
         Ok(())
     }
 
-    fn step(&mut self, group: &mut Group, call: &Call) -> Result<Answered, Refusal> {
+    fn step(&mut self, group: &mut Group, call: &Call, trace: &Trace) -> Result<Answered, Refusal> {
         let asked = Asked::of(call);
         let remembered = self.remembered(group, &asked)?;
         let state = self.state(group, &call.command.statement)?;
@@ -365,7 +396,7 @@ impl Writer {
         }
         let (changes, events) = commit::changes(state.as_ref(), &decision, call, &asked, now, salt, &mut self.meta);
         group.add(entry, changes);
-        group.hand_over(events, &answered.words);
+        group.hand_over(events, &answered.words, trace);
         group.remember(&asked, &decision.answer, now);
         group.states.insert(call.command.statement.clone(), decision.state);
         Ok(answered)
@@ -428,10 +459,19 @@ impl Writer {
         let newest = self.meta.next_entry - 1;
         group.changes.push((Change::put(key::meta(), encode(&self.meta)), newest));
         let (store, watermark, meta) = (&self.store, &self.watermark, &self.meta);
+        let (begun, at) = (Instant::now(), SystemTime::now());
         self.watchdog.watch(|| {
             store.commit_many(group.changes.iter().map(|(change, entry)| (change, *entry)))?;
             Ok(watermark.advance(meta)?)
         })?;
+        self.commits.note(begun.elapsed(), group.entries);
+        for trace in &group.traces {
+            let entries = i64::try_from(group.entries).unwrap_or(i64::MAX);
+            trace.step("commit", at, vec![KeyValue::new("onrecord.commit.entries", entries)]);
+        }
+        for (id, state) in &group.states {
+            self.register.note(id, state);
+        }
         for (id, entry) in &group.erasures {
             // Each batch by itself: all of a long history takes longer than a commit may.
             let commit = |changes: &[Change]| self.watchdog.watch(|| Ok(store.commit(changes, newest)?));

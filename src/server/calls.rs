@@ -8,7 +8,10 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -23,7 +26,7 @@ use prometheus_client::{
 };
 use tonic::{Code, Status, body::Body};
 
-use crate::access::METHODS;
+use crate::{access::METHODS, trace::CallTrace};
 
 /// Seconds. The first is a read from memory, the last the deadline that clients usually give; streams last longer.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -81,6 +84,8 @@ struct Counts {
     started: Family<Of, Counter>,
     handled: Family<Ended, Counter>,
     seconds: Family<Of, Histogram, fn() -> Histogram>,
+    begun: AtomicU64,
+    faults: AtomicU64,
 }
 
 impl CallCounts {
@@ -90,6 +95,8 @@ impl CallCounts {
             started: Family::default(),
             handled: Family::default(),
             seconds: Family::new_with_constructor(histogram),
+            begun: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
         }))
     }
 
@@ -103,11 +110,17 @@ impl CallCounts {
         );
     }
 
+    /// How many began, and how many ended with a fault of ours.
+    pub(super) fn sums(&self) -> (u64, u64) {
+        (self.0.begun.load(Relaxed), self.0.faults.load(Relaxed))
+    }
+
     /// A call of this path begins.
     pub(super) fn begin(&self, path: &str) -> Counted {
         let of = KNOWN.get(path.strip_prefix('/').unwrap_or(path)).unwrap_or(&UNKNOWN);
         self.0.started.get_or_create(of).inc();
-        Counted { calls: self.clone(), of, begun: Instant::now(), ended: false }
+        self.0.begun.fetch_add(1, Relaxed);
+        Counted { calls: self.clone(), of, begun: Instant::now(), ended: false, trace: None }
     }
 }
 
@@ -118,6 +131,8 @@ pub(super) struct Counted {
     of: &'static Of,
     begun: Instant,
     ended: bool,
+    /// What is told of it, once it was let in.
+    pub(super) trace: Option<CallTrace>,
 }
 
 impl Counted {
@@ -140,6 +155,12 @@ impl Counted {
             let Of { grpc_type, grpc_service, grpc_method } = *self.of;
             let ended = Ended { grpc_type, grpc_service, grpc_method, grpc_code: named(code) };
             self.calls.0.handled.get_or_create(&ended).inc();
+            if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) {
+                self.calls.0.faults.fetch_add(1, Relaxed);
+            }
+            if let Some(trace) = &self.trace {
+                trace.end(constant(code), is_fault(code));
+            }
             self.calls.0.seconds.get_or_create(self.of).observe(self.begun.elapsed().as_secs_f64());
         }
     }
@@ -172,6 +193,35 @@ fn named(code: Code) -> &'static str {
         Code::DataLoss => "DataLoss",
         Code::Unauthenticated => "Unauthenticated",
     }
+}
+
+/// As OpenTelemetry names them (`rpc.response.status_code`).
+fn constant(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// Whether the span of a server says that it failed (OpenTelemetry, semantic conventions for gRPC).
+fn is_fault(code: Code) -> bool {
+    use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
+    matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
 }
 
 /// The body of an answer, looked at for its end.

@@ -23,6 +23,7 @@ use std::{
 use http::{HeaderMap, Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::Service};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use opentelemetry::context::FutureExt as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -43,6 +44,7 @@ use super::{
 use crate::{
     api::{self, Gate, Panicked, Pass, Peer},
     jitter,
+    trace::CallTrace,
 };
 
 /// Streams of one connection at a time.
@@ -86,8 +88,8 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let counted = self.counts.begin(request.uri().path());
-        let Pass { span, place, is_known } = match self.gate.admit(&mut request, &self.peer) {
+        let mut counted = self.counts.begin(request.uri().path());
+        let Pass { span, place, is_known, trace } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
             Err(refused) => return Box::pin(ready(Ok(counted.follow(*refused)))),
         };
@@ -95,6 +97,8 @@ impl Service<Request<Incoming>> for Calls {
             // Who is not known, and only asks after our health, has no claim to a connection.
             self.any.store(true, Relaxed);
         }
+        let context = trace.as_ref().and_then(CallTrace::context);
+        counted.trace = trace;
         let (routes, even, asked) = (self.routes.clone(), self.even.clone(), Asked::default());
         let answer = async move {
             let _place = place;
@@ -109,7 +113,11 @@ impl Service<Request<Incoming>> for Calls {
             }
             Ok(counted.follow(answer))
         };
-        Box::pin(answer.instrument(span))
+        let answer = answer.instrument(span);
+        match context {
+            Some(context) => Box::pin(answer.with_context(context)),
+            None => Box::pin(answer),
+        }
     }
 }
 
@@ -143,6 +151,7 @@ impl Connections {
         even: Even,
         tls: Option<Arc<Tls>>,
         times: Times,
+        panicked: Panicked,
     ) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
@@ -153,7 +162,7 @@ impl Connections {
             .max_send_buf_size(SEND_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        let routes = CatchPanicLayer::custom(Panicked).layer(routes.prepare());
+        let routes = CatchPanicLayer::custom(panicked).layer(routes.prepare());
         Self { http, routes, gate, counts, even, tls, times }
     }
 

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::reload::Reported;
+use super::reload::{Faults, KEYS, Reported};
 use crate::access::{Access, KeySource};
 
 /// Between two looks at a provider.
@@ -31,6 +31,7 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// The keys that are fetched, and when each is looked at again.
 pub(super) struct Keys {
     access: Access,
+    faults: Faults,
     known: HashMap<KeySource, Known>,
 }
 
@@ -41,8 +42,8 @@ struct Known {
 
 impl Keys {
     /// Fetches what the policy names, so that nobody is refused who comes first. Waits for who does not answer, for a while.
-    pub(super) async fn fetched(access: Access) -> Self {
-        let mut keys = Self { access, known: HashMap::new() };
+    pub(super) async fn fetched(access: Access, faults: Faults) -> Self {
+        let mut keys = Self { access, faults, known: HashMap::new() };
         keys.fetch_due(Instant::now()).await;
         keys
     }
@@ -92,7 +93,9 @@ impl Keys {
                 answer.and_then(|answer| self.access.take_keys(&source, &answer).map_err(|fault| fault.to_string()));
             let due = Instant::now() + if taken.is_ok() { EVERY } else { FAILED_EVERY };
             let told = taken.map_err(|fault| format!("{}: {fault}", source.url));
-            let known = self.known.entry(source).or_insert_with(|| Known { reported: Reported::new("keys"), due });
+            let faults = &self.faults;
+            let known =
+                self.known.entry(source).or_insert_with(|| Known { reported: Reported::new(KEYS, faults), due });
             known.due = due;
             known.reported.report(told);
         }

@@ -1,106 +1,132 @@
-//! The operator's port, HTTP/1.1: `GET /metrics` is for Prometheus, `/livez` and `/readyz` are for whoever starts and stops services. Nothing
-//! here tells what a text says, and nothing can be changed.
+//! The operator's port, HTTP/1.1: `GET /metrics` is for Prometheus, `/livez` and `/readyz` are for whoever starts and stops services, `/status`
+//! is for `onrecord status`. Nothing here tells what a text says, and nothing can be changed.
+//!
+//! **Invariants**
+//! - It answers from before the store is opened until the service has stopped, and is ready only in between
+//!   (`who_starts_and_stops_services_is_told_whether_it_is_ready`).
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
-    Router,
+    Json, Router,
+    extract::State,
     http::{
         HeaderMap, StatusCode,
         header::{ACCEPT, CONTENT_TYPE},
     },
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _, prometheus_text, text},
-    metrics::{gauge::ConstGauge, info::Info},
-    registry::Registry,
-};
-use std::{fmt, sync::Arc};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info};
 
-use super::calls::CallCounts;
-use crate::journal::Journal;
+use super::{
+    calls::CallCounts,
+    metrics::{self, Format},
+    vitals::Sources,
+};
 
-/// `OpenMetrics` 1.0.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How long who is being answered may take once the service has stopped.
+const GRACE: Duration = Duration::from_secs(1);
 
-/// Serves until it is dropped; it is not ready once `stop` is.
-pub(super) async fn serve(listener: TcpListener, journal: Journal, counts: CallCounts, stop: CancellationToken) {
-    let mut registry = Registry::default();
-    counts.register(&mut registry);
-    let own = registry.sub_registry_with_prefix("onrecord");
-    own.register("build", "Which onrecord this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
-    own.register_collector(Box::new(JournalMetrics { journal: journal.clone() }));
-    let registry = Arc::new(registry);
-    let router = Router::new()
-        .route("/metrics", get(async move |asked: HeaderMap| metrics(&asked, &registry)))
-        .route("/livez", get(async || "it lives\n"))
-        .route("/readyz", get(async move || ready(&journal, &stop)));
-    if let Err(failure) = axum::serve(listener, router).await {
-        error!(%failure, "the operator's port is no longer served");
+/// The port, until it is dropped.
+pub(super) struct Operator {
+    told: Told,
+    serving: JoinHandle<()>,
+    /// Takes no more requests.
+    ended: CancellationToken,
+}
+
+/// What it can say. Cheap to clone.
+#[derive(Clone)]
+struct Told {
+    calls: CallCounts,
+    /// None while the service starts.
+    sources: Arc<OnceLock<Sources>>,
+    stops: CancellationToken,
+}
+
+impl Operator {
+    /// Serves, and is not ready yet. From when `stops` is cancelled on it is not ready any more.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub(super) async fn start(address: SocketAddr, calls: CallCounts, stops: CancellationToken) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        info!(address = %listener.local_addr()?, "serving metrics");
+        let told = Told { calls, sources: Arc::default(), stops };
+        let ended = CancellationToken::new();
+        let router = Router::new()
+            .route("/metrics", get(metrics))
+            .route("/status", get(status))
+            .route("/livez", get(async || "it lives\n"))
+            .route("/readyz", get(ready))
+            .with_state(told.clone());
+        let served = axum::serve(listener, router).with_graceful_shutdown(ended.clone().cancelled_owned());
+        let serving = tokio::spawn(async move {
+            if let Err(failure) = served.await {
+                error!(%failure, "the operator's port is no longer served");
+            }
+        });
+        Ok(Self { told, serving, ended })
+    }
+
+    /// The service takes calls from now on.
+    pub(super) fn attend(&self, sources: Sources) {
+        // There is one service.
+        drop(self.told.sources.set(sources));
+    }
+
+    /// Answers who has asked already, and ends.
+    pub(super) async fn end(mut self) {
+        self.ended.cancel();
+        drop(timeout(GRACE, &mut self.serving).await);
     }
 }
 
-/// Whether calls may be sent here: the journal is open and takes writes, and the service does not stop.
-fn ready(journal: &Journal, stop: &CancellationToken) -> (StatusCode, String) {
-    if stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "it stops\n".to_owned());
+impl Drop for Operator {
+    fn drop(&mut self) {
+        self.ended.cancel();
+        self.serving.abort();
     }
-    match journal.failure().borrow().as_ref() {
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("the journal takes no writes: {why}\n")),
+}
+
+/// Whether calls may be sent here: the service takes them, the journal takes writes, and the service does not stop.
+async fn ready(State(told): State<Told>) -> (StatusCode, String) {
+    let not = match told.sources.get() {
+        _ if told.stops.is_cancelled() => Some("it stops".to_owned()),
+        None => Some("it starts".to_owned()),
+        Some(sources) => sources.not_ready(),
+    };
+    match not {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
         None => (StatusCode::OK, "it is ready\n".to_owned()),
     }
 }
 
-/// In the format that is asked for: `OpenMetrics`, or what every Prometheus reads.
-fn metrics(asked: &HeaderMap, registry: &Registry) -> impl IntoResponse + use<> {
-    let accept = asked.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let is_open = accept.contains("application/openmetrics-text");
-    let (mut text, format) = (String::new(), if is_open { OPEN_METRICS } else { prometheus_text::CONTENT_TYPE });
-    // Writing to a string does not fail; a collector of ours does not either.
-    let _ = if is_open { text::encode(&mut text, registry) } else { prometheus_text::encode(&mut text, registry) };
-    ([(CONTENT_TYPE, format)], text)
-}
-
-/// Read from the journal when they are asked for.
-#[derive(Debug)]
-struct JournalMetrics {
-    journal: Journal,
-}
-
-impl Collector for JournalMetrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let journal = &self.journal;
-        let failure = journal.failure().borrow().clone();
-        let gauges = [
-            ("journal_writable", "1 while the journal takes writes", u64::from(failure.is_none())),
-            ("journal_readable", "1 while reads are answered", u64::from(*journal.readable().borrow())),
-            ("journal_newest_entry", "Number of the newest durable entry", *journal.newest_entry().borrow()),
-            ("journal_writes", "Durable writes since the start, each a sync of the device", journal.writes()),
-            ("journal_tail", "Sequence that the next event will take", *journal.tail().borrow()),
-            (
-                "store_bytes",
-                "Bytes of the store on disk; 0 while it cannot be opened",
-                journal.store_bytes().unwrap_or(0),
-            ),
-            ("store_bytes_max", "Bytes that the store may have: see --store-mib-max", journal.store_bytes_max()),
-        ];
-        for (name, help, value) in gauges {
-            let gauge = ConstGauge::new(value);
-            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
-        }
-        if let Some(why) = failure {
-            let info = Info::new([("reason", why)]);
-            info.encode(encoder.encode_descriptor(
-                "journal_closed",
-                "Why the journal takes no writes; absent while it does",
-                None,
-                info.metric_type(),
-            )?)?;
-        }
-        Ok(())
+async fn status(State(told): State<Told>) -> Response {
+    match told.sources.get() {
+        Some(sources) => Json(sources.vitals(&told.calls, told.stops.is_cancelled()).await).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "it starts\n").into_response(),
     }
+}
+
+async fn metrics(State(told): State<Told>, asked: HeaderMap) -> Response {
+    let accept = asked.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let format = if accept.contains("application/openmetrics-text") { Format::Open } else { Format::Text };
+    let running = match told.sources.get() {
+        Some(sources) => {
+            let vitals = sources.vitals(&told.calls, told.stops.is_cancelled()).await;
+            Some((vitals, sources.journal.commits()))
+        }
+        None => None,
+    };
+    let text = metrics::write(format, &told.calls, running);
+    ([(CONTENT_TYPE, format.media_type())], text).into_response()
 }

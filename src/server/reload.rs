@@ -4,7 +4,13 @@
 //! - What cannot be used changes nothing, and is told once (`a_broken_policy_leaves_the_one_before`, `broken_files_change_nothing`).
 //! - Once a policy is another one, every stream is looked at (`a_revoked_token_ends_a_hundred_streams_and_leaves_the_others`).
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -21,10 +27,16 @@ use crate::{access::Access, feed::Feed};
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Follows the files until `shutdown`, and has every stream see whether its right holds whenever the policy is another one.
-pub(super) async fn follow(access: Access, tls: Option<Arc<Tls>>, feed: Feed, shutdown: CancellationToken) {
+pub(super) async fn follow(
+    access: Access,
+    tls: Option<Arc<Tls>>,
+    feed: Feed,
+    faults: Faults,
+    shutdown: CancellationToken,
+) {
     let mut changes = access.changes();
     let mut hangup = signal(SignalKind::hangup()).ok();
-    let (mut policy, mut encryption) = (Reported::new("policy"), Reported::new("TLS"));
+    let (mut policy, mut encryption) = (Reported::new(POLICY, &faults), Reported::new(TLS, &faults));
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -53,19 +65,55 @@ async fn hung_up(signal: &mut Option<Signal>) {
     }
 }
 
+/// What may be found faulty when it is read again.
+const POLICY: &str = "policy";
+const TLS: &str = "tls";
+pub(super) const KEYS: &str = "keys";
+
+/// Of what the newest cannot be used. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults(Arc<Mutex<BTreeMap<&'static str, u32>>>);
+
+impl Faults {
+    /// Each sort, and whether something of it cannot be used.
+    pub(super) fn all(&self) -> BTreeMap<String, bool> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        [POLICY, TLS, KEYS].map(|what| (what.to_owned(), known.get(what).is_some_and(|many| *many > 0))).into()
+    }
+
+    fn note(&self, what: &'static str, change: impl Fn(u32) -> u32) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let many = known.entry(what).or_default();
+        *many = change(*many);
+    }
+}
+
 /// Files of one sort, and what was said of them last: a fault is told once, until it is another.
 pub(super) struct Reported {
     what: &'static str,
     said: String,
+    /// Where it is counted while it is faulty.
+    faults: Faults,
+    is_faulty: bool,
 }
 
 impl Reported {
-    pub(super) fn new(what: &'static str) -> Self {
-        Self { what, said: String::new() }
+    pub(super) fn new(what: &'static str, faults: &Faults) -> Self {
+        Self { what, said: String::new(), faults: faults.clone(), is_faulty: false }
+    }
+
+    fn note(&mut self, is_faulty: bool) {
+        let was_faulty = mem::replace(&mut self.is_faulty, is_faulty);
+        match (was_faulty, is_faulty) {
+            (false, true) => self.faults.note(self.what, |many| many + 1),
+            (true, false) => self.faults.note(self.what, |many| many.saturating_sub(1)),
+            (false, false) | (true, true) => {}
+        }
     }
 
     pub(super) fn report(&mut self, read: Result<bool, impl Display>) {
         let what = self.what;
+        self.note(read.is_err());
         match read.map_err(|fault| fault.to_string()) {
             Ok(changed) => {
                 self.said.clear();
@@ -79,5 +127,11 @@ impl Reported {
                 self.said = fault;
             }
         }
+    }
+}
+
+impl Drop for Reported {
+    fn drop(&mut self) {
+        self.note(false);
     }
 }

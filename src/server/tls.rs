@@ -12,7 +12,10 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -104,6 +107,8 @@ pub enum TlsError {
 pub(super) struct Tls {
     files: TlsFiles,
     config: ArcSwap<ServerConfig>,
+    /// When our certificate ends, in seconds since 1970; 0 if it does not say.
+    expires: AtomicI64,
     /// SHA-256 of the files that `config` was made of. Whoever reads them again holds it, so that what is older never comes last.
     known: Mutex<[u8; 32]>,
 }
@@ -116,7 +121,8 @@ impl Tls {
     pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let sources = Sources::read(&files)?;
         let (config, known) = (ArcSwap::from_pointee(sources.config()?), Mutex::new(sources.digest()));
-        Ok(Self { files, config, known })
+        let expires = AtomicI64::new(sources.expires());
+        Ok(Self { files, config, expires, known })
     }
 
     /// Reads the files again, and whether they were others. Those who connect from then on get what is in them now. Blocks on the disk.
@@ -131,8 +137,14 @@ impl Tls {
             return Ok(false);
         }
         self.config.store(Arc::new(sources.config()?));
+        self.expires.store(sources.expires(), Relaxed);
         *known = digest;
         Ok(true)
+    }
+
+    /// When our certificate ends, in seconds since 1970.
+    pub(super) fn expires(&self) -> Option<i64> {
+        Some(self.expires.load(Relaxed)).filter(|expires| *expires > 0)
     }
 
     /// Agrees with a peer on keys and on HTTP/2, within 10 s.
@@ -189,6 +201,12 @@ impl<'a> Sources<'a> {
             hasher.update(Sha256::digest(&pem.bytes));
         }
         hasher.finalize().into()
+    }
+
+    /// When our certificate ends.
+    fn expires(&self) -> i64 {
+        let first = self.certificate.certificates().ok().and_then(|all| all.into_iter().next());
+        first.and_then(|leaf| Some(parse_x509_certificate(&leaf).ok()?.1.validity().not_after.timestamp())).unwrap_or(0)
     }
 
     /// The provider is given by name: one that is chosen by default is a panic as soon as two are linked. Sessions are kept in the

@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 11] = [
     &["journal"],
     &["access"],
     &["domain"],
-    &["jitter"],
+    &["jitter", "trace"],
 ];
 
 fn sources() -> Vec<(String, String)> {

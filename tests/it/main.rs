@@ -38,4 +38,5 @@ mod regressions;
 mod retention;
 mod subscriptions;
 mod survival;
+mod traces;
 mod way;

@@ -1,12 +1,16 @@
 //! What an operator counts on: a store that stays in its bounds, reads that go on, metrics that say how it is.
 
 use std::{
+    net::SocketAddr,
     process::{Command, Output},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use onrecord::{api::v1, journal::JournalError};
+use onrecord::{
+    api::v1,
+    journal::{Journal, JournalError, Options},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -16,7 +20,7 @@ use tonic::{Code, Status};
 
 use crate::{
     awkward_cases::expunge,
-    harness::{Person, Service, approved, from, publish, refused, words},
+    harness::{Person, Service, approved, changed, from, publish, refused, words},
 };
 
 /// Longer than anything here takes.
@@ -90,17 +94,30 @@ async fn reads_go_on_from_a_store_opened_anew_once_the_journal_is_closed() {
     assert!(*readable.borrow());
 }
 
-async fn metrics(address: std::net::SocketAddr) -> String {
+/// A service that is ready, and the address of its operator's port.
+async fn operated() -> (Service, SocketAddr) {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let service = Service::start_with(|config| config.metrics = Some(address)).await;
+    let ready = async {
+        while !get(address, "/readyz").await.starts_with("HTTP/1.1 200") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, ready).await.expect("it gets ready");
+    (service, address)
+}
+
+async fn metrics(address: SocketAddr) -> String {
     get(address, "/metrics").await
 }
 
 /// What the operator's port answers.
-async fn get(address: std::net::SocketAddr, path: &str) -> String {
+async fn get(address: SocketAddr, path: &str) -> String {
     get_as(address, path, "*/*").await
 }
 
 /// The same in one of several formats.
-async fn get_as(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
+async fn get_as(address: SocketAddr, path: &str, accept: &str) -> String {
     let mut stream = loop {
         match TcpStream::connect(address).await {
             Ok(stream) => break stream,
@@ -121,8 +138,7 @@ async fn get_as(address: std::net::SocketAddr, path: &str, accept: &str) -> Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_say_how_the_journal_is() {
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let service = Service::start_with(|config| config.metrics = Some(address)).await;
+    let (service, address) = operated().await;
     service.person("author").create("fire", "en").await;
     publish(&service, "fire", "en", words("First")).await;
     let text = metrics(address).await;
@@ -146,8 +162,7 @@ fn onrecord(arguments: &[&str]) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_starts_and_stops_services_is_told_whether_it_is_ready() {
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let service = Service::start_with(|config| config.metrics = Some(address)).await;
+    let (service, address) = operated().await;
     let server = format!("http://{}", service.address);
     let operator = address.to_string();
     let checks: [&[&str]; 2] = [&["healthcheck", "--metrics-listen", &operator], &["--server", &server, "healthcheck"]];
@@ -166,9 +181,72 @@ async fn who_starts_and_stops_services_is_told_whether_it_is_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_told_what_waits_for_a_person_and_which_site_lags() {
+    let (service, address) = operated().await;
+    service.person("author").create("fire", "en").await;
+    service.person("author").create("flood", "en").await;
+    let subscription = v1::Subscription::default();
+    let named = v1::CreateSubscriptionRequest {
+        subscription_id: "site-a".to_owned(),
+        subscription: Some(subscription),
+        ..Default::default()
+    };
+    service.person("operator").feed.create_subscription(named).await.unwrap();
+    // Held, since what it builds on was corrected; owed, since it was forced; and one that waits for its time.
+    publish(&service, "fire", "en", words("First")).await;
+    let second = approved(&service, "fire", "en", changed("Second", v1::ChangeKind::Major)).await;
+    let later = v1::PublishDraftsRequest { release_time: service.in_seconds(60), ..Person::publication(&[&second]) };
+    service.person("publisher").publish(later).await.unwrap();
+    publish(&service, "fire", "en", changed("Corrected", v1::ChangeKind::Correction)).await;
+    let mut author = service.person("author");
+    let draft = author.save("flood", "en", words("Now")).await;
+    let draft = author.submit(&draft).await.unwrap();
+    let force = v1::PublishDraftsRequest { force: true, reason: "Now.".to_owned(), ..Person::publication(&[&draft]) };
+    service.person("publisher").publish(force).await.unwrap();
+    service.advance(90).await;
+    let draft = approved(&service, "fire", "de", words("Erstens")).await;
+    let request = v1::PublishDraftsRequest { release_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
+    service.person("publisher").publish(request).await.unwrap();
+
+    let text = metrics(address).await;
+    for line in [
+        "onrecord_releases_scheduled 1",
+        "onrecord_releases_held 1",
+        "onrecord_release_overdue_seconds 0",
+        "onrecord_approvals_owed 1",
+        "onrecord_approval_owed_seconds 90",
+        "onrecord_subscriptions{state=\"idle\"} 1",
+        "onrecord_subscriptions{state=\"active\"} 0",
+        "onrecord_subscription_lag_events{subscription=\"site-a\"} 3",
+        "onrecord_subscription_lag_seconds{subscription=\"site-a\"} 90",
+        "onrecord_backup_completed_timestamp_seconds 0",
+        "onrecord_reload_failed{what=\"policy\"} 0",
+        "onrecord_panics_total 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    let status = || onrecord(&["status", "--metrics-listen", &address.to_string()]);
+    let output = tokio::task::block_in_place(status);
+    let screen = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{screen}");
+    for part in ["ready", "1 scheduled, 1 held for a person, 1 approvals owed", "site-a idle: 3 events, 90 s behind"] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+
+    // What is found after a restart is what was noted before.
+    let noted = service.journal.waiting().unwrap();
+    let directory = service.stop().await.into_directory();
+    let journal = Journal::open(Options::new(directory.path().to_owned())).unwrap();
+    assert_eq!(journal.waiting(), None, "nothing is said before it was looked for");
+    journal.find_waiting().await.unwrap();
+    let found = journal.waiting().unwrap();
+    // By the system's clock the one that was scheduled is due long since.
+    assert_eq!((found.held, found.owed, found.owed_since_micros), (noted.held, noted.owed, noted.owed_since_micros));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn metrics_say_how_calls_ended() {
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let service = Service::start_with(|config| config.metrics = Some(address)).await;
+    let (service, address) = operated().await;
     let mut author = service.person("author");
     author.create("fire", "en").await;
     refused(author.read("never", "").await, Code::NotFound, "STATEMENT_NOT_FOUND");

@@ -12,6 +12,7 @@ use crate::{
         state::Due,
     },
     journal::{JournalError, key},
+    trace::Trace,
 };
 
 /// How long the writer sleeps at most before it looks at the clock, which may have been set.
@@ -45,7 +46,8 @@ impl Writer {
             let step = Step::Due { language: due.language.clone(), step: due.step };
             let command = Command { statement, step };
             let call = Call::of_service(command);
-            self.step(group, &call).map_err(|refusal| JournalError::Damaged(format!("a due step: {refusal}")))?;
+            self.step(group, &call, &Trace::default())
+                .map_err(|refusal| JournalError::Damaged(format!("a due step: {refusal}")))?;
             let (statement, language) = (call.command.statement, due.language);
             let release =
                 group.states.get(&statement).and_then(|state| state.languages.get(&language)?.release.as_ref());

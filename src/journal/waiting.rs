@@ -1,0 +1,144 @@
+//! What waits for its time or for a person, kept in memory: an operator is told without a search of the store.
+//!
+//! **Invariants**
+//! - What a commit leaves is noted with it; what was there before the start is found by one slow search, which never undoes what was noted
+//!   since (`what_was_noted_stays`).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Journal, JournalError};
+use crate::domain::{
+    id::StatementId,
+    state::{Slots, State},
+    time::Timestamp,
+};
+
+/// Statements that are looked at in one go of the search.
+const STATES_MAX: usize = 256;
+
+/// How much waits, over all statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Releases that go out when their time comes.
+    pub scheduled: u64,
+    /// When the first of them is due, in microseconds since 1970; none if there is none.
+    pub release_due_micros: Option<i64>,
+    /// Releases that are held: a person has to decide.
+    pub held: u64,
+    /// Editions that were published before their approval, and still lack it.
+    pub owed: u64,
+    /// When the first of them was published, in microseconds since 1970; none if there is none.
+    pub owed_since_micros: Option<i64>,
+}
+
+impl Waiting {
+    fn of(state: &State) -> Self {
+        state.languages.values().map(Self::of_language).fold(Self::default(), Self::and)
+    }
+
+    fn of_language(slots: &Slots) -> Self {
+        let release = slots.release.as_ref();
+        let scheduled = release.filter(|release| release.blocked.is_none());
+        let held = release.filter(|release| release.blocked.is_some());
+        Self {
+            scheduled: u64::from(scheduled.is_some()),
+            release_due_micros: scheduled.map(|release| release.time.micros()),
+            held: u64::from(held.is_some()),
+            owed: u64::try_from(slots.owed.len()).unwrap_or(u64::MAX),
+            owed_since_micros: slots.owed.iter().map(|owed| owed.publish_time).min().map(Timestamp::micros),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        let first = |one: Option<i64>, two: Option<i64>| one.into_iter().chain(two).min();
+        Self {
+            scheduled: self.scheduled + other.scheduled,
+            release_due_micros: first(self.release_due_micros, other.release_due_micros),
+            held: self.held + other.held,
+            owed: self.owed + other.owed,
+            owed_since_micros: first(self.owed_since_micros, other.owed_since_micros),
+        }
+    }
+}
+
+/// What waits, statement by statement.
+#[derive(Debug, Default)]
+pub(super) struct Register(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Those of which something waits; and while the search goes on, those that were noted and of which nothing does.
+    statements: BTreeMap<StatementId, Waiting>,
+    is_whole: bool,
+}
+
+impl Register {
+    /// Notes a statement as a commit leaves it.
+    pub(super) fn note(&self, id: &StatementId, state: &State) {
+        let waiting = Waiting::of(state);
+        let mut known = self.known();
+        if waiting == Waiting::default() && known.is_whole {
+            known.statements.remove(id);
+        } else {
+            known.statements.insert(id.clone(), waiting);
+        }
+    }
+
+    /// Notes statements as they were found, unless they were noted since.
+    fn found(&self, states: &[State]) {
+        let mut known = self.known();
+        for state in states {
+            let waiting = Waiting::of(state);
+            if waiting != Waiting::default() {
+                known.statements.entry(state.statement.id.clone()).or_insert(waiting);
+            }
+        }
+    }
+
+    /// Everything was found.
+    fn end_search(&self) {
+        let mut known = self.known();
+        known.is_whole = true;
+        known.statements.retain(|_, waiting| *waiting != Waiting::default());
+    }
+
+    /// How much waits; none until everything was found.
+    fn sum(&self) -> Option<Waiting> {
+        let known = self.known();
+        known.is_whole.then(|| known.statements.values().copied().fold(Waiting::default(), Waiting::and))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal {
+    /// How much waits for its time or for a person; none until [`Journal::find_waiting`] is done.
+    #[must_use]
+    pub fn waiting(&self) -> Option<Waiting> {
+        self.waiting.sum()
+    }
+
+    /// Looks through all statements for what waited before the start. What is committed meanwhile is noted by the writer.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn find_waiting(&self) -> Result<(), JournalError> {
+        let mut after = None;
+        loop {
+            let from = after.take();
+            let states = self.read(move |view| view.states(from.as_ref(), STATES_MAX)).await?;
+            let Some(last) = states.last() else { break };
+            after = Some(last.statement.id.clone());
+            self.waiting.found(&states);
+        }
+        self.waiting.end_search();
+        Ok(())
+    }
+}
