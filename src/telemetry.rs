@@ -36,7 +36,7 @@ pub fn init(format: LogFormat) {
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let done = match format {
         LogFormat::Text => registry.with(lines).try_init(),
-        LogFormat::Json => registry.with(lines.json()).try_init(),
+        LogFormat::Json => registry.with(lines.json().with_span_list(false)).try_init(),
     };
     if done.is_err() {
         tracing::debug!("diagnostics were set up before");

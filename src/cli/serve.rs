@@ -100,7 +100,7 @@ pub(super) struct Args {
     /// Seconds that calls and streams may take to end once the service was told to stop
     #[arg(long, value_name = "SECONDS", env = "ONRECORD_DRAIN_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     drain_seconds: u64,
-    /// Address of a collector that takes traces by OTLP over gRPC, such as http://127.0.0.1:4317; no traces if not given
+    /// Address of a collector that takes traces by OTLP over gRPC, such as `http://127.0.0.1:4317`; no traces if not given
     #[arg(long, value_name = "URL", env = "ONRECORD_OTLP_ENDPOINT", value_parser = collector)]
     otlp_endpoint: Option<String>,
     /// Percent of the calls that are traced, beside those whose callers say that they are

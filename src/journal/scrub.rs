@@ -62,7 +62,7 @@ impl Journal {
         let (mut findings, mut after) = (Vec::new(), Some(Vec::new()));
         let _until_it_ends = Running::begin(self);
         while let Some(from) = after {
-            let (found, rows, last) = self.read(move |view| view.scrub(&from)).await?;
+            let Part { findings: found, rows, last } = self.read(move |view| view.scrub(&from)).await?;
             self.scrubbed.send_modify(|scrubbed| {
                 scrubbed.rows += count(rows);
                 scrubbed.findings += count(found.len());
@@ -107,9 +107,19 @@ fn count(many: usize) -> u64 {
     u64::try_from(many).unwrap_or(u64::MAX)
 }
 
+/// Some rows that were read.
+struct Part {
+    /// What is broken among them.
+    findings: Vec<Finding>,
+    /// How many they are.
+    rows: usize,
+    /// The last of them; none if there were no more.
+    last: Option<Vec<u8>>,
+}
+
 impl View<'_> {
-    /// What is broken among the next rows, how many they are, and the last of them; none if there were no more.
-    fn scrub(&self, after: &[u8]) -> Result<(Vec<Finding>, usize, Option<Vec<u8>>), JournalError> {
+    /// Reads the next rows.
+    fn scrub(&self, after: &[u8]) -> Result<Part, JournalError> {
         let store = self.store();
         let mut rows = store.rows_after(after);
         let read: BTreeMap<_, _> = rows.by_ref().take(ROWS).collect();
@@ -142,7 +152,7 @@ impl View<'_> {
             Some(Finding { place: format!("row {}", hex::encode(&key)), fault, repairable: false })
         });
         findings.extend(faults);
-        Ok((findings, rows, last))
+        Ok(Part { findings, rows, last })
     }
 }
 

@@ -130,3 +130,28 @@ async fn metrics(State(told): State<Told>, asked: HeaderMap) -> Response {
     let text = metrics::write(format, &told.calls, running);
     ([(CONTENT_TYPE, format.media_type())], text).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_not_ready_before_the_service_is_nor_once_it_stops() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let stops = CancellationToken::new();
+        let operator = Operator::start(address, CallCounts::new(), stops.clone()).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let get = async |path: &str| {
+            let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        assert_eq!(get("/livez").await.0, 200);
+        assert_eq!(get("/readyz").await, (503, "it starts\n".to_owned()));
+        assert_eq!(get("/status").await.0, 503);
+        assert!(get("/metrics").await.1.contains("onrecord_build_info"));
+        stops.cancel();
+        assert_eq!(get("/readyz").await, (503, "it stops\n".to_owned()));
+        operator.end().await;
+        assert!(client.get(format!("http://{address}/livez")).send().await.is_err());
+    }
+}
