@@ -44,6 +44,8 @@ pub struct Context<'a> {
     pub salt: Salt,
     /// Whether the statement that [`redirect_target`] names can be redirected to.
     pub redirect_fits: bool,
+    /// Up to when the record was restored from a copy: what was decided between the copy and then is not known. None if it never was.
+    pub restored: Option<Timestamp>,
 }
 
 /// What a step does: the state after it, and what goes with it.

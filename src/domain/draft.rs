@@ -139,7 +139,7 @@ pub enum Blocked {
     BaseSuperseded,
     /// The statement was withdrawn or removed in this language.
     Withdrawn,
-    /// The service was down at the time, and came back too late.
+    /// The service was down at the time and came back too late, or the record was restored since, so that what was decided meanwhile is lost.
     Missed,
     /// Another language of the same call is held.
     CompanionHeld,

@@ -379,6 +379,7 @@ impl Writer {
             sequence: self.meta.next_sequence,
             salt,
             redirect_fits,
+            restored: self.restored(),
         };
         let decision = decide(state.as_ref(), &call.command, context)?;
         if !call.mandate.admits_result(state.as_ref(), &decision.state) {
@@ -419,6 +420,12 @@ impl Writer {
             None => self.store.get(&key)?.map(|row| decode(&row.value)).transpose()?,
         };
         Ok(row.map(|row| if asked.is(&row) { Ok(row.answer) } else { Err(Rejection::RequestIdReused) }))
+    }
+
+    /// Up to when the record was restored: an epoch after the first is numbered by its beginning, in Unix seconds.
+    fn restored(&self) -> Option<Timestamp> {
+        let next_second = (i64::from(self.meta.epoch) + 1) * 1_000_000;
+        (self.meta.epoch > 1).then(|| Timestamp::from_micros(next_second))
     }
 
     fn state(&self, group: &Group, id: &StatementId) -> Result<Option<State>, JournalError> {

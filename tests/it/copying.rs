@@ -119,3 +119,26 @@ async fn a_cursor_of_an_abandoned_life_is_told_so_by_the_next() {
     publish(&next, "fire", "en", changed("Another second", ChangeKind::Major)).await;
     refused(site.feed.read_feed(read(lost)).await, Code::FailedPrecondition, "CURSOR_DIVERGED");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_due_before_a_record_was_restored_is_held() {
+    let service = Service::start().await;
+    for (id, seconds) in [("before", 60), ("after", 120)] {
+        service.person("author").create(id, "en").await;
+        let draft = approved(&service, id, "en", words(id)).await;
+        let later =
+            v1::PublishDraftsRequest { release_time: service.in_seconds(seconds), ..Person::publication(&[&draft]) };
+        service.person("publisher").publish(later).await.unwrap();
+    }
+    let (header, entries, _) = backup(&service, &v1::BackupEnd::default()).await;
+    let (directory, _) = restored(&header, &entries).await;
+
+    let directory = Arc::new(directory);
+    let elsewhere = Service::start_on_at(Arc::clone(&directory), 90).await;
+    elsewhere.advance(0).await;
+    let held = elsewhere.person("publisher").release("before", "en").await.unwrap();
+    assert_eq!(held.blocked_reason(), v1::release::BlockedReason::Missed, "it may have been called off after the copy");
+    elsewhere.advance(31).await;
+    let live = elsewhere.person("reader").read("after", "en").await.unwrap().live.unwrap();
+    assert_eq!(live.state(), live::State::Published, "what was due later goes out");
+}

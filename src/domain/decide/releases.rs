@@ -105,7 +105,9 @@ fn obstacle(work: &Work<'_>, language: &LanguageTag) -> Option<Blocked> {
     if slots.edition_count() != release.base {
         return Some(Blocked::BaseSuperseded);
     }
-    if now > release.time.plus_seconds(release.lateness_seconds_max) {
+    // Whether it was called off after the copy nobody knows.
+    let is_doubtful = work.context.restored.is_some_and(|restored| release.time <= restored);
+    if is_doubtful || now > release.time.plus_seconds(release.lateness_seconds_max) {
         return Some(Blocked::Missed);
     }
     if release.outline.expire_time.is_some_and(|expire| expire <= now) {
