@@ -1,6 +1,5 @@
 """What has to be true of an overlay's output: kubernetes.py NAME OUTPUT SECRETS BINARY. Run by deploy/test/kubernetes, which says what it is for."""
 
-import copy
 import pathlib
 import re
 import subprocess
@@ -10,6 +9,7 @@ import tomllib
 import yaml
 from cloudcoil.models.cert_manager.v1 import Certificate
 from kubernetes_validate.utils import all_versions, major_minor, validate
+from rules import Book
 
 VERSIONS = 3  # of Kubernetes, the newest
 KIB_IDLE, KIB_STALLED = 26, 76  # a subscriber: docs/benchmarks/feed.md, "A crowd" and "Stalled subscribers"
@@ -21,7 +21,8 @@ OPEN_TIMES = 10  # as slow as that may a disk be
 
 name, output, secrets, binary = sys.argv[1], *map(pathlib.Path, sys.argv[2:])
 VERSION = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
-rules, faults = [], []
+book = Book()
+rule, fault = book.rule, book.fault
 
 
 class Output:
@@ -60,22 +61,6 @@ class Output:
     @property
     def services(self):
         return [one for one in self.documents if one["kind"] == "Service"]
-
-
-def rule(check):
-    """A rule: its name is what it says."""
-    rules.append(check)
-    return check
-
-
-def fault(of):
-    """A way to make output wrong that this rule has to find."""
-
-    def add(spoil):
-        faults.append((of, spoil))
-        return spoil
-
-    return add
 
 
 def mebibytes(quantity):
@@ -392,33 +377,7 @@ if name == "tls":
         it.of("Certificate")["spec"]["usages"] = ["serving"]
 
 
-def broken(documents, looked_at):
-    """The rules that do not hold, and why."""
-    found = {}
-    for check in looked_at:
-        try:
-            check(Output(documents))
-        except Exception as why:  # whatever a rule meets in wrong output is a finding
-            found[check.__name__] = str(why).splitlines()[0] if str(why) else repr(why)
-    return found
-
-
 known = {major_minor(version) for version in all_versions()}
 VALIDATED = sorted(known, key=lambda version: [int(part) for part in version.split(".")])[-VERSIONS:]
 documents = list(yaml.safe_load_all(output.read_text()))
-
-found = broken(documents, rules)
-for rule_name, why in found.items():
-    print(f"{name}: NOT TRUE: {rule_name.replace('_', ' ')}: {why}", file=sys.stderr)
-if found:
-    sys.exit(1)
-print(f"{name}: {len(documents)} objects, valid in Kubernetes {', '.join(VALIDATED)}, unknown fields refused; {len(rules)} rules hold")
-
-untested = {check.__name__ for check in rules} - {of for of, _ in faults}
-assert not untested, f"no fault is made for {untested}"
-for of, spoil in faults:
-    wrong = copy.deepcopy(documents)
-    spoil(Output(wrong))
-    assert wrong != documents, f"{spoil.__name__} changes nothing"
-    assert broken(wrong, [check for check in rules if check.__name__ == of]), f"{of} does not notice {spoil.__name__}"
-print(f"{name}: {len(faults)} faults made on purpose, each is noticed by its rule")
+book.judge(name, Output(documents), f"{len(documents)} objects, valid in Kubernetes {', '.join(VALIDATED)}, unknown fields refused")
