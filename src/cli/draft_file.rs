@@ -66,7 +66,9 @@ pub(super) fn text_of_release(slot: &Slot, release: Release) -> Result<String> {
 fn written(draft: &Draft, about: &str) -> Result<String> {
     let content = draft.content.clone().unwrap_or_default();
     let head = serde_saphyr::to_string(&convert::head(draft, &content))?;
-    Ok(format!("{FENCE}\n{about}{}\n{FENCE}\n{}", head.trim_end(), content.body))
+    // Line breaks at the end of a text belong to it.
+    let head = head.strip_suffix('\n').unwrap_or(&head);
+    Ok(format!("{FENCE}\n{about}{head}\n{FENCE}\n{}", content.body))
 }
 
 /// Splits off the head. The body begins right after the closing fence's line break.

@@ -113,12 +113,15 @@ impl Reported {
 
     pub(super) fn report(&mut self, read: Result<bool, impl Display>) {
         let what = self.what;
+        let was_faulty = self.is_faulty;
         self.note(read.is_err());
         match read.map_err(|fault| fault.to_string()) {
             Ok(changed) => {
                 self.said.clear();
                 if changed {
                     info!(what, "changed, and holds from now on");
+                } else if was_faulty {
+                    info!(what, "can be used again, and is what holds");
                 }
             }
             Err(fault) if fault == self.said => {}
