@@ -88,7 +88,7 @@ pub(super) struct Args {
     /// words away never is. Its table in memory grows with it
     #[arg(long, value_name = "MIB", env = "ONRECORD_STORE_MIB_MAX", default_value_t = STORE_BYTES_MAX_DEFAULT >> 20, value_parser = clap::value_parser!(u64).range(16..=1 << 24))]
     store_mib_max: u64,
-    /// Streams of subscribers that may be open; a quiet one takes some 25 KiB
+    /// Streams of subscribers that may be open; a quiet one takes some 25 KiB, with TLS 39 KiB
     #[arg(long, value_name = "N", env = "ONRECORD_STREAMS_MAX", default_value_t = STREAMS_MAX_DEFAULT, value_parser = at_least_one)]
     streams_max: usize,
     /// Snapshots that may be under way
@@ -305,6 +305,8 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self> {
+        // From here on it ends nobody, also while the service starts and reads all there is to read.
+        drop(signal(SignalKind::hangup())?);
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
