@@ -5,7 +5,8 @@
     PYTHONPATH=stubs python examples/python/site.py 127.0.0.1:7400 site.json [NAME]
 
 `site.json` holds the pages and the cursor after them, replaced together: the effect and where to go on are there or neither is.
-With NAME it follows as subscriptions/NAME, and says what it has applied.
+With NAME it follows as subscriptions/NAME, and says what it has applied. Where the service has TLS and a policy, ONRECORD_CA_FILE names the
+authority (PEM) and ONRECORD_TOKEN_FILE the token.
 """
 
 import hashlib
@@ -24,7 +25,20 @@ from onrecord.v1 import event_pb2, feed_service_pb2 as feed, feed_service_pb2_gr
 HEARTBEAT = 10  # seconds; after three that did not come the stream counts as lost
 FATAL = {"CURSOR_DIVERGED", "FILTER_CHANGED", "CURSOR_INVALID", "SUBSCRIPTION_TAKEN"}  # a person has to look
 SUPERSEDED = (feed.Closing.REASON_SUPERSEDED, feed.Closing.REASON_ACCESS_REVOKED)
-CALLER = [("onrecord-caller", "site")]
+
+
+def channel(address):
+    if "ONRECORD_CA_FILE" not in os.environ:
+        return grpc.insecure_channel(address)
+    with open(os.environ["ONRECORD_CA_FILE"], "rb") as file:
+        return grpc.secure_channel(address, grpc.ssl_channel_credentials(file.read()))
+
+
+def caller():
+    if "ONRECORD_TOKEN_FILE" not in os.environ:
+        return [("onrecord-caller", "site")]  # believed where the service runs with --insecure
+    with open(os.environ["ONRECORD_TOKEN_FILE"]) as file:
+        return [("authorization", f"Bearer {file.read().strip()}")]
 
 
 class Site:
@@ -84,7 +98,7 @@ def follow(stub, site, name):
     request.heartbeat_interval.seconds = HEARTBEAT
     if site.held["cursor"]:
         request.start, request.cursor = feed.START_CURSOR, site.held["cursor"]
-    call = stub.Subscribe(request, metadata=CALLER)
+    call = stub.Subscribe(request, metadata=caller())
     watchdog, generation, parts, pending = None, 0, [], []
     try:
         for message in call:
@@ -117,7 +131,7 @@ def follow(stub, site, name):
                 site.keep()
                 if generation:
                     acknowledge = feed.AcknowledgeRequest(name=request.subscription, generation=generation, cursor=cursor)
-                    stub.Acknowledge(acknowledge, metadata=CALLER, timeout=30)
+                    stub.Acknowledge(acknowledge, metadata=caller(), timeout=30)
             if kind == "closing":
                 if message.closing.reason in SUPERSEDED:
                     raise SystemExit(f"closed for good: {feed.Closing.Reason.Name(message.closing.reason)}")
@@ -140,7 +154,7 @@ def refusal(error):
 
 
 def main(address, path, name=""):
-    stub = feed_service_pb2_grpc.FeedServiceStub(grpc.insecure_channel(address))
+    stub = feed_service_pb2_grpc.FeedServiceStub(channel(address))
     attempts = 0
     while True:
         site, asked = Site(path), 0  # what was not kept is sent again
