@@ -52,7 +52,7 @@ def start_prometheus(work):
 
 def change_policy(files, before, after):
     """As docs/policy.md says: written beside, and moved."""
-    policy, new = files / "policy.toml", files / "policy.toml.new"
+    policy, new = files / "service/policy.toml", files / "service/policy.toml.new"
     text = policy.read_text()
     assert before in text, f"{before} is not in the policy"
     new.write_text(text.replace(before, after))
@@ -61,8 +61,8 @@ def change_policy(files, before, after):
 
 
 def restore_policy(files, text):
-    (files / "policy.toml.new").write_text(text)
-    (files / "policy.toml.new").rename(files / "policy.toml")
+    (files / "service/policy.toml.new").write_text(text)
+    (files / "service/policy.toml.new").rename(files / "service/policy.toml")
 
 
 def on_the_main_one(main, prometheus, files, work):

@@ -138,8 +138,8 @@ class Service(Callers):
         self.log, self.process = Path(log), None
         self.command = [
             *(self.binary, "serve", "--data-dir", data, "--listen", self.address, "--metrics-listen", self.operator),
-            *("--policy", self.files / "policy.toml", "--log-format", "json"),
-            *("--tls-certificate", self.files / "tls/tls.crt", "--tls-key", self.files / "tls/tls.key", *flags),
+            *("--policy", self.files / "service/policy.toml", "--log-format", "json"),
+            *("--tls-certificate", self.files / "service/tls/tls.crt", "--tls-key", self.files / "service/tls/tls.key", *flags),
         ]
 
     def start(self, file_kib_max=None):
