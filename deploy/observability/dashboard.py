@@ -79,7 +79,7 @@ CHARTS = {
          "none", {}),
         ("Release overdue", [("onrecord_release_overdue_seconds{@}", "{{instance}}")], "s", {}),
         ("Approvals owed", [("onrecord_approvals_owed{@}", "{{instance}}")], "none", {}),
-        ("Approval overdue", [("onrecord_approval_overdue_seconds{@}", "{{instance}}")], "s", {}),
+        ("Approval owed for", [("onrecord_approval_owed_seconds{@}", "{{instance}}")], "s", {"description": "The one that is owed longest."}),
     ],
     "Store and backups": [
         ("Store", [("onrecord_store_bytes{@}", "store {{instance}}"), ("onrecord_store_bytes_max{@}", "bound {{instance}}"),

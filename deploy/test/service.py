@@ -156,7 +156,7 @@ class Service(Callers):
         if self.process.poll() is not None:
             raise SystemExit(f"the service ended with {self.process.returncode}\n{self.log.read_text()[-2000:]}")
         try:
-            return self.get("/livez")
+            return self.get("/readyz")
         except (urllib.error.URLError, ConnectionError):
             return ""
 
