@@ -150,7 +150,9 @@ fn read_until() -> watch::Receiver<u64> {
     let (asked, until) = watch::channel(u64::MAX);
     thread::spawn(move || {
         let numbers = io::stdin().lines().map_while(Result::ok).filter_map(|line| line.trim().parse().ok());
-        numbers.chain([0]).for_each(|number| drop(asked.send_replace(number)));
+        for number in numbers.chain([0]) {
+            asked.send_replace(number);
+        }
     });
     until
 }
@@ -178,8 +180,8 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             },
             _ = says.tick() => {
                 let ready = watched.iter().filter(|(_, state)| *state.borrow() == State::Ready).count();
-                let last = || watched.iter().map(|(tally, _)| tally.borrow().last);
-                let (least, most) = (last().min().unwrap_or(0), last().max().unwrap_or(0));
+                let reached = || watched.iter().map(|(tally, _)| tally.borrow().last);
+                let (least, most) = (reached().min().unwrap_or(0), reached().max().unwrap_or(0));
                 eprintln!("{ready} of {sites} show what the feed has; events applied: {least} to {most}");
             }
         }

@@ -128,7 +128,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Starts the feed of a journal. Its one task ends once `drain` is cancelled, and so does every stream. Does not block, and
+    /// Starts the feed of a journal. Every stream ends once `drain` is cancelled, and the last of its tasks with [`Feed::end`]. Does not block, and
     /// needs a tokio runtime around it.
     #[must_use]
     pub fn start(journal: Journal, options: Options, encoder: Encoder, drain: CancellationToken) -> Self {
@@ -141,6 +141,7 @@ impl Feed {
             options,
             encoder,
             drain,
+            ended: CancellationToken::new(),
             cold: Cold::default(),
             snapshot_parts: Parts::default(),
             cold_reads: Semaphore::new(COLD_READS_MAX),
@@ -201,6 +202,13 @@ impl Feed {
         Ok(Some(self.shared.lanes.open(self.shared.options.stall, follow)))
     }
 
+    /// The connections have ended, so nobody can acknowledge anything more: until then who is told that the service stops may say how far it
+    /// got. Returns once what was said is on the device, or cannot be.
+    pub async fn end(&self) {
+        self.shared.ended.cancel();
+        self.shared.ledger.ended().await;
+    }
+
     /// Has every stream see whether its right still holds; those whose does not end at once. Does not block.
     pub fn review(&self) {
         self.shared.window.review();
@@ -238,6 +246,8 @@ struct Shared {
     encoder: Encoder,
     window: Window,
     drain: CancellationToken,
+    /// Nobody can say anything more.
+    ended: CancellationToken,
     cold: Cold,
     cold_reads: Semaphore,
     snapshot_parts: Parts,

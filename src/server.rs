@@ -147,6 +147,7 @@ async fn serve(
     let (health, reporter) = health::service(&journal, shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
+    let following = feed.clone();
     let sources = Sources {
         journal: journal.clone(),
         feed: feed.clone(),
@@ -185,6 +186,7 @@ async fn serve(
         operator.attend(sources);
     }
     accept(listener, bounds, connections, shutdown).await;
+    following.end().await;
     reporter.abort();
     // Until now whoever asks is told that it stops.
     if let Some(operator) = operator {

@@ -343,7 +343,7 @@ try:
     say = lambda words: print(f"behind {proxy_name}: {words}", flush=True)
     say(f"{restarts} restarts in {took:.0f} s under load")
     say(f"{publications} publications, {len(events)} events: each once, where it was answered to be")
-    say(f"{len(tallies)} sites of onrecord::client, {PYTHON_SITES} of grpcio: each has every event once, in order, and was told of each restart")
+    say(f"{len(tallies)} sites of onrecord::client, {PYTHON_SITES} of grpcio: each has every event once, in order; those of onrecord::client were told of each restart")
     say(f"SIGTERM to exit: {min(drains):.2f} s, {statistics.median(drains):.2f} s, {max(drains):.2f} s (least, median, most)")
     say(f"editors: the longest gap without an answer to any of them {gap:.2f} s, the longest call {longest:.2f} s")
     say(f"sites: the longest time without a stream {away:.2f} s")

@@ -115,6 +115,11 @@ impl Ledger {
         noted.as_ref().map(drop).map_err(Clone::clone)
     }
 
+    /// Returns once nothing is noted any more.
+    pub(super) async fn ended(&self) {
+        drop(self.noted.subscribe().wait_for(Result::is_err).await);
+    }
+
     /// That is on the device now.
     fn is_noted(&self, part: &[(SubscriptionId, Progress)]) {
         let mut accounts = self.lock();
@@ -139,7 +144,7 @@ impl Ledger {
     }
 }
 
-/// Notes in the journal what was said, until the service stops or the journal takes no writes.
+/// Notes in the journal what was said, until nobody can say anything more or the journal takes no writes.
 pub(super) async fn note(shared: Arc<Shared>) {
     let ledger = &shared.ledger;
     loop {
@@ -149,7 +154,7 @@ pub(super) async fn note(shared: Arc<Shared>) {
         };
         let stops = tokio::select! {
             () = more => false,
-            () = shared.drain.cancelled() => true,
+            () = shared.ended.cancelled() => true,
         };
         let (progress, said) = ledger.unnoted();
         for part in progress.chunks(NOTED_MAX) {

@@ -11,7 +11,7 @@ use prometheus_client::{
 
 use super::{
     calls::CallCounts,
-    vitals::{Process, Record, Sites, Vitals, float},
+    vitals::{Process, Record, Sites, Vitals},
 };
 use crate::{
     feed::Occupancy,
@@ -69,11 +69,17 @@ impl Sheet<'_> {
         metric.encode(self.0.encode_descriptor(name, help, None, metric.metric_type())?)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+    fn gauge<N>(&mut self, name: &str, help: &str, value: N) -> fmt::Result
+    where
+        ConstGauge<N>: EncodeMetric,
+    {
         self.one(name, help, &ConstGauge::new(value))
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+    fn counter<N>(&mut self, name: &str, help: &str, value: N) -> fmt::Result
+    where
+        ConstCounter<N>: EncodeMetric,
+    {
         self.one(name, help, &ConstCounter::new(value))
     }
 
@@ -104,7 +110,7 @@ impl Collector for Vitals {
         self.waiting.iter().try_for_each(|waiting| newsroom(sheet, waiting, self.time))?;
         scrub(sheet, self.scrub)?;
         copies(sheet, self.copies)?;
-        sheet.counter("onrecord_panics", "Calls that panicked, answered INTERNAL", float(self.calls.panics))?;
+        sheet.counter("onrecord_panics", "Calls that panicked, answered INTERNAL", self.calls.panics)?;
         if let Some(expires) = self.certificate_expires {
             let help = "When the certificate in use ends";
             sheet.gauge("onrecord_tls_certificate_expiry_timestamp_seconds", help, seconds(expires * 1_000_000))?;
@@ -117,32 +123,32 @@ impl Collector for Vitals {
 }
 
 fn record(sheet: &mut Sheet<'_>, record: &Record) -> fmt::Result {
-    let writable = f64::from(u8::from(record.closed.is_none()));
+    let writable = u64::from(record.closed.is_none());
     sheet.gauge("onrecord_journal_writable", "1 while the journal takes writes", writable)?;
     if let Some(why) = &record.closed {
         let help = "Why the journal takes no writes; absent while it does";
         sheet.one("onrecord_journal_closed", help, &Info::new([("reason", why.clone())]))?;
     }
-    let readable = f64::from(u8::from(record.readable));
+    let readable = u64::from(record.readable);
     sheet.gauge("onrecord_journal_readable", "1 while reads are answered", readable)?;
-    let newest = float(record.newest_entry);
+    let newest = record.newest_entry;
     sheet.gauge("onrecord_journal_newest_entry", "Number of the newest durable entry", newest)?;
-    sheet.gauge("onrecord_journal_tail", "Sequence that the next event will take", float(record.tail))?;
+    sheet.gauge("onrecord_journal_tail", "Sequence that the next event will take", record.tail)?;
     let help = "Bytes of the store on disk; 0 while it cannot be opened";
-    sheet.gauge("onrecord_store_bytes", help, float(record.store_bytes))?;
+    sheet.gauge("onrecord_store_bytes", help, record.store_bytes)?;
     let help = "Bytes that the store may have: see --store-mib-max";
-    sheet.gauge("onrecord_store_bytes_max", help, float(record.store_bytes_max))?;
+    sheet.gauge("onrecord_store_bytes_max", help, record.store_bytes_max)?;
     if let Some(free) = record.disk_free_bytes {
-        sheet.gauge("onrecord_store_disk_free_bytes", "Bytes that are free on the disk of the store", float(free))?;
+        sheet.gauge("onrecord_store_disk_free_bytes", "Bytes that are free on the disk of the store", free)?;
     }
     Ok(())
 }
 
 fn feed(sheet: &mut Sheet<'_>, feed: Occupancy) -> fmt::Result {
-    sheet.gauge("onrecord_feed_streams", "Streams of subscribers that are open", float(feed.streams))?;
-    sheet.gauge("onrecord_feed_streams_max", "Streams that may be open", float(feed.streams_max))?;
-    sheet.gauge("onrecord_feed_snapshots", "Snapshots under way", float(feed.snapshots))?;
-    sheet.gauge("onrecord_feed_snapshots_max", "Snapshots that may be under way", float(feed.snapshots_max))
+    sheet.gauge("onrecord_feed_streams", "Streams of subscribers that are open", feed.streams)?;
+    sheet.gauge("onrecord_feed_streams_max", "Streams that may be open", feed.streams_max)?;
+    sheet.gauge("onrecord_feed_snapshots", "Snapshots under way", feed.snapshots)?;
+    sheet.gauge("onrecord_feed_snapshots_max", "Snapshots that may be under way", feed.snapshots_max)
 }
 
 fn sites(sheet: &mut Sheet<'_>, sites: &Sites) -> fmt::Result {
@@ -159,22 +165,22 @@ fn sites(sheet: &mut Sheet<'_>, sites: &Sites) -> fmt::Result {
 
 fn newsroom(sheet: &mut Sheet<'_>, waiting: &Waiting, now: f64) -> fmt::Result {
     let since = |micros: Option<i64>| micros.map_or(0.0, |then| (now - seconds(then)).max(0.0));
-    sheet.gauge("onrecord_releases_scheduled", "Releases that wait for their time", float(waiting.scheduled))?;
-    sheet.gauge("onrecord_releases_held", "Releases that wait for a person", float(waiting.held))?;
+    sheet.gauge("onrecord_releases_scheduled", "Releases that wait for their time", waiting.scheduled)?;
+    sheet.gauge("onrecord_releases_held", "Releases that wait for a person", waiting.held)?;
     let help = "Seconds for which the release that is due longest waits; 0 if none is due";
     sheet.gauge("onrecord_release_overdue_seconds", help, since(waiting.release_due_micros))?;
     let help = "Editions that were published before their approval, and still lack it";
-    sheet.gauge("onrecord_approvals_owed", help, float(waiting.owed))?;
+    sheet.gauge("onrecord_approvals_owed", help, waiting.owed)?;
     let help = "Seconds since the first of them was published; 0 if there is none";
     sheet.gauge("onrecord_approval_owed_seconds", help, since(waiting.owed_since_micros))
 }
 
 fn scrub(sheet: &mut Sheet<'_>, scrub: Scrubbed) -> fmt::Result {
-    let running = f64::from(u8::from(scrub.running));
+    let running = u64::from(scrub.running);
     sheet.gauge("onrecord_scrub_running", "1 while the store is read again, slowly", running)?;
-    sheet.gauge("onrecord_scrub_rows", "Rows that were read, this time or the last", float(scrub.rows))?;
+    sheet.gauge("onrecord_scrub_rows", "Rows that were read, this time or the last", scrub.rows)?;
     let help = "Places that were found broken, this time or the last";
-    sheet.gauge("onrecord_scrub_findings", help, float(scrub.findings))?;
+    sheet.gauge("onrecord_scrub_findings", help, scrub.findings)?;
     let help = "When the store was last read to its end; 0 if it was not since the start";
     let completed = scrub.completed_micros.map_or(0.0, seconds);
     sheet.gauge("onrecord_scrub_completed_timestamp_seconds", help, completed)
@@ -191,10 +197,10 @@ fn copies(sheet: &mut Sheet<'_>, copies: Copies) -> fmt::Result {
 
 fn process(sheet: &mut Sheet<'_>, process: &Process) -> fmt::Result {
     sheet.counter("process_cpu_seconds", "Seconds of the processor", process.cpu_seconds)?;
-    sheet.gauge("process_resident_memory_bytes", "Bytes of memory in use", float(process.resident_bytes))?;
-    sheet.gauge("process_open_fds", "Open files", float(process.open_files))?;
+    sheet.gauge("process_resident_memory_bytes", "Bytes of memory in use", process.resident_bytes)?;
+    sheet.gauge("process_open_fds", "Open files", process.open_files)?;
     if let Some(most) = process.open_files_max {
-        sheet.gauge("process_max_fds", "Files that may be open", float(most))?;
+        sheet.gauge("process_max_fds", "Files that may be open", most)?;
     }
     sheet.gauge("process_start_time_seconds", "When the process began", process.start_time)
 }

@@ -237,6 +237,6 @@ fn word(state: StandingState) -> &'static str {
 
 /// As Prometheus counts. Exact up to 2^53.
 #[expect(clippy::cast_precision_loss, clippy::as_conversions, reason = "Prometheus has floats only")]
-pub(super) fn float(number: u64) -> f64 {
+fn float(number: u64) -> f64 {
     number as f64
 }

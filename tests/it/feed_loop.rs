@@ -7,7 +7,12 @@ use onrecord::{
         ENCODER,
         v1::{self, ChangeKind},
     },
-    domain::{event::EventKind, filter::Filter, id::Code, mandate::Mandate},
+    domain::{
+        event::EventKind,
+        filter::Filter,
+        id::{Code, SubscriptionId},
+        mandate::Mandate,
+    },
     feed::{
         ClosingReason, Delivery, Feed, FeedRefusal, Message, Messages, Options, Part, Right, Scope, Start,
         StreamRequest, Wanted,
@@ -128,6 +133,34 @@ async fn a_drained_feed_closes_its_streams_and_takes_no_new_ones() {
     assert!(matches!(seen[seen.len() - 2], Message::Heartbeat { .. }), "{seen:?}");
     assert!(matches!(seen[seen.len() - 1], Message::Closing { reason: ClosingReason::Drain, .. }), "{seen:?}");
     assert!(matches!(feed.subscribe(all(Start::Now)).await, Err(onrecord::feed::FeedRefusal::Draining)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_that_the_service_stops_may_still_say_how_far_it_got() {
+    let service = Service::start().await;
+    let id = SubscriptionId::parse("site").unwrap();
+    let named = v1::CreateSubscriptionRequest {
+        subscription_id: id.to_string(),
+        subscription: Some(v1::Subscription::default()),
+        ..Default::default()
+    };
+    service.person("operator").feed.create_subscription(named).await.unwrap();
+    service.person("author").create("fire", "en").await;
+    publish(&service, "fire", "en", words("First")).await;
+    let (feed, drain) = feed(&service, |_| {});
+    let mut stream =
+        feed.subscribe(StreamRequest { wanted: Wanted::Named(id.clone()), ..all(Start::Beginning) }).await.unwrap();
+    let Message::Opened { generation, .. } = next(&mut stream).await else { panic!("it is opened first") };
+    drain.cancel();
+    let mut last = String::new();
+    while let Some(message) = stream.next().await {
+        if let Message::Closing { cursor, .. } = message {
+            last = cursor;
+        }
+    }
+    feed.acknowledge(id.clone(), generation, &last).await.unwrap();
+    feed.end().await;
+    assert!(feed.acknowledge(id, generation, &last).await.is_err(), "it is not on the device any more");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -212,14 +212,14 @@ async fn an_operator_is_told_what_waits_for_a_person_and_which_site_lags() {
     for line in [
         "onrecord_releases_scheduled 1",
         "onrecord_releases_held 1",
-        "onrecord_release_overdue_seconds 0",
+        "onrecord_release_overdue_seconds 0.0",
         "onrecord_approvals_owed 1",
-        "onrecord_approval_owed_seconds 90",
+        "onrecord_approval_owed_seconds 90.0",
         "onrecord_subscriptions{state=\"idle\"} 1",
         "onrecord_subscriptions{state=\"active\"} 0",
         "onrecord_subscription_lag_events{subscription=\"site-a\"} 3",
-        "onrecord_subscription_lag_seconds{subscription=\"site-a\"} 90",
-        "onrecord_backup_completed_timestamp_seconds 0",
+        "onrecord_subscription_lag_seconds{subscription=\"site-a\"} 90.0",
+        "onrecord_backup_completed_timestamp_seconds 0.0",
         "onrecord_reload_failed{what=\"policy\"} 0",
         "onrecord_panics_total 0",
     ] {
