@@ -8,7 +8,7 @@
 //!
 //! Every ten seconds it says on standard error how they are. It ends at ctrl-d; or, once a number was written to its standard input, when
 //! each has applied that event. Then it prints a line of JSON for each site, and exits with 1 if one of them has something to complain
-//! about. They call as `crowd`; against a policy, with the token in the file that `ONRECORD_TOKEN_FILE` names.
+//! about. They call as `crowd`; where the service has TLS and a policy, `ONRECORD_CA_FILE` names the authority (PEM) and `ONRECORD_TOKEN_FILE` the token.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 
@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, convert::Infallible, env, fs, io, process::Exit
 
 use onrecord::{
     api::v1::{Delivery, Snapshot},
-    client::{Begin, Follower, Note, Options, Position, Site, State, Wanted, channel},
+    client::{Begin, Follower, Note, Options, Position, Site, State, Wanted, channel, tls_channel},
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -25,6 +25,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, interval_at},
 };
+use tonic::transport::Channel;
 
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
@@ -132,6 +133,13 @@ async fn follow(
     Tally { failed, ..tally }
 }
 
+fn reached(url: &str) -> Result<Channel, Box<dyn std::error::Error>> {
+    Ok(match env::var("ONRECORD_CA_FILE") {
+        Ok(file) => tls_channel(url, &fs::read(file)?)?,
+        Err(_) => channel(url)?,
+    })
+}
+
 fn options(site: usize, name: Option<&str>) -> Result<Options, Box<dyn std::error::Error>> {
     let mut options = match name {
         Some(name) => Options::wanting(Wanted::Named(format!("subscriptions/{name}-{site}"))),
@@ -166,7 +174,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         let tally = watch::Sender::new(Tally { site, ..Tally::default() });
         let seen = tally.subscribe();
         let member = Member { tally, away_since: None };
-        let follower = Follower::new(channel(url)?, options(site, name.first().map(String::as_str))?, member);
+        let follower = Follower::new(reached(url)?, options(site, name.first().map(String::as_str))?, member);
         watched.push((seen.clone(), follower.state()));
         crowd.spawn(follow(follower, seen, until.clone()));
     }

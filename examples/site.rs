@@ -6,6 +6,9 @@
 //! cargo run --example site -- http://127.0.0.1:7400 site.json press-site     as subscriptions/press-site, and says what it has applied
 //! ```
 //!
+//! Where the service has TLS and a policy, `ONRECORD_CA_FILE` names the authority (PEM) and `ONRECORD_TOKEN_FILE` the token, and the address begins
+//! with `https://`.
+//!
 //! `site.json` holds the pages and the position after them, replaced together: the effect and where to go on are there or neither is.
 
 #![allow(clippy::print_stderr, reason = "a program for people")]
@@ -14,7 +17,7 @@ use std::{collections::BTreeMap, env, fs, io, path::PathBuf};
 
 use onrecord::{
     api::v1::{Delivery, Live, Snapshot, delivery::Scope, event, live},
-    client::{Begin, Follower, Options, Position, Site, Wanted, channel, replace_file},
+    client::{Begin, Follower, Options, Position, Site, Wanted, channel, replace_file, tls_channel},
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,8 +128,19 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => Options::all(),
     };
     options.begin = Begin::Beginning;
-    options.metadata.insert("onrecord-caller", "site".parse()?);
-    let mut follower = Follower::new(channel(url)?, options, Pages::open(file.into())?);
+    match env::var("ONRECORD_TOKEN_FILE") {
+        Ok(file) => {
+            let token = fs::read_to_string(file)?;
+            options.metadata.insert("authorization", format!("Bearer {}", token.trim()).parse()?)
+        }
+        // Believed where the service runs with --insecure.
+        Err(_) => options.metadata.insert("onrecord-caller", "site".parse()?),
+    };
+    let channel = match env::var("ONRECORD_CA_FILE") {
+        Ok(file) => tls_channel(url, &fs::read(file)?)?,
+        Err(_) => channel(url)?,
+    };
+    let mut follower = Follower::new(channel, options, Pages::open(file.into())?);
     let mut state = follower.state();
     tokio::spawn(async move {
         while state.changed().await.is_ok() {

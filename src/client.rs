@@ -16,10 +16,12 @@
 //! - A position is that of what was applied, never of what came (`a_commit_in_parts_is_applied_whole_or_not_at_all`).
 //! - Nothing is acknowledged before it was kept.
 //!
-//! With `default-features = false` the crate is this module, the generated client and nothing of the service.
+//! With `default-features = false` the crate is this module, the generated client and nothing of the service; with the feature `tls` it
+//! speaks TLS.
 
 mod acknowledge;
 mod backoff;
+mod channel;
 mod check;
 mod ending;
 mod file;
@@ -27,8 +29,11 @@ mod follower;
 mod site;
 
 pub use backoff::Backoff;
+pub use channel::channel;
+#[cfg(feature = "tls")]
+pub use channel::tls_channel;
 pub use check::{Breach, Link};
 pub use ending::{FollowError, Lost};
 pub use file::{PositionFile, replace_file};
-pub use follower::{Begin, Follower, Options, State, Wanted, channel};
+pub use follower::{Begin, Follower, Options, State, Wanted};
 pub use site::{Note, Position, Site};

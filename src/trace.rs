@@ -1,7 +1,7 @@
 //! Traces: what a call led to, as OpenTelemetry tells it, with the W3C context of who called.
 //!
 //! **Invariants**
-//! - Where nobody takes traces ([`enable`]), or this one is not sampled, nothing is made but the id that log lines have.
+//! - Where nobody takes traces ([`crate::telemetry::Traces`]), or this one is not sampled, nothing is made but the id that log lines have.
 //! - No words of a text are in a span, and no names of callers.
 
 use std::{

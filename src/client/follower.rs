@@ -6,11 +6,7 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
-use tonic::{
-    Request, Streaming,
-    metadata::MetadataMap,
-    transport::{Channel, Endpoint, Error as TransportError},
-};
+use tonic::{Request, Streaming, metadata::MetadataMap, transport::Channel};
 
 use super::{
     acknowledge::Acknowledger,
@@ -35,24 +31,6 @@ const SLACK: Duration = Duration::from_secs(10);
 /// Where somebody waits for the end.
 const ATTEMPTS_UNTIL_CURRENT_MAX: u32 = 5;
 const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(10);
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEP_ALIVE_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// A channel for one follower alone: a stream that waits must not hold up other calls.
-///
-/// # Errors
-/// If it is no URL such as `http://127.0.0.1:7400`. Nothing is connected yet.
-pub fn channel(url: &str) -> Result<Channel, TransportError> {
-    let endpoint = Endpoint::from_shared(url.to_owned())?;
-    let endpoint = endpoint
-        .connect_timeout(CONNECT_TIME_MAX)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIME_MAX)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true);
-    Ok(endpoint.connect_lazy())
-}
 
 /// Which statements a site wants.
 #[derive(Clone, Debug, PartialEq)]
