@@ -18,7 +18,7 @@ use crate::{
         delivery::Scope,
         feed_service_server::{FeedService, FeedServiceServer},
     },
-    client::check::fixture,
+    client::{channel, check::fixture},
 };
 
 type Script = Vec<Result<SubscribeResponse, Status>>;
