@@ -172,6 +172,7 @@ def main(binary):
         process, prometheus = start_prometheus(work)
         first.start()
         small.start()
+        small.onrecord("operator", "backup", work / "small.backup")  # this one does not lack it
         prometheus.check_targets(2)
         followers = on_the_main_one(first, prometheus, files, work)
         counts = (prometheus.check_rules(), prometheus.check_dashboard(), prometheus.check_runbook())
