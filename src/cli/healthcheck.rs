@@ -1,6 +1,6 @@
 //! `onrecord healthcheck`: whether a service can be called, as an exit code.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::timeout;
@@ -25,7 +25,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Args {
     /// Address and port of the operator's port, as `serve` was given it: ask there, over plain HTTP
     #[arg(long, value_name = "ADDRESS", env = "ONRECORD_METRICS_LISTEN")]
-    metrics_listen: Option<SocketAddr>,
+    metrics_listen: Option<String>,
     /// Which service, by grpc.health.v1; the whole if not given
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -35,7 +35,7 @@ impl Args {
     /// Needs a session only to ask by gRPC.
     pub(super) async fn run(self, session: impl FnOnce() -> Result<Session>) -> Result<()> {
         let asked = async {
-            match self.metrics_listen.filter(|_| self.service.is_none()) {
+            match self.metrics_listen.as_deref().filter(|_| self.service.is_none()) {
                 Some(address) => ready(address).await,
                 None => serving(&session()?, self.service.unwrap_or_default()).await,
             }
@@ -47,7 +47,7 @@ impl Args {
     }
 }
 
-async fn ready(address: SocketAddr) -> Result<String> {
+async fn ready(address: &str) -> Result<String> {
     let (status, words) = Operator::at(address)?.get("/readyz").await?;
     let words = words.trim_end().to_owned();
     if status.is_success() { Ok(words) } else { Err(Refusal::Unavailable(words).into()) }

@@ -1,6 +1,6 @@
 //! Asks a service's operator's port, over plain HTTP.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context as _, Result};
 use reqwest::{Client, StatusCode};
@@ -10,25 +10,25 @@ use super::failure::Refusal;
 /// Where a service tells how it is.
 pub(super) struct Operator {
     client: Client,
-    address: SocketAddr,
+    address: String,
 }
 
 impl Operator {
-    /// The operator's port as `serve` was given it: where it listens everywhere it is here too.
-    pub(super) fn at(mut address: SocketAddr) -> Result<Self> {
-        if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() {
-                [127, 0, 0, 1].into()
-            } else {
-                std::net::Ipv6Addr::LOCALHOST.into()
-            });
+    /// The operator's port (`HOST:PORT`) as `serve` was given it, or from elsewhere: where it listens everywhere it is here too.
+    pub(super) fn at(address: &str) -> Result<Self> {
+        let mut address = address.to_owned();
+        if let Ok(mut known) = address.parse::<SocketAddr>()
+            && known.ip().is_unspecified()
+        {
+            known.set_ip(if known.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            address = known.to_string();
         }
         Ok(Self { client: Client::builder().no_proxy().tls_certs_only([]).build()?, address })
     }
 
     /// What it answers at a path: a status and words.
     pub(super) async fn get(&self, path: &str) -> Result<(StatusCode, String)> {
-        let address = self.address;
+        let address = &self.address;
         let away = |error: reqwest::Error| Refusal::Unavailable(format!("{address} cannot be asked: {error}"));
         let answer = self.client.get(format!("http://{address}{path}")).send().await.map_err(away)?;
         Ok((answer.status(), answer.text().await.context("the answer ended early")?))

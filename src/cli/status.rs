@@ -2,7 +2,7 @@
 
 mod screen;
 
-use std::{io::IsTerminal as _, net::SocketAddr, time::Duration};
+use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use tokio::time::{sleep, timeout};
@@ -58,12 +58,12 @@ pub(super) struct TopArgs {
 struct Place {
     /// Address and port of the operator's port, as `serve` was given it
     #[arg(long, value_name = "ADDRESS", env = "ONRECORD_METRICS_LISTEN", default_value = "127.0.0.1:9464")]
-    metrics_listen: SocketAddr,
+    metrics_listen: String,
 }
 
 impl StatusArgs {
     pub(super) async fn run(self, format: Format) -> Result<()> {
-        let (vitals, text) = vitals(&Operator::at(self.place.metrics_listen)?).await?;
+        let (vitals, text) = vitals(&Operator::at(&self.place.metrics_listen)?).await?;
         match format {
             Format::Json => say(text.trim_end())?,
             Format::Table => say(Screen { now: &vitals, before: None })?,
@@ -77,7 +77,7 @@ impl StatusArgs {
 
 impl TopArgs {
     pub(super) async fn run(self, format: Format) -> Result<()> {
-        let operator = Operator::at(self.place.metrics_listen)?;
+        let operator = Operator::at(&self.place.metrics_listen)?;
         let is_screen = std::io::stdout().is_terminal();
         let (mut before, mut looks) = (None::<Vitals>, 0);
         loop {

@@ -29,7 +29,7 @@ pub struct Scrubbed {
     pub running: bool,
     /// Rows that were read, of the time that goes on or was the last.
     pub rows: u64,
-    /// What was found broken, that time.
+    /// What was found broken, this time or, until it is at its end, the time before: whichever is more.
     pub findings: u64,
     /// When the store was last read to its end, in microseconds since 1970; none if it was not since the start.
     pub completed_micros: Option<i64>,
@@ -65,7 +65,7 @@ impl Journal {
             let Part { findings: found, rows, last } = self.read(move |view| view.scrub(&from)).await?;
             self.scrubbed.send_modify(|scrubbed| {
                 scrubbed.rows += count(rows);
-                scrubbed.findings += count(found.len());
+                scrubbed.findings = scrubbed.findings.max(count(findings.len() + found.len()));
             });
             for finding in &found {
                 error!(place = finding.place, fault = finding.fault, "the store is damaged: see `onrecord verify`");
@@ -74,7 +74,10 @@ impl Journal {
             after = last;
             sleep(PAUSE).await;
         }
-        self.scrubbed.send_modify(|scrubbed| scrubbed.completed_micros = Some(self.now().micros()));
+        self.scrubbed.send_modify(|scrubbed| {
+            scrubbed.findings = count(findings.len());
+            scrubbed.completed_micros = Some(self.now().micros());
+        });
         Ok(findings)
     }
 
@@ -91,7 +94,7 @@ struct Running<'j>(&'j Journal);
 impl<'j> Running<'j> {
     fn begin(journal: &'j Journal) -> Self {
         journal.scrubbed.send_modify(|scrubbed| {
-            *scrubbed = Scrubbed { running: true, rows: 0, findings: 0, completed_micros: scrubbed.completed_micros };
+            *scrubbed = Scrubbed { running: true, rows: 0, ..*scrubbed };
         });
         Self(journal)
     }

@@ -179,7 +179,7 @@ fn scrub(sheet: &mut Sheet<'_>, scrub: Scrubbed) -> fmt::Result {
     let running = u64::from(scrub.running);
     sheet.gauge("onrecord_scrub_running", "1 while the store is read again, slowly", running)?;
     sheet.gauge("onrecord_scrub_rows", "Rows that were read, this time or the last", scrub.rows)?;
-    let help = "Places that were found broken, this time or the last";
+    let help = "Places that were found broken, this time or the last, whichever are more";
     sheet.gauge("onrecord_scrub_findings", help, scrub.findings)?;
     let help = "When the store was last read to its end; 0 if it was not since the start";
     let completed = scrub.completed_micros.map_or(0.0, seconds);
@@ -192,7 +192,9 @@ fn copies(sheet: &mut Sheet<'_>, copies: Copies) -> fmt::Result {
     sheet.family("onrecord_backups", "Copies since the start, by how they ended", "result", ended)?;
     let help = "When a copy was last sent whole; 0 if none is known of";
     let completed = copies.completed_micros.map_or(0.0, seconds);
-    sheet.gauge("onrecord_backup_completed_timestamp_seconds", help, completed)
+    sheet.gauge("onrecord_backup_completed_timestamp_seconds", help, completed)?;
+    let help = "The newest entry in it; 0 if none is known of";
+    sheet.gauge("onrecord_backup_newest_entry", help, copies.newest_entry)
 }
 
 fn process(sheet: &mut Sheet<'_>, process: &Process) -> fmt::Result {
