@@ -69,7 +69,7 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// The file cannot be read.
-    #[error("{}: {words}", .file.display())]
+    #[error("the policy {} cannot be read ({words}): give a file that is there and that the service may read, by `--policy` or `ONRECORD_POLICY`", .file.display())]
     Unreadable {
         /// Which.
         file: PathBuf,

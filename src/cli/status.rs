@@ -5,6 +5,7 @@ mod screen;
 use std::{io::IsTerminal as _, time::Duration};
 
 use anyhow::{Context as _, Result};
+use reqwest::StatusCode;
 use tokio::time::{sleep, timeout};
 
 use self::screen::Screen;
@@ -104,6 +105,10 @@ async fn vitals(operator: &Operator) -> Result<(Vitals, String)> {
     let answer = timeout(ANSWER_MAX, operator.get("/status")).await;
     let (status, text) =
         answer.unwrap_or_else(|_| Err(Refusal::Unavailable(format!("no answer in {ANSWER_MAX:?}")).into()))?;
+    if status == StatusCode::NOT_FOUND {
+        let words = "what answers there does not say how it is: it is no onrecord, or an older one";
+        return Err(Refusal::Unavailable(words.to_owned()).into());
+    }
     if !status.is_success() {
         return Err(Refusal::Unavailable(text.trim_end().to_owned()).into());
     }
