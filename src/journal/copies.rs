@@ -151,6 +151,10 @@ mod tests {
         let kept = open().copies();
         assert_eq!((kept.newest_entry, kept.completed, kept.failed), (7, 0, 0));
         assert!(kept.completed_micros.is_some() && kept.completed_micros <= copies.completed_micros);
+        // As the first version wrote it, and as none has yet.
+        fs::write(directory.path().join("last-copy"), "1 1795746000000000 5210\n").unwrap();
+        let first = Register::read(directory.path()).known().copies;
+        assert_eq!((first.completed_micros, first.newest_entry), (Some(1_795_746_000_000_000), 5_210));
         fs::write(directory.path().join("last-copy"), "2 later").unwrap();
         assert_eq!(Register::read(directory.path()).known().copies, Copies::default());
     }

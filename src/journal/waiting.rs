@@ -1,8 +1,8 @@
 //! What waits for its time or for a person, kept in memory: an operator is told without a search of the store.
 //!
 //! **Invariants**
-//! - What a commit leaves is noted with it; what was there before the start is found by one slow search, which never undoes what was noted
-//!   since (`what_was_noted_stays`).
+//! - What a commit leaves is noted with it; what was there before the start is found by one slow search, and is the same
+//!   (`an_operator_is_told_what_waits_for_a_person_and_which_site_lags`). The search never undoes what was noted since.
 
 use std::{
     collections::BTreeMap,
