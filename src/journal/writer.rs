@@ -8,7 +8,9 @@
 mod commits;
 mod due;
 mod enrol;
+mod group;
 mod start;
+mod step;
 
 use std::{
     collections::BTreeMap,
@@ -27,40 +29,32 @@ use tokio::{
 use tracing::{error, info};
 
 pub use commits::Commits;
+use group::Group;
 
 use super::{
     Identity, JournalError, Options, Refusal,
     clock::Clock,
-    commit::{self, Asked},
     erase, key,
     quota::Quota,
-    recent::{Recent, RecentEvent},
+    recent::Recent,
     retention::Outlived,
-    row::{EventRecord, Meta, RequestRow, decode, encode},
+    row::{Meta, encode},
     store::{Change, Store},
-    view::{Reader, Words},
+    view::Words,
     waiting,
     watchdog::Watchdog,
     watermark::Watermark,
 };
-use crate::domain::{
-    answer::Answer,
-    command::Call,
-    decide::{Context, decide, redirect_target},
-    digest::{Digest, Salt},
-    event::Event,
-    id::{Code, StatementId, SubscriptionId},
-    rejection::Rejection,
-    state::State,
-    subscription::{Progress, Subscription, SubscriptionCall},
-    time::Timestamp,
+use crate::{
+    domain::{
+        answer::Answer,
+        command::Call,
+        digest::Digest,
+        id::{Code, SubscriptionId},
+        subscription::{Progress, SubscriptionCall},
+    },
+    trace::Trace,
 };
-use crate::trace::Trace;
-
-/// Entries in one durable write: more would keep readers waiting.
-const GROUP_ENTRIES_MAX: usize = 64;
-/// Bytes of rows in one durable write: less than a segment of the store has to be between two syncs.
-const GROUP_BYTES_MAX: usize = 512 * 1024;
 
 /// The answer to a step, and what it takes to show it.
 #[derive(Clone, Debug)]
@@ -78,9 +72,6 @@ impl Answered {
         Self { answer, kind, words: BTreeMap::new() }
     }
 }
-
-/// Bytes of a text that is read for those who wait, between one commit and the next.
-const WORDS_BYTES_MAX: usize = 64 * 1024;
 
 pub(super) type Reply = oneshot::Sender<Result<Answered, Refusal>>;
 
@@ -131,73 +122,6 @@ pub(super) struct Writer {
     durable: watch::Sender<u64>,
     tail: watch::Sender<u64>,
     closed: watch::Sender<Option<String>>,
-}
-
-/// Steps decided and not yet committed.
-#[derive(Default)]
-struct Group {
-    /// Each with the number of its entry.
-    changes: Vec<(Change, u64)>,
-    bytes: usize,
-    entries: usize,
-    /// Statements as the group leaves them.
-    states: BTreeMap<StatementId, State>,
-    /// Subscriptions as the group leaves them.
-    subscriptions: BTreeMap<SubscriptionId, Subscription>,
-    /// Answers of the group to calls with a request id, by row key.
-    answers: BTreeMap<Vec<u8>, RequestRow>,
-    /// Statements to be erased once the group is durable, and the entries that erase them.
-    erasures: Vec<(StatementId, u64)>,
-    /// Events, with the words they show.
-    events: Vec<RecentEvent>,
-    /// Whether there are events whose words are not at hand.
-    unread: bool,
-    replies: Vec<(Reply, Result<Answered, Refusal>)>,
-    /// Of those that are followed.
-    traces: Vec<Trace>,
-    pokes: Vec<oneshot::Sender<()>>,
-    close: Option<oneshot::Sender<()>>,
-}
-
-impl Group {
-    fn is_full(&self) -> bool {
-        self.entries >= GROUP_ENTRIES_MAX || self.bytes >= GROUP_BYTES_MAX || self.close.is_some()
-    }
-
-    /// Adds an entry.
-    fn add(&mut self, entry: u64, changes: Vec<Change>) {
-        self.entries += 1;
-        self.add_rows(entry, changes);
-    }
-
-    fn add_rows(&mut self, entry: u64, changes: Vec<Change>) {
-        self.bytes += changes.iter().map(Change::bytes).sum::<usize>();
-        self.changes.extend(changes.into_iter().map(|change| (change, entry)));
-    }
-
-    /// Keeps events for those who wait for them.
-    fn hand_over(&mut self, events: Vec<EventRecord>, words: &BTreeMap<Digest, Arc<Words>>, trace: &Trace) {
-        for record in events {
-            let shown = record.event.words();
-            let words = shown.and_then(|digest| words.get(&digest)).map(Arc::clone);
-            self.unread |= shown.is_some() && words.is_none();
-            self.events.push(RecentEvent { record, words, trace: trace.clone() });
-        }
-    }
-
-    fn remember(&mut self, asked: &Asked<'_>, answer: &Answer, now: Timestamp) {
-        self.answers.extend(asked.key().map(|key| (key, asked.row(answer, now))));
-    }
-
-    /// Tells a caller, once the group is durable. A failure of the store ends the writer.
-    fn reply(&mut self, reply: Reply, answer: Result<Answered, Refusal>) -> Result<(), JournalError> {
-        let failure = match &answer {
-            Ok(_) | Err(Refusal::Rejected(_) | Refusal::Journal(JournalError::Full { .. })) => None,
-            Err(Refusal::Journal(failure)) => Some(failure.clone()),
-        };
-        self.replies.push((reply, answer));
-        failure.map_or(Ok(()), Err)
-    }
 }
 
 impl Writer {
@@ -354,110 +278,6 @@ impl Writer {
         Ok(())
     }
 
-    fn step(&mut self, group: &mut Group, call: &Call, trace: &Trace) -> Result<Answered, Refusal> {
-        let asked = Asked::of(call);
-        let remembered = self.remembered(group, &asked)?;
-        let state = self.state(group, &call.command.statement)?;
-        if state.as_ref().is_some_and(|state| !call.mandate.sees(state)) {
-            // What a caller may not see is as if it were not there.
-            return Err(Rejection::StatementNotFound.into());
-        }
-        if let Some(answer) = remembered {
-            return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
-        }
-        let languages = call.command.step.languages();
-        if state.as_ref().is_some_and(|state| !call.mandate.admits_request(state, languages.as_deref())) {
-            return Err(Rejection::OutOfMandate.into());
-        }
-        let redirect_fits = self.redirect_fits(group, state.as_ref(), call)?;
-        let now = self.clock.now().max(self.meta.time);
-        let salt = salt()?;
-        let context = Context {
-            now,
-            caller: &call.caller,
-            entry: self.meta.next_entry,
-            sequence: self.meta.next_sequence,
-            salt,
-            redirect_fits,
-            restored: self.restored(),
-        };
-        let decision = decide(state.as_ref(), &call.command, context)?;
-        if !call.mandate.admits_result(state.as_ref(), &decision.state) {
-            return Err(Rejection::OutOfMandate.into());
-        }
-        self.quota.admit(&call.command.step)?;
-        let mut answered = Answered::new(decision.answer.clone(), Some(decision.state.statement.kind.clone()));
-        if call.validate_only {
-            return Ok(answered);
-        }
-        answered.words = self.words(&decision.events);
-        let entry = self.meta.next_entry;
-        if commit::erases(state.as_ref(), &decision) {
-            group.erasures.push((call.command.statement.clone(), entry));
-        }
-        let (changes, events) = commit::changes(state.as_ref(), &decision, call, &asked, now, salt, &mut self.meta);
-        group.add(entry, changes);
-        group.hand_over(events, &answered.words, trace);
-        group.remember(&asked, &decision.answer, now);
-        group.states.insert(call.command.statement.clone(), decision.state);
-        Ok(answered)
-    }
-
-    /// The texts that these events show, as far as they are in the store and short: a long one would keep those who wait.
-    fn words(&self, events: &[Event]) -> BTreeMap<Digest, Arc<Words>> {
-        let reader = Reader { store: &self.store };
-        // One that cannot be read is met again, and told, by whoever needs it.
-        let read =
-            |digest| reader.words(&digest, WORDS_BYTES_MAX).ok().flatten().map(|words| (digest, Arc::new(words)));
-        events.iter().filter_map(Event::words).filter_map(read).collect()
-    }
-
-    /// The answer that was given to this very call before.
-    fn remembered(&self, group: &Group, asked: &Asked<'_>) -> Result<Option<Result<Answer, Rejection>>, JournalError> {
-        let Some(key) = asked.key() else { return Ok(None) };
-        let row = match group.answers.get(&key) {
-            Some(row) => Some(row.clone()),
-            None => self.store.get(&key)?.map(|row| decode(&row.value)).transpose()?,
-        };
-        Ok(row.map(|row| if asked.is(&row) { Ok(row.answer) } else { Err(Rejection::RequestIdReused) }))
-    }
-
-    /// Up to when the record was restored: an epoch after the first is numbered by its beginning, in Unix seconds.
-    fn restored(&self) -> Option<Timestamp> {
-        let next_second = (i64::from(self.meta.epoch) + 1) * 1_000_000;
-        (self.meta.epoch > 1).then(|| Timestamp::from_micros(next_second))
-    }
-
-    fn state(&self, group: &Group, id: &StatementId) -> Result<Option<State>, JournalError> {
-        if let Some(state) = group.states.get(id) {
-            return Ok(Some(state.clone()));
-        }
-        Ok(Reader { store: &self.store }.state(id)?.map(|(state, _)| state))
-    }
-
-    /// Whether readers can be sent to the statement that the call names: they can read it, and it does not lead back.
-    fn redirect_fits(&self, group: &Group, state: Option<&State>, call: &Call) -> Result<bool, JournalError> {
-        let Some(target) = redirect_target(state, &call.command.step) else { return Ok(false) };
-        let first = self.state(group, target)?.filter(|state| call.mandate.sees(state));
-        let Some(first) = first else { return Ok(false) };
-        if !first.has_text() {
-            return Ok(false);
-        }
-        let (mut seen, mut open) = (Vec::new(), vec![first]);
-        while let Some(state) = open.pop() {
-            for next in state.languages.values().filter_map(|slots| slots.live.as_ref()?.redirect.clone()) {
-                if next == call.command.statement {
-                    return Ok(false);
-                }
-                if !seen.contains(&next) {
-                    open.extend(self.state(group, &next)?);
-                    seen.push(next);
-                }
-            }
-        }
-        Ok(true)
-    }
-
     /// One durable write; then, and only then, the tail moves.
     fn commit(&mut self, group: &mut Group) -> Result<(), JournalError> {
         if group.changes.is_empty() {
@@ -510,12 +330,6 @@ impl Drop for TellsOfPanic {
             });
         }
     }
-}
-
-fn salt() -> Result<Salt, JournalError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| JournalError::Store(format!("no random numbers: {error}")))?;
-    Ok(Salt(bytes))
 }
 
 #[cfg(test)]

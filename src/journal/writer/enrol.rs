@@ -1,6 +1,6 @@
 //! Named subscriptions: steps on them, which are entries, and how far they are, which is not.
 
-use super::{Group, Writer, salt};
+use super::{Group, Writer, step::salt};
 use crate::{
     domain::{
         answer::Answer,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tracing::{info, warn};
 
-use super::salt;
+use super::step::salt;
 use crate::{
     domain::digest::Digest,
     journal::{

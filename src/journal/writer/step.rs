@@ -1,0 +1,146 @@
+//! One step on a statement: who may take it, what it changes, and the rows it leaves.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Answered, Group, Writer};
+use crate::{
+    domain::{
+        answer::Answer,
+        command::Call,
+        decide::{Context, decide, redirect_target},
+        digest::{Digest, Salt},
+        event::Event,
+        id::StatementId,
+        rejection::Rejection,
+        state::State,
+        time::Timestamp,
+    },
+    journal::{
+        JournalError, Refusal,
+        commit::{self, Asked},
+        row::decode,
+        view::{Reader, Words},
+    },
+    trace::Trace,
+};
+
+/// Bytes of a text that is read for those who wait, between one commit and the next.
+const WORDS_BYTES_MAX: usize = 64 * 1024;
+
+impl Writer {
+    /// Decides a call, and adds what it changes to the group.
+    pub(super) fn step(&mut self, group: &mut Group, call: &Call, trace: &Trace) -> Result<Answered, Refusal> {
+        let asked = Asked::of(call);
+        let remembered = self.remembered(group, &asked)?;
+        let state = self.state(group, &call.command.statement)?;
+        if state.as_ref().is_some_and(|state| !call.mandate.sees(state)) {
+            // What a caller may not see is as if it were not there.
+            return Err(Rejection::StatementNotFound.into());
+        }
+        if let Some(answer) = remembered {
+            return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
+        }
+        let languages = call.command.step.languages();
+        if state.as_ref().is_some_and(|state| !call.mandate.admits_request(state, languages.as_deref())) {
+            return Err(Rejection::OutOfMandate.into());
+        }
+        let redirect_fits = self.redirect_fits(group, state.as_ref(), call)?;
+        let now = self.clock.now().max(self.meta.time);
+        let salt = salt()?;
+        let context = Context {
+            now,
+            caller: &call.caller,
+            entry: self.meta.next_entry,
+            sequence: self.meta.next_sequence,
+            salt,
+            redirect_fits,
+            restored: self.restored(),
+        };
+        let decision = decide(state.as_ref(), &call.command, context)?;
+        if !call.mandate.admits_result(state.as_ref(), &decision.state) {
+            return Err(Rejection::OutOfMandate.into());
+        }
+        self.quota.admit(&call.command.step)?;
+        let mut answered = Answered::new(decision.answer.clone(), Some(decision.state.statement.kind.clone()));
+        if call.validate_only {
+            return Ok(answered);
+        }
+        answered.words = self.words(&decision.events);
+        let entry = self.meta.next_entry;
+        if commit::erases(state.as_ref(), &decision) {
+            group.erasures.push((call.command.statement.clone(), entry));
+        }
+        let (changes, events) = commit::changes(state.as_ref(), &decision, call, &asked, now, salt, &mut self.meta);
+        group.add(entry, changes);
+        group.hand_over(events, &answered.words, trace);
+        group.remember(&asked, &decision.answer, now);
+        group.states.insert(call.command.statement.clone(), decision.state);
+        Ok(answered)
+    }
+
+    /// The texts that these events show, as far as they are in the store and short: a long one would keep those who wait.
+    fn words(&self, events: &[Event]) -> BTreeMap<Digest, Arc<Words>> {
+        let reader = Reader { store: &self.store };
+        // One that cannot be read is met again, and told, by whoever needs it.
+        let read =
+            |digest| reader.words(&digest, WORDS_BYTES_MAX).ok().flatten().map(|words| (digest, Arc::new(words)));
+        events.iter().filter_map(Event::words).filter_map(read).collect()
+    }
+
+    /// The answer that was given to this very call before.
+    pub(super) fn remembered(
+        &self,
+        group: &Group,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Result<Answer, Rejection>>, JournalError> {
+        let Some(key) = asked.key() else { return Ok(None) };
+        let row = match group.answers.get(&key) {
+            Some(row) => Some(row.clone()),
+            None => self.store.get(&key)?.map(|row| decode(&row.value)).transpose()?,
+        };
+        Ok(row.map(|row| if asked.is(&row) { Ok(row.answer) } else { Err(Rejection::RequestIdReused) }))
+    }
+
+    /// Up to when the record was restored: an epoch after the first is numbered by its beginning, in Unix seconds.
+    fn restored(&self) -> Option<Timestamp> {
+        let next_second = (i64::from(self.meta.epoch) + 1) * 1_000_000;
+        (self.meta.epoch > 1).then(|| Timestamp::from_micros(next_second))
+    }
+
+    fn state(&self, group: &Group, id: &StatementId) -> Result<Option<State>, JournalError> {
+        if let Some(state) = group.states.get(id) {
+            return Ok(Some(state.clone()));
+        }
+        Ok(Reader { store: &self.store }.state(id)?.map(|(state, _)| state))
+    }
+
+    /// Whether readers can be sent to the statement that the call names: they can read it, and it does not lead back.
+    fn redirect_fits(&self, group: &Group, state: Option<&State>, call: &Call) -> Result<bool, JournalError> {
+        let Some(target) = redirect_target(state, &call.command.step) else { return Ok(false) };
+        let first = self.state(group, target)?.filter(|state| call.mandate.sees(state));
+        let Some(first) = first else { return Ok(false) };
+        if !first.has_text() {
+            return Ok(false);
+        }
+        let (mut seen, mut open) = (Vec::new(), vec![first]);
+        while let Some(state) = open.pop() {
+            for next in state.languages.values().filter_map(|slots| slots.live.as_ref()?.redirect.clone()) {
+                if next == call.command.statement {
+                    return Ok(false);
+                }
+                if !seen.contains(&next) {
+                    open.extend(self.state(group, &next)?);
+                    seen.push(next);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What hides a text that may be erased from those who have its digest.
+pub(super) fn salt() -> Result<Salt, JournalError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| JournalError::Store(format!("no random numbers: {error}")))?;
+    Ok(Salt(bytes))
+}
