@@ -1,6 +1,10 @@
 //! Diagnostics: where they go and how they are written. Set up once, by the binary.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use opentelemetry::global;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
@@ -19,6 +23,9 @@ const SENT_EVERY: Duration = Duration::from_secs(1);
 /// How long a collector may take for what is sent last.
 const LAST_MAX: Duration = Duration::from_secs(2);
 
+/// What is written unless `RUST_LOG` says. A certificate that is refused is told by whoever asked for the connection.
+const FILTER: &str = "info,rustls_platform_verifier=off";
+
 /// How diagnostics are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -31,16 +38,25 @@ pub enum LogFormat {
 
 /// Writes diagnostics to standard error, those that `RUST_LOG` admits (`info` by default). A second call does nothing.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let done = match format {
         LogFormat::Text => registry.with(lines).try_init(),
         LogFormat::Json => registry.with(lines.json().with_span_list(false)).try_init(),
     };
-    if done.is_err() {
+    if done.is_ok() {
+        FOR_MACHINES.store(format == LogFormat::Json, Relaxed);
+    } else {
         tracing::debug!("diagnostics were set up before");
     }
+}
+
+static FOR_MACHINES: AtomicBool = AtomicBool::new(false);
+
+/// Whether all that is said to standard error should be lines of JSON.
+pub fn is_for_machines() -> bool {
+    FOR_MACHINES.load(Relaxed)
 }
 
 /// Traces on their way to a collector.

@@ -293,7 +293,7 @@ try:
         name = f"python-{number}"
         command = [sys.executable, "examples/python/site.py", proxy_address, f"{work}/{name}.json"]
         command += [name] if name in NAMES else []
-        processes[name] = subprocess.Popen(command, stderr=log(name))
+        processes[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log(name))
 
     began = time.monotonic()
     for _ in range(restarts):

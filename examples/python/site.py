@@ -83,6 +83,7 @@ class Site:
         if event.type not in (event_pb2.Event.TYPE_EMBARGOED, event_pb2.Event.TYPE_EMBARGO_CANCELLED):
             gone = delivery.scope == event_pb2.Delivery.SCOPE_LEFT or not event.HasField("live")
             self.show(f"{event.statement}/{event.language_code}", None if gone else event.live)
+        print(event.sequence, event_pb2.Event.Type.Name(event.type), event.statement, event.language_code, flush=True)
 
     def replace(self, parts):
         self.held.update(pages={}, last=0, hash="")
@@ -99,7 +100,7 @@ def follow(stub, site, name):
     if site.held["cursor"]:
         request.start, request.cursor = feed.START_CURSOR, site.held["cursor"]
     call = stub.Subscribe(request, metadata=caller())
-    watchdog, generation, parts, pending = None, 0, [], []
+    watchdog, generation, told, parts, pending = None, 0, "", [], []
     try:
         for message in call:
             if watchdog:
@@ -129,9 +130,15 @@ def follow(stub, site, name):
             if cursor and cursor != site.held["cursor"]:
                 site.held["cursor"] = cursor
                 site.keep()
-                if generation:
-                    acknowledge = feed.AcknowledgeRequest(name=request.subscription, generation=generation, cursor=cursor)
+            if generation and cursor and cursor != told:  # on a new stream also what was kept, and could not be said any more
+                acknowledge = feed.AcknowledgeRequest(name=request.subscription, generation=generation, cursor=cursor)
+                try:
                     stub.Acknowledge(acknowledge, metadata=caller(), timeout=30)
+                    told = cursor
+                except grpc.RpcError as error:
+                    if kind != "closing":
+                        raise
+                    print("not acknowledged yet:", error.code(), file=sys.stderr)
             if kind == "closing":
                 if message.closing.reason in SUPERSEDED:
                     raise SystemExit(f"closed for good: {feed.Closing.Reason.Name(message.closing.reason)}")

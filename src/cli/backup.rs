@@ -121,13 +121,20 @@ impl Args {
     }
 }
 
-/// Whether the file has a header already, which has to be of this record.
+/// Whether the file has a header that tells what comes: of this record, and of the format that the service writes by now.
 fn is_begun(known: &Known, header: &BackupHeader) -> Result<bool> {
-    match &known.header {
-        None => Ok(false),
-        Some(ours) if ours.feed_id == header.feed_id && ours.storage_format <= header.storage_format => Ok(true),
-        Some(_) => Err(Refusal::Refused("the file is a copy of another record: begin a new one".to_owned()).into()),
+    let Some(ours) = &known.header else { return Ok(false) };
+    if ours.feed_id != header.feed_id {
+        return Err(Refusal::Refused("the file is a copy of another record: begin a new one".to_owned()).into());
     }
+    let (has, writes) = (ours.storage_format, header.storage_format);
+    if has > writes {
+        let words = format!(
+            "the copy has storage format {has}, and the service writes {writes}: it is older than the one that was copied; begin a new copy"
+        );
+        return Err(Refusal::Refused(words).into());
+    }
+    Ok(has == writes)
 }
 
 fn erasures(part: &BackupPart) -> Result<Vec<Erasure>> {

@@ -29,9 +29,9 @@ impl Args {
         self.settings.checked()?;
         if let Some(file) = self.settings.config_file() {
             say(format_args!("{}: the settings are right", file.display()))?;
-        }
-        if self.settings.data_dir().is_none() {
-            note("`data_dir` is not set: `serve` needs it");
+            if self.settings.data_dir().is_none() {
+                note("`data_dir` is not set: `serve` needs it");
+            }
         }
         if let Some(file) = self.settings.policy() {
             let policy = Policy::read(file).map_err(|fault| Refusal::Usage(fault.to_string()))?;

@@ -103,7 +103,7 @@ async fn force(session: &Session, slot: &Slot, draft: Draft, force: Force) -> Re
         let editions = answer.live.iter().filter_map(|live| live.edition.as_ref());
         for edition in editions {
             say(format_args!("{} an approval, by somebody else:", "owed".yellow()))?;
-            say(format_args!("  onrecord --caller WHO approve-edition {}", short(&edition.name)))?;
+            say(format_args!("  {} approve-edition {}", session.by_somebody_else(), short(&edition.name)))?;
         }
         Ok(())
     })
@@ -117,7 +117,7 @@ fn next(session: &Session, slot: &Slot, wrong: &str, withdrawn: bool) -> Result<
     let stands =
         if withdrawn { "is withdrawn, and publishing this makes the statement stand again" } else { "still stands" };
     say(format_args!("\n{} {} {stands}. Next:", "Not public yet:".yellow(), short(wrong)))?;
-    say(format_args!("  1. somebody else approves      onrecord --caller WHO draft approve {slot}"))?;
+    say(format_args!("  1. somebody else approves      {} draft approve {slot}", session.by_somebody_else()))?;
     Ok(say(format_args!("  2. then it can be published    onrecord publish {statement} {language}"))?)
 }
 

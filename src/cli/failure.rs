@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::output::{note, plain};
+use crate::telemetry;
 
 const OTHER: u8 = 1;
 const USAGE: u8 = 2;
@@ -43,7 +44,11 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    note(format_args!("{} {}", "error:".red().bold(), told(error)));
+    if telemetry::is_for_machines() {
+        tracing::error!(failure = %told(error), "ended");
+    } else {
+        note(format_args!("{} {}", "error:".red().bold(), told(error)));
+    }
     ExitCode::from(code(error))
 }
 
@@ -53,6 +58,15 @@ pub(super) fn told(error: &anyhow::Error) -> String {
         Some(status) => format!("{}{}", context(error), described(status)),
         None => plain(&format!("{error:#}")),
     }
+}
+
+/// What lies at the bottom of an error: of a connection, why there is none.
+pub(super) fn deepest<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    let mut deepest = error;
+    while let Some(deeper) = deepest.source() {
+        deepest = deeper;
+    }
+    deepest
 }
 
 fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
@@ -114,7 +128,9 @@ fn described(status: &Status) -> String {
     };
     let delay = details.retry_info().and_then(|info| info.retry_delay);
     let again = delay.map(|delay| format!("try again in {delay:?}"));
-    let lines: Vec<_> = violations(&details).into_iter().chain(metadata(&details)).chain(again).collect();
+    let shown = reason(status).filter(|reason| reason == "CREDENTIAL_MISSING");
+    let shown = shown.map(|_| "here: `--token-file FILE`, or `--certificate-file FILE --key-file FILE`".to_owned());
+    let lines: Vec<_> = violations(&details).into_iter().chain(metadata(&details)).chain(again).chain(shown).collect();
     std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n  ")
 }
 

@@ -30,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   onrecord import govuk-statements.jsonl
   onrecord import govuk-statements.jsonl --author anna --reviewer bea --limit 10
+  onrecord import govuk-statements.jsonl --author-token-file anna.token --reviewer-token-file bea.token
 
 Importing again changes nothing: what is there already is answered from memory. So after an interruption, run it again.";
 
@@ -42,12 +43,18 @@ pub(super) struct Args {
     /// The file: one JSON object a line, with the fields that docs/import.md describes
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Who writes
+    /// Who writes, where the service runs with --insecure
     #[arg(long, value_name = "NAME", default_value = "importer")]
     author: String,
-    /// Who approves and publishes
+    /// Who approves and publishes, where the service runs with --insecure
     #[arg(long, value_name = "NAME", default_value = "import-reviewer")]
     reviewer: String,
+    /// File with the token of who writes, where the service runs with a policy
+    #[arg(long, value_name = "FILE", requires = "reviewer_token_file", conflicts_with = "author")]
+    author_token_file: Option<PathBuf>,
+    /// File with the token of who approves and publishes
+    #[arg(long, value_name = "FILE", requires = "author_token_file", conflicts_with = "reviewer")]
+    reviewer_token_file: Option<PathBuf>,
     /// Only the first N lines
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -72,7 +79,7 @@ impl Args {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let lines = read(&self.file)?;
         let mut plan = Plan::new(lines.iter().filter_map(|(_, record)| record.as_ref().ok()));
-        let importer = Importer::new(session, &self.author, &self.reviewer)?;
+        let importer = self.importer(session)?;
         let limit = self.limit.unwrap_or(usize::MAX).min(lines.len());
         let bar = bar(u64::try_from(limit)?, session.format);
         let (mut summary, begun) = (Summary::default(), Instant::now());
@@ -87,6 +94,23 @@ impl Args {
         }
         bar.finish_and_clear();
         finish(&summary, begun.elapsed(), session.format)
+    }
+
+    /// Two callers: nobody approves what they wrote.
+    fn importer(&self, session: &Session) -> Result<Importer> {
+        let (author, reviewer) = match (&self.author_token_file, &self.reviewer_token_file) {
+            (Some(author), Some(reviewer)) => (session.with_token(author)?, session.with_token(reviewer)?),
+            _ if session.has_token() => {
+                let words = "an import takes two callers: give `--author-token-file` and `--reviewer-token-file` for `--token-file`";
+                return Err(Refusal::Usage(words.to_owned()).into());
+            }
+            _ if self.author == self.reviewer => {
+                let words = "--author and --reviewer must differ: nobody approves what they wrote";
+                return Err(Refusal::Usage(words.to_owned()).into());
+            }
+            _ => (session.with_caller(&self.author)?, session.with_caller(&self.reviewer)?),
+        };
+        Ok(Importer { author, reviewer })
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use anyhow::{Context as _, Result};
 use reqwest::{Client, StatusCode};
 
-use super::failure::Refusal;
+use super::failure::{self, Refusal};
 
 /// Where a service tells how it is.
 pub(super) struct Operator {
@@ -29,7 +29,10 @@ impl Operator {
     /// What it answers at a path: a status and words.
     pub(super) async fn get(&self, path: &str) -> Result<(StatusCode, String)> {
         let address = &self.address;
-        let away = |error: reqwest::Error| Refusal::Unavailable(format!("{address} cannot be asked: {error}"));
+        let away = |error: reqwest::Error| {
+            let cause = failure::deepest(&error);
+            Refusal::Unavailable(format!("cannot reach the operator's port at {address}: {cause}"))
+        };
         let answer = self.client.get(format!("http://{address}{path}")).send().await.map_err(away)?;
         Ok((answer.status(), answer.text().await.context("the answer ended early")?))
     }

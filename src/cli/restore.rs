@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::{
         self,
-        v1::{BackupEnd, BackupHeader, backup_response::Message},
+        v1::{BackupEnd, backup_response::Message},
     },
     journal::{Erasure, Identity, Options, Report, Restore},
 };
@@ -50,7 +50,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, format: Format) -> Result<()> {
         let copy = Copy::open(&self.file, self.partial)?;
-        let erasures = self.registers().map(|register| register::read(&register, &copy.header.feed_id));
+        let erasures = self.registers().map(|register| register::read(&register, &copy.identity.feed_id));
         let erasures = erasures.collect::<Result<Vec<_>>>()?.concat();
         let failed = || format!("{} was not restored", self.file.display());
         let report = restore(copy, self.data_dir, erasures).await.with_context(failed)?;
@@ -72,7 +72,8 @@ impl Args {
 /// A copy whose header was read.
 struct Copy {
     reader: Reader,
-    header: BackupHeader,
+    /// The newest that is in it.
+    storage_format: u32,
     identity: Identity,
     /// Where it ends.
     end: BackupEnd,
@@ -104,9 +105,10 @@ impl Copy {
             }
         }
         let mut reader = Reader::open(file)?.up_to(&known);
-        let Some(Message::Header(header)) = reader.next()? else { return Err(fault("it has no header").into()) };
-        let identity = api::backup_identity(&header).map_err(|malformed| fault(&malformed.0))?;
-        Ok(Self { reader, header, identity, end })
+        let Some(Message::Header(first)) = reader.next()? else { return Err(fault("it has no header").into()) };
+        let identity = api::backup_identity(&first).map_err(|malformed| fault(&malformed.0))?;
+        let storage_format = known.header.unwrap_or(first).storage_format;
+        Ok(Self { reader, storage_format, identity, end })
     }
 
     fn fill(mut self, mut restore: Restore) -> Result<Restore> {
@@ -126,7 +128,7 @@ impl Copy {
 
 async fn restore(copy: Copy, directory: PathBuf, erasures: Vec<Erasure>) -> Result<Report> {
     let cache_bytes = Options::new(directory.clone()).cache_bytes;
-    let begun = Restore::begin(&directory, cache_bytes, copy.identity, copy.header.storage_format)?;
+    let begun = Restore::begin(&directory, cache_bytes, copy.identity, copy.storage_format)?;
     let restored = async { Ok(spawn_blocking(|| copy.fill(begun)).await??.finish(erasures).await?) }.await;
     if restored.is_err() {
         // The directory was empty, and half a store must not look like a whole one.

@@ -156,6 +156,7 @@ enum LogFormat {
 
 impl Args {
     pub(super) async fn run(self) -> Result<()> {
+        telemetry::init(self.log_format.into());
         let limits = self.checked()?;
         let data_dir = self.data_dir.clone().ok_or_else(|| {
             let words = "say where the record is kept: `--data-dir DIR`, `ONRECORD_DATA_DIR`, or `data_dir` in the file of settings";
@@ -175,7 +176,6 @@ impl Args {
         config.feed.snapshots_max = self.snapshots_max;
         config.journal.cache_bytes = self.cache_mib << 20;
         config.journal.store_bytes_max = self.store_mib_max << 20;
-        telemetry::init(self.log_format.into());
         let traces = self.otlp_endpoint.as_deref();
         let traces = traces.map(|endpoint| Traces::start(endpoint, f64::from(self.trace_percent) / 100.0)).transpose();
         let traces = traces.map_err(|error| Refusal::Usage(format!("--otlp-endpoint: {error}")))?;

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt::Debug, fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tonic::{
     Code, Request, Response, Status, Streaming,
     metadata::{Ascii, MetadataMap, MetadataValue},
@@ -11,7 +12,11 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use super::{args::Global, failure::Refusal, output::Format};
+use super::{
+    args::Global,
+    failure::{self, Refusal},
+    output::Format,
+};
 use crate::{
     api::v1::{
         BackupRequest, BackupResponse, backup_service_client::BackupServiceClient,
@@ -84,14 +89,28 @@ impl Session {
         Ok(Self { identity: Identity::of_caller(caller)?, ..self.clone() })
     }
 
+    /// The same connection, by another caller's token.
+    pub(super) fn with_token(&self, file: &Path) -> anyhow::Result<Self> {
+        Ok(Self { identity: Identity::of_token(file)?, ..self.clone() })
+    }
+
+    /// Whether a token shows who calls.
+    pub(super) fn has_token(&self) -> bool {
+        self.identity.key == AUTHORIZATION
+    }
+
+    /// How a command is begun by somebody else.
+    pub(super) fn by_somebody_else(&self) -> &'static str {
+        if self.has_token() { "onrecord --token-file THEIRS" } else { "onrecord --caller WHO" }
+    }
+
     /// What the service refused, as it is; what this side noticed because nobody answered, with whom it wanted to reach.
     pub(super) fn explained(&self, status: Status) -> anyhow::Error {
-        let mut cause = status.source();
-        while let Some(deeper) = cause.and_then(Error::source) {
-            cause = Some(deeper);
-        }
-        match cause {
-            Some(cause) => Refusal::Unavailable(format!("cannot reach {}: {cause}", self.server)).into(),
+        match status.source() {
+            Some(cause) => {
+                let cause = failure::deepest(cause);
+                Refusal::Unavailable(format!("cannot reach {}: {cause}", self.server)).into()
+            }
             None => status.into(),
         }
     }
@@ -183,7 +202,15 @@ fn encryption(global: &Global) -> anyhow::Result<ClientTlsConfig> {
     let authority = global.ca_file.as_deref().with_context(|| {
         Refusal::Usage("an https:// server needs `--ca-file`, the authority that signed its certificate".to_owned())
     })?;
-    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(authority)?));
+    let authorities = read(authority)?;
+    if !CertificateDer::pem_slice_iter(&authorities).any(|certificate| certificate.is_ok()) {
+        let words = format!(
+            "--ca-file {}: holds no certificate: give a PEM file with `-----BEGIN CERTIFICATE-----`",
+            authority.display()
+        );
+        return Err(Refusal::Usage(words).into());
+    }
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities));
     Ok(match (&global.certificate_file, &global.key_file) {
         (Some(certificate), Some(key)) => {
             tls.identity(tonic::transport::Identity::from_pem(read(certificate)?, read(key)?))

@@ -65,6 +65,7 @@ fn people(report: &Report) -> Result<()> {
     if report.repaired_rows > 0 {
         say(format_args!("{} rows put right", report.repaired_rows))?;
     }
-    let Report { entries, events, rows, state_digest, .. } = report;
-    Ok(say(format_args!("{entries} entries, {events} events, {rows} rows\nstate digest {state_digest}"))?)
+    let Report { storage_format, entries, events, rows, state_digest, .. } = report;
+    say(format_args!("{entries} entries, {events} events, {rows} rows, storage format {storage_format}"))?;
+    Ok(say(format_args!("state digest {state_digest}"))?)
 }

@@ -49,6 +49,10 @@ impl From<std::io::Error> for StoreError {
     }
 }
 
+fn unreadable(directory: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io(format!("{} cannot be read: {error}", directory.display()))
+}
+
 /// One change of a commit: a row put, or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
@@ -108,8 +112,11 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and if there is none.
     pub(super) fn open_existing(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        if [SLED, OLD].iter().any(|folder| directory.join(folder).join("db").is_file()) {
-            return Self::open(directory, cache_bytes);
+        for folder in [SLED, OLD] {
+            // What may not be looked at may be there.
+            if directory.join(folder).join("db").try_exists().map_err(|error| unreadable(directory, &error))? {
+                return Self::open(directory, cache_bytes);
+            }
         }
         Err(StoreError::Io(format!("{} holds no store", directory.display())))
     }

@@ -15,6 +15,8 @@ use check::Check;
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// The format that it was last written with; 0 if there is nothing in it.
+    pub storage_format: u32,
     /// Entries that were read.
     pub entries: u64,
     /// Events that were read.
@@ -33,9 +35,9 @@ pub struct Report {
 
 impl Default for Report {
     fn default() -> Self {
-        let (entries, events, rows, more_findings, repaired_rows) = (0, 0, 0, 0, 0);
+        let (storage_format, entries, events, rows, more_findings, repaired_rows) = (0, 0, 0, 0, 0, 0);
         let (state_digest, findings) = (Digest::ZERO, Vec::new());
-        Self { entries, events, rows, state_digest, findings, more_findings, repaired_rows }
+        Self { storage_format, entries, events, rows, state_digest, findings, more_findings, repaired_rows }
     }
 }
 

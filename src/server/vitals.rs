@@ -17,7 +17,7 @@ use super::{calls::CallCounts, reload::Faults, tls::Tls};
 use crate::{
     api::Panicked,
     feed::{Feed, Occupancy, Standing, StandingState},
-    journal::{Copies, Journal, Scrubbed, Waiting},
+    journal::{Copies, Journal, STORAGE_FORMAT, Scrubbed, Waiting},
 };
 
 /// Subscriptions that are named, those that lag most first: each is some lines for Prometheus.
@@ -69,6 +69,8 @@ pub struct Record {
     pub tail: u64,
     /// Durable writes since the start.
     pub writes: u64,
+    /// The format that it writes.
+    pub storage_format: u32,
     /// Bytes of the store; 0 while it cannot be opened.
     pub store_bytes: u64,
     /// Bytes that it may have.
@@ -85,6 +87,7 @@ impl Record {
             newest_entry: *journal.newest_entry().borrow(),
             tail: *journal.tail().borrow(),
             writes: journal.writes(),
+            storage_format: STORAGE_FORMAT,
             store_bytes: journal.store_bytes().unwrap_or(0),
             store_bytes_max: journal.store_bytes_max(),
             disk_free_bytes: journal.disk_free_bytes(),

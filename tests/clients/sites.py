@@ -115,7 +115,7 @@ try:
         "python-site": [sys.executable, "examples/python/site.py", address],
     }
     for name, command in commands.items():
-        sites[name] = subprocess.Popen([*command, f"{work}/{name}.json", name], stderr=open(f"{work}/{name}.log", "w"))
+        sites[name] = subprocess.Popen([*command, f"{work}/{name}.json", name], stdout=subprocess.DEVNULL, stderr=open(f"{work}/{name}.log", "w"))
 
     done, died = threading.Event(), 0
     moments = sorted(random.sample(range(publications), kills))

@@ -8,7 +8,12 @@ mod matrix;
 mod provider;
 mod revocation;
 
-use std::{fmt::Write as _, fs, path::PathBuf, sync::Arc};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use onrecord::{
     access::{Access, Role, Token},
@@ -29,6 +34,11 @@ pub(crate) struct Policy {
 impl Policy {
     pub(crate) fn new() -> Self {
         Self { directory: Arc::new(tempfile::tempdir().unwrap()), text: String::new() }
+    }
+
+    /// Where it is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     fn file(&self) -> PathBuf {

@@ -10,9 +10,10 @@ use std::{
 };
 
 use onrecord::{
-    api::v1::{ChangeKind, ListEntriesRequest, live},
-    journal::verify,
+    api::v1::{BackupResponse, ChangeKind, ListEntriesRequest, backup_response::Message, live},
+    journal::{STORAGE_FORMAT, verify},
 };
+use prost::Message as _;
 use tonic::transport::Channel;
 
 use crate::{
@@ -252,6 +253,34 @@ fn a_backup_of_storage_format_3_is_restored() {
     assert_eq!(restored(Path::new(FIXTURE_3)), FIXTURE_3_STATE);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_says_the_newest_format_that_is_in_it() {
+    let (folder, data) = (tempfile::tempdir().unwrap(), Arc::new(tempfile::tempdir().unwrap()));
+    let file = folder.path().join("record.backup");
+    fs::copy(FIXTURE_2, &file).unwrap();
+    assert!(restore(&file, data.path()).status.success());
+    let service = Service::start_on(Arc::clone(&data)).await;
+    let output = backup(&service, &file).await;
+    assert!(output.status.success(), "{output:?}");
+    let formats = |file: &Path| -> Vec<u32> {
+        let bytes = fs::read(file).unwrap();
+        let mut frames = &bytes[b"onrecord backup 1\n".len()..];
+        let mut formats = Vec::new();
+        while let Some((length, rest)) = frames.split_first_chunk::<4>() {
+            let (frame, rest) = rest[4..].split_at(u32::from_be_bytes(*length) as usize);
+            if let Some(Message::Header(header)) = BackupResponse::decode(frame).unwrap().message {
+                formats.push(header.storage_format);
+            }
+            frames = rest;
+        }
+        formats
+    };
+    assert_eq!((formats(Path::new(FIXTURE_2)), formats(&file)), (vec![2], vec![2, STORAGE_FORMAT]));
+    assert!(backup(&service, &file).await.status.success());
+    assert_eq!(formats(&file), [2, STORAGE_FORMAT], "it is said once");
+    restored(&file);
+}
+
 #[test]
 fn a_damaged_backup_is_not_restored_and_leaves_nothing() {
     let whole = fs::read(FIXTURE_1).unwrap();
@@ -294,7 +323,9 @@ async fn what_is_whole_is_restored_though_the_newest_part_was_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("record.backup");
     let (first, whole) = whole_twice(&file).await;
-    for length in first..=whole.len() {
+    // In and about the heads of the two frames, and here and there in what they hold.
+    let (head, step) = (first + 20, (whole.len() - first) / 12);
+    for length in (first..head).chain((head..whole.len() - 20).step_by(step)).chain(whole.len() - 20..=whole.len()) {
         fs::write(&file, &whole[..length]).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let output = restore(&file, directory.path());

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    process::{Command, Output},
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -20,6 +20,7 @@ use tonic::{Code, Status};
 
 use crate::{
     awkward_cases::expunge,
+    command_line::onrecord,
     harness::{Person, Service, approved, changed, from, publish, refused, words},
 };
 
@@ -155,11 +156,6 @@ async fn metrics_say_how_the_journal_is() {
     assert!(text.contains(r#"onrecord_journal_closed_info{reason="the service stops"} 1"#), "{text}");
 }
 
-fn onrecord(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onrecord"));
-    command.args(arguments).env_clear().output().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn who_starts_and_stops_services_is_told_whether_it_is_ready() {
     let (service, address) = operated().await;
@@ -169,15 +165,15 @@ async fn who_starts_and_stops_services_is_told_whether_it_is_ready() {
     let codes = || checks.map(|check| onrecord(check).status.code().unwrap());
     let (live, ready) = (get(address, "/livez").await, get(address, "/readyz").await);
     assert!(live.starts_with("HTTP/1.1 200") && ready.starts_with("HTTP/1.1 200"), "{live} {ready}");
-    assert_eq!(tokio::task::block_in_place(codes), [0, 0]);
+    assert_eq!(codes(), [0, 0]);
 
     service.journal.close().await;
     let (live, ready) = (get(address, "/livez").await, get(address, "/readyz").await);
     assert!(live.starts_with("HTTP/1.1 200"), "{live}");
     assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("the journal takes no writes"), "{ready}");
-    assert_eq!(tokio::task::block_in_place(codes), [5, 5]);
+    assert_eq!(codes(), [5, 5]);
     let readers = ["--server", &server, "healthcheck", "--service", "onrecord.v1.StatementService"];
-    assert_eq!(tokio::task::block_in_place(|| onrecord(&readers)).status.code(), Some(0), "reads go on");
+    assert_eq!(onrecord(&readers).status.code(), Some(0), "reads go on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +222,7 @@ async fn an_operator_is_told_what_waits_for_a_person_and_which_site_lags() {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
     let status = || onrecord(&["status", "--metrics-listen", &address.to_string()]);
-    let output = tokio::task::block_in_place(status);
+    let output = status();
     let screen = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{screen}");
     for part in ["ready", "1 scheduled, 1 held for a person, 1 approvals owed", "site-a idle: 3 events, 90 s behind"] {

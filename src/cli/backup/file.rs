@@ -120,7 +120,8 @@ impl<R: Read> Reader<R> {
 /// What is whole in a backup.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Known {
-    pub(super) header: Option<BackupHeader>,
+    /// The newest: of the format of what comes last.
+    pub(in crate::cli) header: Option<BackupHeader>,
     pub(in crate::cli) end: BackupEnd,
     /// Where it ends.
     good: u64,
@@ -134,8 +135,10 @@ impl Known {
         let mut reader = Reader::open(path)?;
         let mut known = Self { good: reader.good, ..Self::default() };
         known.after = loop {
+            let begun = reader.good;
             match reader.next() {
-                Ok(Some(Message::Header(header))) if known.header.is_none() => {
+                // A later one tells that the service was upgraded meanwhile.
+                Ok(Some(Message::Header(header))) if known.good == begun => {
                     known.header = Some(header);
                     known.good = reader.good;
                 }

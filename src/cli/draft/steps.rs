@@ -28,7 +28,7 @@ pub(super) async fn run_submit(session: &Session, step: StepArgs) -> Result<()> 
     let answer = submit(session, &step.slot, etag).await?;
     session.format.answer(&answer, |answer| {
         answer.draft.as_ref().map_or(Ok(()), show::draft_line)?;
-        Ok(say(format_args!("next, by somebody else: onrecord --caller WHO draft approve {}", step.slot))?)
+        Ok(say(format_args!("next: {} draft approve {}", session.by_somebody_else(), step.slot))?)
     })
 }
 

@@ -10,12 +10,7 @@ use crate::{
         ApproveDraftRequest, Content, CreateStatementRequest, Draft, DraftToPublish, PublishDraftsRequest,
         SaveDraftRequest, Statement, SubmitDraftRequest, WithdrawStatementRequest,
     },
-    cli::{
-        args::notice,
-        failure::{self, Refusal},
-        names::Slot,
-        session::Session,
-    },
+    cli::{args::notice, failure, names::Slot, session::Session},
 };
 
 const NAMESPACE_NAME: &[u8] = b"https://onrecord.invalid/import";
@@ -23,21 +18,11 @@ const NAMESPACE_NAME: &[u8] = b"https://onrecord.invalid/import";
 /// Two callers: nobody approves what they wrote.
 #[derive(Debug)]
 pub(super) struct Importer {
-    author: Session,
-    reviewer: Session,
+    pub(super) author: Session,
+    pub(super) reviewer: Session,
 }
 
 impl Importer {
-    pub(super) fn new(session: &Session, author: &str, reviewer: &str) -> Result<Self> {
-        if author == reviewer {
-            return Err(Refusal::Usage(
-                "--author and --reviewer must differ: nobody approves what they wrote".to_owned(),
-            )
-            .into());
-        }
-        Ok(Self { author: session.with_caller(author)?, reviewer: session.with_caller(reviewer)? })
-    }
-
     /// Everything that a line asks for.
     pub(super) async fn statement(&self, planned: &Planned) -> Result<()> {
         self.create(planned).await.context("create")?;

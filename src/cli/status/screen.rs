@@ -79,7 +79,11 @@ impl Screen<'_> {
         let is_full = has > may / 5 * 4;
         let free =
             record.disk_free_bytes.map_or_else(String::new, |free| format!(", {} free on its disk", bytes(free)));
-        line(f, "store", &alarm(format!("{} of {}{free}", bytes(has), bytes(may)), is_full))
+        line(
+            f,
+            "store",
+            &alarm(format!("{} of {}{free}, format {}", bytes(has), bytes(may), record.storage_format), is_full),
+        )
     }
 
     fn calls(&self, f: &mut Formatter<'_>) -> fmt::Result {

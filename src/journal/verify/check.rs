@@ -76,8 +76,9 @@ impl<'s> Check<'s> {
     /// Reads everything.
     pub(super) fn run(mut self) -> Result<Report, JournalError> {
         if let Ok(Some(row)) = self.store.get(&key::meta())
-            && let Ok(Meta { next_entry, .. }) = decode(&row.value)
+            && let Ok(Meta { format, next_entry, .. }) = decode(&row.value)
         {
+            self.report.storage_format = format;
             self.next_entry = next_entry;
         }
         self.check_rows();
