@@ -335,12 +335,31 @@ pub fn deadline_passed() -> http::Response<tonic::body::Body> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use tonic::body::Body;
+    use tower::ServiceExt as _;
+    use tower_http::catch_panic::CatchPanic;
+
     use super::*;
     use crate::domain::{
         id::{Caller, LanguageTag},
         rejection::Conflict,
         time::Timestamp,
     };
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_for_and_counted() {
+        let panicked = Panicked::default();
+        let falls = tower::service_fn(async |_: http::Request<()>| -> Result<http::Response<Body>, Infallible> {
+            panic!("as a handler may");
+        });
+        let caught = CatchPanic::custom(falls, panicked.clone());
+        let answer = caught.oneshot(http::Request::new(())).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!((status.code(), panicked.count()), (Code::Internal, 1));
+        assert!(!status.message().contains("as a handler may"), "what fell is for the log");
+    }
 
     #[expect(clippy::needless_pass_by_value, reason = "a table reads better with values")]
     fn check(status: Status, code: Code, reason: &str) {

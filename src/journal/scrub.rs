@@ -184,6 +184,26 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    async fn damage_stays_told_until_a_whole_reading_finds_none() {
+        let directory = fixture::store();
+        let journal = Journal::open(Options::new(directory.path().to_owned())).unwrap();
+        let key = [b"t".as_slice(), &[7; 32]].concat();
+        let store = journal.reading.store().1.unwrap();
+        store.commit(&[Change::put(key.clone(), b"another".to_vec())], 1).unwrap();
+        journal.scrub_once().await.unwrap();
+        assert_eq!(journal.scrubbed().findings, 1);
+        store.commit(&[Change::remove(key)], 1).unwrap();
+        let begun = Running::begin(&journal);
+        assert_eq!(journal.scrubbed(), Scrubbed { running: true, rows: 0, ..journal.scrubbed() });
+        assert_eq!(journal.scrubbed().findings, 1, "while it is read again");
+        drop(begun);
+        assert!(!journal.scrubbed().running);
+        assert_eq!(journal.scrubbed().findings, 1, "it was not read whole");
+        journal.scrub_once().await.unwrap();
+        assert_eq!(journal.scrubbed().findings, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     async fn what_a_row_says_wrongly_of_itself_is_found_while_the_store_is_in_use() {
         assert_eq!(findings(|_| None).await, []);
         let text = Change::put([b"t".as_slice(), &[7; 32]].concat(), b"another".to_vec());

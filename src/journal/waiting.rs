@@ -2,7 +2,8 @@
 //!
 //! **Invariants**
 //! - What a commit leaves is noted with it; what was there before the start is found by one slow search, and is the same
-//!   (`an_operator_is_told_what_waits_for_a_person_and_which_site_lags`). The search never undoes what was noted since.
+//!   (`an_operator_is_told_what_waits_for_a_person_and_which_site_lags`). The search never undoes what was noted since
+//!   (`the_search_never_undoes_what_was_noted_since`).
 
 use std::{
     collections::BTreeMap,
@@ -140,5 +141,49 @@ impl Journal {
         }
         self.waiting.end_search();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{digest::Digest, id::Caller, state::Owed},
+        journal::{Options, verify::fixture},
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_search_never_undoes_what_was_noted_since() {
+        let directory = fixture::store();
+        let journal = Journal::open(Options::new(directory.path().to_owned())).unwrap();
+        let states = journal.read(|view| view.states(None, 1)).await.unwrap();
+        let done = states.first().unwrap();
+        let id = &done.statement.id;
+        let mut owing = done.clone();
+        let slots = owing.languages.values_mut().next().unwrap();
+        let owed = Owed {
+            number: 1,
+            digest: Digest::ZERO,
+            publisher: Caller::parse("bea").unwrap(),
+            authors: Vec::new(),
+            reason: "fire".to_owned(),
+            publish_time: Timestamp::from_micros(7),
+        };
+        slots.owed = vec![owed];
+
+        let register = Register::default();
+        register.note(id, done);
+        register.found(std::slice::from_ref(&owing));
+        assert_eq!(register.sum(), None, "not all is known yet");
+        register.end_search();
+        assert_eq!(register.sum(), Some(Waiting::default()), "it was settled before the search came by");
+
+        let register = Register::default();
+        register.found(std::slice::from_ref(&owing));
+        register.end_search();
+        let waiting = Waiting { owed: 1, owed_since_micros: Some(7), ..Waiting::default() };
+        assert_eq!(register.sum(), Some(waiting));
+        register.note(id, done);
+        assert_eq!(register.sum(), Some(Waiting::default()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    process::Command,
+    process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use onrecord::{
     journal::{Journal, JournalError, Options},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
@@ -317,4 +317,55 @@ fn settings_come_from_a_file_and_what_is_wrong_with_it_is_told() {
     assert!(told.contains("`--insecure` goes with no policy"), "{told}");
     let told = String::from_utf8(onrecord(&["serve", "--insecure"]).stderr).unwrap();
     assert!(told.contains("say where the record is kept"), "{told}");
+}
+
+/// A service in a process of its own, which ends with it.
+struct Serving(tokio::process::Child);
+
+impl Serving {
+    fn signal(&self, name: &str) {
+        let pid = self.0.id().unwrap().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_ends_no_start_and_a_policy_that_cannot_be_used_is_told_until_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.toml");
+    let right = "[[grants]]\nto = [\"bea\"]\nroles = [\"author\"]\n";
+    std::fs::write(&policy, right).unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_onrecord"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--metrics-listen", &address.to_string(), "--data-dir"]);
+    command.arg(directory.path().join("record")).arg("--policy").arg(&policy);
+    let mut serving = Serving(command.env_clear().stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap());
+
+    let mut log = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    let begins = async {
+        // The operator's port is there before the store is opened.
+        while !log.next_line().await.unwrap().expect("it goes on").contains("serving metrics") {}
+    };
+    timeout(PATIENCE, begins).await.unwrap();
+    serving.signal("-HUP");
+    tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+    let until = async |path: &str, words: &str| {
+        let said = async {
+            while !get(address, path).await.contains(words) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("{path} says {words}"));
+    };
+    until("/readyz", "it is ready").await;
+
+    std::fs::write(&policy, "nonsense\n").unwrap();
+    serving.signal("-HUP");
+    until("/metrics", "onrecord_reload_failed{what=\"policy\"} 1").await;
+    assert!(get(address, "/readyz").await.contains("it is ready"), "by the policy before");
+    std::fs::write(&policy, right).unwrap();
+    serving.signal("-HUP");
+    until("/metrics", "onrecord_reload_failed{what=\"policy\"} 0").await;
+    serving.signal("-TERM");
+    assert!(timeout(PATIENCE, serving.0.wait()).await.unwrap().unwrap().success());
 }
