@@ -114,6 +114,7 @@ pub struct Policy {
     tokens: BTreeMap<Digest, Known>,
     issuers: Vec<Issuer>,
     limits: Limits,
+    doubts: Vec<Fault>,
 }
 
 impl Policy {
@@ -141,6 +142,12 @@ impl Policy {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         (self.given.len(), self.tokens.len())
+    }
+
+    /// What is right, and may be meant otherwise.
+    #[must_use]
+    pub fn doubts(&self) -> &[Fault] {
+        &self.doubts
     }
 
     /// The same, with the keys that were fetched.

@@ -35,6 +35,9 @@ impl Args {
         }
         if let Some(file) = self.settings.policy() {
             let policy = Policy::read(file).map_err(|fault| Refusal::Usage(fault.to_string()))?;
+            for doubt in policy.doubts() {
+                note(format_args!("{}, {doubt}", file.display()));
+            }
             let (callers, tokens) = policy.size();
             say(format_args!("{}: {callers} callers with grants, {tokens} tokens", file.display()))?;
         }

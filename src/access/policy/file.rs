@@ -130,6 +130,9 @@ const LEEWAY_SECONDS_MAX: i64 = 600;
 /// Bytes of a file of keys.
 const KEYS_BYTES_MAX: usize = 1024 * 1024;
 
+/// How alike the name of a group has to be to be meant, of 1.
+const ALIKE: f64 = 0.9;
+
 pub(super) fn parse(text: &str, beside: &Path) -> Result<Policy, Vec<Fault>> {
     let file: File = toml::from_str(text).map_err(|error| {
         vec![Fault { line: line(text, &error.span().unwrap_or_default()), words: error.message().to_owned() }]
@@ -169,10 +172,25 @@ impl Reader<'_> {
         for row in &file.tokens {
             self.token(row, &mut policy);
         }
+        policy.doubts = self.doubts(&file, &groups);
         policy.mandates = policy.given.iter().map(|(caller, given)| (caller.clone(), mandates(given))).collect();
         policy.limits = file.limits.into();
         policy.issuers = file.issuers.into_iter().map(|row| self.issuer(row)).collect();
         policy
+    }
+
+    /// Names that a grant takes for callers, and that are nearly those of groups. A caller with a token is none of them.
+    fn doubts(&self, file: &File, groups: &BTreeMap<&str, Vec<Caller>>) -> Vec<Fault> {
+        let has_token = |name: &str| file.tokens.iter().any(|row| row.caller.get_ref() == name);
+        let named = file.grants.iter().flat_map(|row| row.to.get_ref());
+        let callers = named.filter(|name| !groups.contains_key(name.get_ref().as_str()) && !has_token(name.get_ref()));
+        let doubt = |name: &Spanned<String>| {
+            let alike = |group: &&&str| strsim::jaro_winkler(group, name.get_ref()) > ALIKE;
+            let group = groups.keys().find(alike)?;
+            let words = format!("'{}' is taken for a caller: is the group '{group}' meant?", name.get_ref());
+            Some(Fault { line: line(self.text, &name.span()), words })
+        };
+        callers.filter_map(doubt).collect()
     }
 
     fn callers(&mut self, names: &Names) -> Vec<Caller> {
@@ -359,6 +377,20 @@ expires = 2027-01-01
         let told = faults(text);
         let lines: Vec<_> = told.iter().filter_map(|fault| fault.split(':').next()).collect();
         assert_eq!(lines, ["line 2", "line 5", "line 6", "line 10", "line 11", "line 16", "line 17"], "{told:#?}");
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_that_of_a_group_is_doubted() {
+        let policy = |name: &str, more: &str| {
+            let text = format!(
+                "[groups]\npress = [\"anna\"]\n\n[[grants]]\nto = [\"anna\", \"{name}\"]\nroles = [\"author\"]\n{more}"
+            );
+            parse(&text, Path::new("")).unwrap().doubts().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(policy("presss", ""), ["line 5: 'presss' is taken for a caller: is the group 'press' meant?"]);
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let token = format!("[[tokens]]\ncaller = \"presss\"\nsha256 = \"{digest}\"");
+        assert!(policy("press", "").is_empty() && policy("paul", "").is_empty() && policy("presss", &token).is_empty());
     }
 
     #[test]
