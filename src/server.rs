@@ -107,6 +107,7 @@ pub async fn run_on(
 
 /// The operator's port, if there is to be one.
 async fn operator(config: &Config, calls: &CallCounts, shutdown: &CancellationToken) -> io::Result<Option<Operator>> {
+    vitals::begin();
     match config.metrics {
         Some(address) => Ok(Some(Operator::start(address, calls.clone(), shutdown.clone()).await?)),
         None => Ok(None),

@@ -12,7 +12,7 @@ from kubernetes_validate.utils import all_versions, major_minor, validate
 from rules import Book
 
 VERSIONS = 3  # of Kubernetes, the newest
-KIB_IDLE, KIB_STALLED = 26, 76  # a subscriber: docs/benchmarks/feed.md, "A crowd" and "Stalled subscribers"
+KIB_IDLE, KIB_STALLED = 39, 90  # a subscriber with TLS: docs/sizing.md; and docs/benchmarks/feed.md, "Stalled subscribers"
 CACHE_TIMES, TABLE_PERCENT = 3, 6  # memory by cache, and by store: docs/benchmarks/journal.md, "Growth"
 MIB_BESIDE = 32  # the process itself, once open and empty: the same
 CLOSE_SECONDS = 20  # from the end of the drain to the end of the process
@@ -111,6 +111,9 @@ def ports_are_those_of_the_settings(it):
         assert found == {name: (port, name) for name, port in it.ports.items()}, found
     allowed = [port["port"] for way in it.of("NetworkPolicy")["spec"]["ingress"] for port in way["ports"]]
     assert allowed == ["grpc", "operator"], allowed
+    callers = it.of("NetworkPolicy")["spec"]["ingress"][0]["from"]
+    job = pathlib.Path("docs/backup.md").read_text()
+    assert {"podSelector": {"matchLabels": {"onrecord-caller": "true"}}} in callers and '{labels: {onrecord-caller: "true"}}' in job, callers
     notes = it.set["template"]["metadata"]["annotations"]
     assert notes["prometheus.io/port"] == str(it.ports["operator"]) and notes["prometheus.io/path"] == "/metrics", notes
 

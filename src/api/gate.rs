@@ -119,7 +119,7 @@ impl Gate {
             target: "audit", "call", peer = %peer.0.address, method = path, %caller, by = by.as_str(), trace_id = %trace.id, request_id = Empty
         );
         let place = self.access.place_for_call(&admitted).map_err(|refusal| {
-            span.in_scope(|| debug!(%refusal, "refused"));
+            span.in_scope(|| debug!(target: "audit", %refusal, "refused"));
             Box::new(Status::from(refusal).into_http())
         })?;
         request.extensions_mut().insert(admitted);

@@ -5,8 +5,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, LazyLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use procfs::process::{LimitValue, Process as System};
@@ -128,6 +128,14 @@ pub struct Calls {
     pub panics: u64,
 }
 
+/// When the service began. The system counts from its own start, and says when that was in a file that may be hidden (`ProcSubset=pid`).
+static BEGUN: LazyLock<SystemTime> = LazyLock::new(SystemTime::now);
+
+/// From now on the service has begun.
+pub(super) fn begin() {
+    LazyLock::force(&BEGUN);
+}
+
 /// The process, as the system accounts for it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Process {
@@ -156,7 +164,7 @@ impl Process {
             resident_bytes: stat.rss.saturating_mul(procfs::page_size()),
             open_files: u64::try_from(this.fd_count().ok()?).ok()?,
             open_files_max,
-            start_time: float(procfs::boot_time_secs().ok()?) + float(stat.starttime) / ticks,
+            start_time: BEGUN.duration_since(UNIX_EPOCH).ok()?.as_secs_f64(),
         })
     }
 }
