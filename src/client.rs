@@ -26,6 +26,7 @@ mod check;
 mod ending;
 mod file;
 mod follower;
+mod options;
 mod site;
 
 pub use backoff::Backoff;
@@ -35,5 +36,6 @@ pub use channel::tls_channel;
 pub use check::{Breach, Link};
 pub use ending::{FollowError, Lost};
 pub use file::{PositionFile, replace_file};
-pub use follower::{Begin, Follower, Options, State, Wanted};
+pub use follower::{Follower, State};
+pub use options::{Begin, Options, Wanted};
 pub use site::{Note, Position, Site};

@@ -36,6 +36,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// What [`init`] was told.
+static FOR_MACHINES: AtomicBool = AtomicBool::new(false);
+
 /// Writes diagnostics to standard error, those that `RUST_LOG` admits (`info` by default). A second call does nothing.
 pub fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
@@ -51,8 +54,6 @@ pub fn init(format: LogFormat) {
         tracing::debug!("diagnostics were set up before");
     }
 }
-
-static FOR_MACHINES: AtomicBool = AtomicBool::new(false);
 
 /// Whether all that is said to standard error should be lines of JSON.
 pub fn is_for_machines() -> bool {

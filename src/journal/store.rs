@@ -11,6 +11,7 @@
 mod compression;
 mod envelope;
 mod open;
+mod rows;
 
 use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path, thread};
 
@@ -19,6 +20,7 @@ pub(super) use envelope::Row;
 pub(super) use envelope::fuzz;
 use envelope::{chunk_key, chunk_of, chunk_space};
 pub(super) use open::{OLD, SEGMENT_BYTES, SLED};
+use rows::Rows;
 
 /// What can go wrong below the journal.
 #[derive(Debug, thiserror::Error)]
@@ -151,12 +153,12 @@ impl Store {
     /// The same, of the rows after a key.
     pub(super) fn rows_after(&self, key: &[u8]) -> Rows<'_> {
         let range = (Bound::Excluded(key.to_vec()), Bound::Unbounded);
-        Rows { store: self, stored: self.db.range::<Vec<u8>, _>(range), fault: None }
+        Rows::new(self, self.db.range::<Vec<u8>, _>(range))
     }
 
     /// What [`Store::rows`] says of a key now.
     pub(super) fn row_now(&self, key: &[u8]) -> Option<Result<Row, StoreError>> {
-        let mut rows = Rows { store: self, stored: self.db.range::<Vec<u8>, _>(key.to_vec()..), fault: None };
+        let mut rows = Rows::new(self, self.db.range::<Vec<u8>, _>(key.to_vec()..));
         rows.next().filter(|(found, _)| found == key).map(|(_, row)| row)
     }
 
@@ -302,52 +304,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-}
-
-/// Every row of a store, readable or not.
-pub(super) struct Rows<'s> {
-    store: &'s Store,
-    stored: sled::Iter,
-    fault: Option<StoreError>,
-}
-
-impl Rows<'_> {
-    /// Why it ended, if not because there are no more.
-    pub(super) fn ended_early(&self) -> Option<&StoreError> {
-        self.fault.as_ref()
-    }
-
-    /// Whether a part of a long row still belongs to one.
-    fn belongs(&self, head: &[u8], number: u32) -> Result<bool, StoreError> {
-        let Some(stored) = self.store.db.get(head)? else { return Ok(false) };
-        Ok(envelope::open(head, &stored)?.chunks >= number)
-    }
-}
-
-impl Iterator for Rows<'_> {
-    type Item = (Vec<u8>, Result<Row, StoreError>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (key, stored) = match self.stored.next()? {
-                Ok(item) => item,
-                Err(error) => {
-                    self.fault = Some(error.into());
-                    return None;
-                }
-            };
-            let Some((head, number)) = chunk_of(&key) else {
-                match self.store.unwrap(&key, stored).transpose() {
-                    Some(row) => return Some((key.to_vec(), row)),
-                    None => continue,
-                }
-            };
-            // A part is read with its row; here it only has to have one.
-            if !matches!(self.belongs(head, number), Ok(true)) {
-                return Some((key.to_vec(), Err(StoreError::Damaged("a part without its row".to_owned()))));
-            }
-        }
     }
 }
 

@@ -1,19 +1,20 @@
-//! The policy as it is written.
+//! Reads the file of a policy, and notes all that is wrong with it.
 
 use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read as _},
-    num::NonZeroU32,
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily, jwk::JwkSet};
-use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use super::{Fault, Given, Issuer, Known, Limits, Policy, Role, mandates};
+use super::{
+    Fault, Given, Issuer, Known, Policy, Role, mandates,
+    rows::{File, GrantRow, IssuerRow, Names, TokenRow},
+};
 use crate::{
     access::keys::{self, KeySource},
     domain::{
@@ -24,105 +25,6 @@ use crate::{
         time::Timestamp,
     },
 };
-
-type Names = Vec<Spanned<String>>;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    groups: BTreeMap<String, Names>,
-    #[serde(default)]
-    grants: Vec<GrantRow>,
-    #[serde(default)]
-    tokens: Vec<TokenRow>,
-    #[serde(default)]
-    issuers: Vec<IssuerRow>,
-    #[serde(default)]
-    limits: LimitsRow,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GrantRow {
-    to: Spanned<Names>,
-    roles: Spanned<Vec<Role>>,
-    kinds: Option<Spanned<Names>>,
-    languages: Option<Spanned<Names>>,
-    topics: Option<Spanned<Names>>,
-    regions: Option<Spanned<Names>>,
-    audiences: Option<Spanned<Names>>,
-    channels: Option<Spanned<Names>>,
-    subscriptions: Option<Spanned<Names>>,
-    #[serde(default)]
-    embargoed: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenRow {
-    caller: Spanned<String>,
-    sha256: Spanned<String>,
-    expires: Option<Spanned<Datetime>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsRow {
-    calls_per_second: Option<NonZeroU32>,
-    calls_burst: Option<NonZeroU32>,
-    calls_in_flight: Option<NonZeroU32>,
-    streams: Option<u32>,
-    snapshots_per_minute: Option<NonZeroU32>,
-    #[serde(default)]
-    total: TotalLimitsRow,
-}
-
-/// Of all callers together.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TotalLimitsRow {
-    calls_per_second: Option<NonZeroU32>,
-    calls_in_flight: Option<NonZeroU32>,
-}
-
-impl From<LimitsRow> for Limits {
-    fn from(row: LimitsRow) -> Self {
-        let usual = Self::default();
-        let calls_per_second = row.calls_per_second.unwrap_or(usual.calls_per_second);
-        Self {
-            calls_per_second,
-            // Who limits the pace alone gets a burst of two seconds.
-            calls_burst: row.calls_burst.unwrap_or(calls_per_second.saturating_mul(TWO)),
-            calls_in_flight: row.calls_in_flight.map_or(usual.calls_in_flight, NonZeroU32::get),
-            streams: row.streams.unwrap_or(usual.streams),
-            snapshots_per_minute: row.snapshots_per_minute.unwrap_or(usual.snapshots_per_minute),
-            total_calls_per_second: row.total.calls_per_second.unwrap_or(usual.total_calls_per_second),
-            total_calls_in_flight: row.total.calls_in_flight.map_or(usual.total_calls_in_flight, NonZeroU32::get),
-        }
-    }
-}
-
-const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IssuerRow {
-    name: String,
-    audience: String,
-    keys: Spanned<String>,
-    keys_ca: Option<Spanned<PathBuf>>,
-    algorithms: Spanned<Vec<Spanned<String>>>,
-    #[serde(default = "subject")]
-    caller_claim: String,
-    #[serde(default)]
-    prefix: String,
-    leeway_seconds: Option<Spanned<i64>>,
-}
-
-fn subject() -> String {
-    "sub".to_owned()
-}
 
 /// How far the clock of an issuer may be off, unless the policy says otherwise, and at most.
 const LEEWAY_SECONDS_DEFAULT: i64 = 60;

@@ -8,6 +8,7 @@
 //! - It only ever grows. What a crash left half written at its end is cut off once what follows is there to be written.
 //! - A copy is whole up to its last `end`, which is on the device, file and folder, before anybody is told of it.
 //! - One process at a time writes to it.
+//! - The first frame is a header. Another that comes later tells the format from there on: a newer onrecord has gone on with the copy.
 
 use std::{
     fs::{File, TryLockError},

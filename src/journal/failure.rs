@@ -1,0 +1,63 @@
+//! Why the journal does not do what was asked.
+
+use super::{STORAGE_FORMAT, WAITING_CALLS_MAX, store::StoreError};
+use crate::domain::rejection::Rejection;
+
+/// Why the journal cannot do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// A write failed, or the service stops: reads go on.
+    #[error("the journal takes no writes: {0}")]
+    Closed(String),
+    /// Too many calls wait.
+    #[error("the journal is busy: {WAITING_CALLS_MAX} calls wait")]
+    Busy,
+    /// The store is as large as it may become.
+    #[error(
+        "the store has {mib} of {mib_max} MiB: new statements are refused from nine tenths on, new words when it is full; \
+         compact the store or allow it more"
+    )]
+    Full {
+        /// What it has.
+        mib: u64,
+        /// What it may have.
+        mib_max: u64,
+    },
+    /// The store could not be read, written or opened.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// What is stored is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The store, or a copy of one, was written by a newer onrecord.
+    #[error(
+        "the store has format {0}, and this onrecord reads 1 to {STORAGE_FORMAT}: use the onrecord that wrote it, or a newer one"
+    )]
+    Format(u32),
+}
+
+impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Io(words) => Self::Store(words),
+            StoreError::Damaged(words) => Self::Damaged(words),
+        }
+    }
+}
+
+impl From<std::io::Error> for JournalError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// Why a call was not carried out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The rule book refuses it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The journal cannot.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
