@@ -7,6 +7,7 @@ mod accept;
 mod calls;
 mod connection;
 mod even;
+mod frames;
 mod health;
 mod keys;
 mod metrics;
@@ -28,7 +29,7 @@ pub use vitals::{Calls, Process, Record, Site, Sites, Vitals};
 
 use crate::{
     api::{self, Gate, Panicked},
-    config::{Config, TlsFiles},
+    config::{Config, HANDSHAKES_PER_SECOND_DEFAULT, TlsFiles},
     feed::Feed,
     journal::{Journal, JournalError, prune, scrub},
 };
@@ -72,7 +73,7 @@ pub enum ServeError {
 /// # Errors
 /// If they cannot be read, or do not go together.
 pub fn check_tls(files: TlsFiles) -> Result<(), TlsError> {
-    Tls::load(files).map(drop)
+    Tls::load(files, HANDSHAKES_PER_SECOND_DEFAULT).map(drop)
 }
 
 /// Serves on `listener` until `shutdown` is cancelled, then drains.
@@ -123,7 +124,8 @@ async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let address = listener.local_addr()?;
-    let tls = config.tls.clone().map(|files| spawn_blocking(|| Tls::load(files)));
+    let handshakes = config.handshakes_per_second;
+    let tls = config.tls.clone().map(|files| spawn_blocking(move || Tls::load(files, handshakes)));
     let tls = match tls {
         Some(loading) => Some(Arc::new(loading.await.map_err(io::Error::from)??)),
         None => None,

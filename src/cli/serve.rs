@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,7 +16,7 @@ use tracing::{info, warn};
 use super::failure::Refusal;
 use crate::{
     access::Access,
-    config::{CONNECTIONS_MAX_DEFAULT, Config, TlsFiles},
+    config::{CONNECTIONS_MAX_DEFAULT, Config, HANDSHAKES_PER_SECOND_DEFAULT, TlsFiles},
     domain::limits::Limits,
     feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
@@ -97,6 +98,9 @@ pub(super) struct Args {
     /// Connections that may be open; each takes an open file
     #[arg(long, value_name = "N", env = "ONRECORD_CONNECTIONS_MAX", default_value_t = CONNECTIONS_MAX_DEFAULT, value_parser = at_least_one)]
     connections_max: usize,
+    /// Handshakes of TLS that may begin in a second; who comes beyond that waits, for 10 s at most
+    #[arg(long, value_name = "N", env = "ONRECORD_HANDSHAKES_PER_SECOND", default_value_t = HANDSHAKES_PER_SECOND_DEFAULT)]
+    handshakes_per_second: NonZeroU32,
     /// Seconds that calls and streams may take to end once the service was told to stop
     #[arg(long, value_name = "SECONDS", env = "ONRECORD_DRAIN_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     drain_seconds: u64,
@@ -179,6 +183,7 @@ impl Args {
         let traces = self.otlp_endpoint.as_deref();
         let traces = traces.map(|endpoint| Traces::start(endpoint, f64::from(self.trace_percent) / 100.0)).transpose();
         let traces = traces.map_err(|error| Refusal::Usage(format!("--otlp-endpoint: {error}")))?;
+        config.handshakes_per_second = self.handshakes_per_second;
         config.connections_max = connections_max(self.connections_max);
         let listener = server::listen(self.listen).with_context(|| format!("cannot listen on {}", self.listen))?;
         let shutdown = CancellationToken::new();
@@ -328,7 +333,7 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, LogFormat, Retention};
+    use super::{Args, HANDSHAKES_PER_SECOND_DEFAULT, LogFormat, Retention};
 
     fn check(listen: &str, insecure: bool) -> bool {
         let listen = listen.parse().unwrap();
@@ -350,6 +355,7 @@ mod tests {
             streams_max: 1,
             snapshots_max: 1,
             connections_max: 1,
+            handshakes_per_second: HANDSHAKES_PER_SECOND_DEFAULT,
             drain_seconds: 10,
             otlp_endpoint: None,
             trace_percent: 0,

@@ -39,6 +39,7 @@ use tracing::{Instrument as _, info};
 use super::{
     calls::CallCounts,
     even::{Asked, Even},
+    frames::Frames,
     tls::{self, Tls},
 };
 use crate::{
@@ -186,7 +187,7 @@ impl Connections {
             None => {
                 // Without it calls are slower, and nothing is wrong.
                 drop(stream.set_nodelay(true));
-                self.speak(stream, Peer::new(address, Vec::new()), shutdown, cut).await;
+                self.speak(Frames::new(stream, address), Peer::new(address, Vec::new()), shutdown, cut).await;
             }
             // In a box: whoever speaks plainly has no room for it.
             Some(tls) => Box::pin(self.encrypt(tls, stream, address, shutdown, cut)).await,
@@ -204,7 +205,7 @@ impl Connections {
         match shutdown.run_until_cancelled(tls.handshake(stream)).await {
             Some(Ok(stream)) => {
                 let peer = Peer::new(address, tls::peer_names(&stream));
-                self.speak(stream, peer, shutdown, cut).await;
+                self.speak(Frames::new(stream, address), peer, shutdown, cut).await;
             }
             Some(Err(error)) => info!(target: "audit", peer = %address, %error, "no TLS with who connected"),
             None => {}

@@ -6,22 +6,34 @@
 //! - A client may come without a certificate, never with one that no authority of ours signed
 //!   (`a_client_of_another_authority_is_refused`), nor by way of a session from before the files changed
 //!   (`a_session_ends_with_the_authority_of_its_client`).
+//! - Handshakes cost more than what comes after them: no more begin in a second than may, and who has to wait is taken in its turn
+//!   (`who_is_one_too_many_waits_and_is_let_go`).
 //! - What is in a DNS name of a certificate never passes for a SPIFFE ID (`a_client_is_named_by_its_certificate`).
 
 use std::{
     fs::File,
     io::{self, Read as _},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock as _, MonotonicClock},
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
 use sha2::{Digest as _, Sha256};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -36,7 +48,7 @@ use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
 use crate::{config::TlsFiles, domain::id::Caller};
 
-/// How long a handshake may take.
+/// How long a handshake may take, and how long one may wait for its turn.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a file. A bundle of every public authority has a quarter of them.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -111,18 +123,20 @@ pub(super) struct Tls {
     expires: AtomicI64,
     /// SHA-256 of the files that `config` was made of. Whoever reads them again holds it, so that what is older never comes last.
     known: Mutex<[u8; 32]>,
+    pace: Pace,
 }
 
 impl Tls {
-    /// Reads the files. Blocks on the disk.
+    /// Reads the files; so many handshakes may begin in a second. Blocks on the disk.
     ///
     /// # Errors
     /// If they cannot be used.
-    pub(super) fn load(files: TlsFiles) -> Result<Self, TlsError> {
+    pub(super) fn load(files: TlsFiles, handshakes_per_second: NonZeroU32) -> Result<Self, TlsError> {
         let sources = Sources::read(&files)?;
         let (config, known) = (ArcSwap::from_pointee(sources.config()?), Mutex::new(sources.digest()));
         let expires = AtomicI64::new(sources.expires());
-        Ok(Self { files, config, expires, known })
+        let pace = Pace::new(Quota::per_second(handshakes_per_second));
+        Ok(Self { files, config, expires, known, pace })
     }
 
     /// Reads the files again, and whether they were others. Those who connect from then on get what is in them now. Blocks on the disk.
@@ -147,13 +161,17 @@ impl Tls {
         Some(self.expires.load(Relaxed)).filter(|expires| *expires > 0)
     }
 
-    /// Agrees with a peer on keys and on HTTP/2, within 10 s.
+    /// Agrees with a peer on keys and on HTTP/2, within 10 s from its turn on, which comes within 10 s too.
     ///
     /// # Errors
-    /// If the peer does not, or not in time, or has a certificate that is not believed.
+    /// If its turn does not come; if the peer does not, or not in time, or has a certificate that is not believed.
     pub(super) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         // Without it a handshake is slower, and nothing is wrong.
         drop(stream.set_nodelay(true));
+        let turn = timeout(HANDSHAKE_MAX, self.pace.turn()).await;
+        turn.map_err(|_| {
+            io::Error::new(io::ErrorKind::TimedOut, "more handshakes than may begin in a second: it waited for 10 s")
+        })?;
         let acceptor = TlsAcceptor::from(self.config.load_full());
         let stream = timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await??;
         // rustls refuses whoever offers something else, not whoever offers nothing.
@@ -161,6 +179,30 @@ impl Tls {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not offer h2 (ALPN)"));
         }
         Ok(stream)
+    }
+}
+
+/// How many handshakes may begin.
+struct Pace {
+    rate: RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>,
+    /// Held by who is next: one waits for the time, the others for it.
+    next: tokio::sync::Mutex<()>,
+}
+
+impl Pace {
+    fn new(quota: Quota) -> Self {
+        Self {
+            rate: RateLimiter::new(quota, InMemoryState::default(), MonotonicClock),
+            next: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Returns when one more may begin.
+    async fn turn(&self) {
+        let _next = self.next.lock().await;
+        while let Err(early) = self.rate.check() {
+            sleep(early.wait_time_from(MonotonicClock.now())).await;
+        }
     }
 }
 

@@ -246,6 +246,39 @@ async def half_handshakes():
     return await hold(one, 2000)
 
 
+async def handshakes():
+    """Whole handshakes, one after the other: each has the service sign. Processes of their own, as one cannot do as many."""
+    count = multiprocessing.Value("i", 0)
+    until = time.monotonic() + SECONDS
+    attackers = [multiprocessing.Process(target=shake, args=(until, count), daemon=True) for _ in range(2)]
+    for attacker in attackers:
+        attacker.start()
+    await asyncio.sleep(SECONDS)
+    for attacker in attackers:
+        attacker.join()
+    return f"20 connections at a time, {count.value} handshakes"
+
+
+def shake(until, count):
+    hello = ssl.create_default_context(cafile=f"{WORK}/tls.crt")
+    hello.set_alpn_protocols(["h2"])
+
+    async def one():
+        while time.monotonic() < until:
+            try:
+                _, writer = await asyncio.open_connection(HOST, PORT + 1, ssl=hello, server_hostname="localhost")
+                with count:
+                    count.value += 1
+                writer.transport.abort()
+            except OSError:
+                await asyncio.sleep(0.01)
+
+    async def all_of_them():
+        await asyncio.gather(*(one() for _ in range(10)))
+
+    asyncio.run(all_of_them())
+
+
 # One that speaks plainly, and one by TLS.
 services = []
 
@@ -260,6 +293,7 @@ ATTACKS = [
     ("slow body", slow_body, 1000),
     ("closed windows", closed_windows, 4000),
     ("half-open TLS handshakes", half_handshakes, 2000),
+    ("TLS handshakes without end", handshakes, 20),
     ("idle connections", idle_connections, IDLE),
 ]
 

@@ -98,6 +98,24 @@ async fn a_connection_that_makes_no_call_is_told_to_go_and_one_that_did_stays() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_floods_its_connection_is_cut_off_and_leaves_the_others_alone() {
+    let service = Service::start().await;
+    let mut person = service.person("reader");
+    assert!(is_answered(&mut person).await);
+    let mut flood = TcpStream::connect(service.address).await.unwrap();
+    flood.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let (mut answers, mut floods) = flood.into_split();
+    let pings = b"\0\0\x08\x06\0\0\0\0\0onrecord".repeat(500);
+    let flooding = tokio::spawn(async move { while floods.write_all(&pings).await.is_ok() {} });
+    let mut answered = Vec::new();
+    drop(timeout(PATIENCE, answers.read_to_end(&mut answered)).await.expect("it is cut off"));
+    timeout(PATIENCE, flooding).await.expect("nobody takes what it sends").unwrap();
+    // Some were answered, so it is not for the first that it was cut off.
+    assert!(answered.len() > 500 * 17, "{} bytes of answers", answered.len());
+    assert!(is_answered(&mut person).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_there_are_no_more_open_files_it_waits_and_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     let port = port();

@@ -64,6 +64,10 @@ fn write(directory: &TempDir, server: &Signed, believed: &Authority) -> TlsFiles
     TlsFiles { certificate, key, client_ca: Some(client_ca) }
 }
 
+fn load(files: TlsFiles) -> Result<Tls, TlsError> {
+    Tls::load(files, NonZeroU32::MAX)
+}
+
 /// A client that believes the servers of `believed`, and may have a certificate of its own.
 fn client(believed: &Authority, own: Option<&Signed>) -> ClientConfig {
     let certificate = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
@@ -99,7 +103,7 @@ async fn connect(
 #[tokio::test]
 async fn a_client_is_named_by_its_certificate() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
-    let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+    let tls = load(write(&directory, &authority.sign_server(), &authority)).unwrap();
     let own = authority.sign(vec![
         dns("desk.example"),
         dns("two words"),
@@ -116,7 +120,7 @@ async fn a_client_is_named_by_its_certificate() {
 #[tokio::test]
 async fn a_client_without_a_certificate_is_served_and_has_no_name() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
-    let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+    let tls = load(write(&directory, &authority.sign_server(), &authority)).unwrap();
     let (served, client) = connect(&tls, client(&authority, None)).await;
     assert!(peer_names(&served.unwrap()).is_empty());
     client.unwrap();
@@ -126,7 +130,7 @@ async fn a_client_without_a_certificate_is_served_and_has_no_name() {
 async fn without_authorities_no_client_is_asked_for_a_certificate() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
     let files = write(&directory, &authority.sign_server(), &authority);
-    let tls = Tls::load(TlsFiles { client_ca: None, ..files }).unwrap();
+    let tls = load(TlsFiles { client_ca: None, ..files }).unwrap();
     let own = authority.sign(vec![uri("spiffe://example/desk")]);
     let (served, _client) = connect(&tls, client(&authority, Some(&own))).await;
     assert!(peer_names(&served.unwrap()).is_empty());
@@ -135,7 +139,7 @@ async fn without_authorities_no_client_is_asked_for_a_certificate() {
 #[tokio::test]
 async fn a_client_of_another_authority_is_refused() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
-    let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+    let tls = load(write(&directory, &authority.sign_server(), &authority)).unwrap();
     let own = Authority::new().sign(vec![uri("spiffe://example/desk")]);
     let (served, _client) = connect(&tls, client(&authority, Some(&own))).await;
     assert!(served.is_err());
@@ -144,7 +148,7 @@ async fn a_client_of_another_authority_is_refused() {
 #[tokio::test]
 async fn who_does_not_speak_h2_is_refused() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
-    let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+    let tls = load(write(&directory, &authority.sign_server(), &authority)).unwrap();
     for offered in [vec![], vec![b"http/1.1".to_vec()]] {
         let mut client = client(&authority, None);
         client.alpn_protocols = offered;
@@ -156,7 +160,7 @@ async fn who_does_not_speak_h2_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn who_says_nothing_is_let_go() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
-    let tls = Tls::load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+    let tls = load(write(&directory, &authority.sign_server(), &authority)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _silent = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (taken, _) = listener.accept().await.unwrap();
@@ -166,7 +170,7 @@ async fn who_says_nothing_is_let_go() {
 #[tokio::test]
 async fn new_files_are_used_once_they_are_read_again() {
     let (directory, old, new) = (tempdir().unwrap(), Authority::new(), Authority::new());
-    let tls = Tls::load(write(&directory, &old.sign_server(), &old)).unwrap();
+    let tls = load(write(&directory, &old.sign_server(), &old)).unwrap();
     assert!(!tls.reload().unwrap(), "they are the same");
     assert!(connect(&tls, client(&old, None)).await.1.is_ok());
     assert!(connect(&tls, client(&new, None)).await.1.is_err());
@@ -180,7 +184,7 @@ async fn new_files_are_used_once_they_are_read_again() {
 async fn a_session_ends_with_the_authority_of_its_client() {
     let (directory, authority, gone) = (tempdir().unwrap(), Authority::new(), Authority::new());
     let server = authority.sign_server();
-    let tls = Tls::load(write(&directory, &server, &gone)).unwrap();
+    let tls = load(write(&directory, &server, &gone)).unwrap();
     let client = Arc::new(client(&authority, Some(&gone.sign(vec![uri("spiffe://example/desk")]))));
     for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
         let (taken, asked) = connect(&tls, Arc::clone(&client)).await;
@@ -200,7 +204,7 @@ async fn a_session_ends_with_the_authority_of_its_client() {
 async fn broken_files_change_nothing() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
     let files = write(&directory, &authority.sign_server(), &authority);
-    let tls = Tls::load(files.clone()).unwrap();
+    let tls = load(files.clone()).unwrap();
     let another = authority.sign_server().key;
     let (certificate, key, client_ca) = (&files.certificate, &files.key, files.client_ca.as_ref().unwrap());
     let cut_off = |kind: &str| format!("-----BEGIN {kind}-----\nAAAA\n");
@@ -235,16 +239,31 @@ fn a_file_has_a_limit() {
     let mut text = fs::read(&files.certificate).unwrap();
     text.resize(usize::try_from(FILE_BYTES_MAX).unwrap(), b'\n');
     fs::write(&files.certificate, &text).unwrap();
-    assert!(Tls::load(files.clone()).is_ok());
+    assert!(load(files.clone()).is_ok());
     text.push(b'\n');
     fs::write(&files.certificate, &text).unwrap();
-    assert!(matches!(Tls::load(files), Err(TlsError::TooLong(_))));
+    assert!(matches!(load(files), Err(TlsError::TooLong(_))));
 }
 
 #[test]
 fn the_key_of_another_certificate_is_refused() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
     let pair = Signed { key: authority.sign_server().key, ..authority.sign_server() };
-    let refused = Tls::load(write(&directory, &pair, &authority));
+    let refused = load(write(&directory, &pair, &authority));
     assert!(matches!(refused, Err(TlsError::NotAPair { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_one_too_many_waits_and_is_let_go() {
+    let (directory, authority) = (tempdir().unwrap(), Authority::new());
+    let mut tls = load(write(&directory, &authority.sign_server(), &authority)).unwrap();
+    tls.pace = Pace::new(Quota::with_period(Duration::from_hours(1)).unwrap());
+    tls.pace.turn().await;
+    let (served, _client) = connect(&tls, client(&authority, None)).await;
+    let error = served.err().unwrap();
+    assert!(error.kind() == io::ErrorKind::TimedOut && error.to_string().contains("in a second"), "{error}");
+    // Who is in line when a turn comes gets it, and has a handshake like any other.
+    tls.pace = Pace::new(Quota::per_second(NonZeroU32::new(1_000).unwrap()));
+    tls.pace.turn().await;
+    tls.pace.turn().await;
 }

@@ -1,0 +1,244 @@
+//! Frames of HTTP/2 that ask for nothing and cost their peer nothing: SETTINGS, PING, PRIORITY, `WINDOW_UPDATE`, and those that nobody knows.
+//! Each of them costs us a look or an answer, and h2 counts none (0.4): a peer that sends them without end takes the processor from the others.
+//!
+//! **Invariants**
+//! - What passes is not changed: frames are counted here, and read by h2.
+//! - A peer has them in proportion to what it is sent: who receives much opens windows and measures round trips all the time. Who receives
+//!   little has a thousand a second (`who_receives_much_may_send_more_of_them`).
+//! - Who sends more is cut off (`who_floods_its_connection_is_cut_off_and_leaves_the_others_alone`).
+//! - Other frames are not counted here: h2 bounds resets, CONTINUATION and empty DATA frames, and calls have limits of their own.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tracing::info;
+
+/// Bytes that a client says first (RFC 9113, section 3.4).
+const PREFACE_BYTES: usize = 24;
+/// Bytes of a frame before its payload, of which the first three are the length of that, and the fourth the type (RFC 9113, section 4.1).
+const HEAD_BYTES: usize = 9;
+/// The types that are not counted: DATA, HEADERS, `RST_STREAM` and CONTINUATION (RFC 9113, section 6).
+const WORK: [u8; 4] = [0x0, 0x1, 0x3, 0x9];
+
+/// Bytes that a peer is sent for each frame that it may send. The answer to a PING has 17 and that to SETTINGS 9, so neither pays for itself.
+const FRAME: u64 = 32;
+/// Frames a millisecond, whatever it is sent.
+const PER_MILLISECOND: u64 = 1;
+/// Frames at once.
+const AT_ONCE: u64 = 2_000;
+
+/// A connection whose peer's frames are counted.
+pub(super) struct Frames<S> {
+    stream: S,
+    peer: SocketAddr,
+    heads: Heads,
+    allowance: Allowance,
+}
+
+impl<S> Frames<S> {
+    /// Of a connection of which nothing was read yet.
+    pub(super) fn new(stream: S, peer: SocketAddr) -> Self {
+        Self { stream, peer, heads: Heads::default(), allowance: Allowance::default() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let count = self.heads.count(buffer.filled().get(before..).unwrap_or_default());
+        if count > 0 && !self.allowance.spend(count) {
+            info!(target: "audit", peer = %self.peer, "cut off: its frames that ask for nothing are more than 1,000 a second");
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "too many frames that ask for nothing",
+            )));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.allowance.earn(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
+        self.allowance.earn(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Finds the heads of frames in bytes that come in any parts.
+struct Heads {
+    /// Bytes until the next head.
+    skip: usize,
+    /// Of the head that began: its bytes so far, the length of its payload as far as it is known, and its type.
+    seen: usize,
+    length: usize,
+    kind: u8,
+}
+
+impl Default for Heads {
+    fn default() -> Self {
+        Self { skip: PREFACE_BYTES, seen: 0, length: 0, kind: 0 }
+    }
+}
+
+impl Heads {
+    /// How many of the frames whose heads end in these bytes are counted.
+    fn count(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut count = 0;
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            let Some((byte, rest)) = bytes.split_first() else { return count };
+            bytes = rest;
+            match self.seen {
+                0..3 => self.length = self.length << 8 | usize::from(*byte),
+                3 => self.kind = *byte,
+                _ => {}
+            }
+            self.seen += 1;
+            if self.seen == HEAD_BYTES {
+                count += u64::from(!WORK.contains(&self.kind));
+                *self = Self { skip: self.length, seen: 0, length: 0, kind: 0 };
+            }
+        }
+    }
+}
+
+/// What a peer may still send, in bytes that it was sent for it.
+struct Allowance {
+    left: u64,
+    at: Instant,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { left: AT_ONCE * FRAME, at: Instant::now() }
+    }
+}
+
+impl Allowance {
+    /// Takes so many frames; false if there are not as many.
+    fn spend(&mut self, frames: u64) -> bool {
+        let now = Instant::now();
+        let passed = u64::try_from((now - self.at).as_millis()).unwrap_or(u64::MAX);
+        if passed > 0 {
+            self.at += Duration::from_millis(passed);
+            self.add(passed.saturating_mul(PER_MILLISECOND * FRAME));
+        }
+        let left = self.left.checked_sub(frames.saturating_mul(FRAME));
+        self.left = left.unwrap_or_default();
+        left.is_some()
+    }
+
+    fn earn(&mut self, bytes: usize) {
+        self.add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    fn add(&mut self, bytes: u64) {
+        self.left = self.left.saturating_add(bytes).min(AT_ONCE * FRAME);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
+        time::advance,
+    };
+
+    use super::*;
+
+    const PREFACE: &[u8; PREFACE_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, 0, 0, 0, 0, 1], payload].concat()
+    }
+
+    #[test]
+    fn heads_are_found_however_the_bytes_are_parted() {
+        // What looks like a head within a payload is none.
+        let data = frame(0x0, &frame(0x6, &vec![0; 300]));
+        let settings = frame(0x4, b"");
+        let (ping, unknown) = (frame(0x6, b"12345678"), frame(0xfe, &vec![1; 70_000]));
+        let all = [PREFACE.as_slice(), &settings, &data, &ping, &frame(0x1, b"x"), &unknown, &frame(0x9, b""), &ping]
+            .concat();
+        for part in [1, 2, 3, 7, 9, 10, 1_000, all.len()] {
+            let mut heads = Heads::default();
+            let counts: Vec<_> = all.chunks(part).map(|bytes| heads.count(bytes)).collect();
+            assert_eq!(counts.iter().sum::<u64>(), 4, "{part}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_more_than_its_share_is_cut_off() {
+        let (mut peer, ours) = duplex(1 << 20);
+        let mut ours = Frames::new(ours, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mut read = vec![0; 1 << 20];
+        let ping = frame(0x6, b"12345678");
+        peer.write_all(PREFACE).await.unwrap();
+        peer.write_all(&ping.repeat(2_000)).await.unwrap();
+        let came = ours.read(&mut read).await.unwrap();
+        assert_eq!(read[..came], [PREFACE.as_slice(), &ping.repeat(2_000)].concat(), "nothing is changed");
+        // By then a thousand more have come due.
+        advance(Duration::from_secs(1)).await;
+        peer.write_all(&ping.repeat(1_000)).await.unwrap();
+        assert_eq!(ours.read(&mut read).await.unwrap(), ping.len() * 1_000);
+        peer.write_all(&ping).await.unwrap();
+        assert_eq!(ours.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_receives_much_may_send_more_of_them() {
+        let (mut peer, ours) = duplex(1 << 20);
+        let mut ours = Frames::new(ours, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let (mut read, mut received) = (vec![0; 1 << 20], vec![0; 16 * 1_024]);
+        peer.write_all(PREFACE).await.unwrap();
+        assert_eq!(ours.read(&mut read).await.unwrap(), PREFACE_BYTES);
+        // A window that is opened anew for every 100 bytes, all at one time.
+        let updates = frame(0x8, &[0, 0, 0, 100]).repeat(160);
+        for _ in 0..1_000 {
+            ours.write_all(&[0; 16 * 1_024]).await.unwrap();
+            peer.read_exact(&mut received).await.unwrap();
+            peer.write_all(&updates).await.unwrap();
+            assert_eq!(ours.read(&mut read).await.unwrap(), updates.len());
+        }
+    }
+}
