@@ -23,6 +23,7 @@ mod role;
 mod token;
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
     thread::sleep,
@@ -34,7 +35,7 @@ use tokio::sync::{Notify, watch};
 
 pub use keys::KeySource;
 pub use limits::{Limits, Place};
-pub use method::{METHODS, Method, Who};
+pub use method::{METHODS, Method, Who, is_known};
 pub use policy::{Fault, Policy, PolicyError};
 pub use role::Role;
 pub use token::Token;
@@ -97,13 +98,37 @@ pub enum By {
 
 impl By {
     /// As diagnostics name it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Self::Word => "word",
             Self::Token(_) => "token",
             Self::Signed(_) => "signed token",
             Self::Certificate => "certificate",
+        }
+    }
+}
+
+/// With enough of its digest to know which of a caller's tokens it is: `token ba7816bf`. The policy has the whole of it.
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())?;
+        match self {
+            Self::Token(digest) | Self::Signed(digest) => write!(f, " {:.8}", digest.to_string()),
+            Self::Word | Self::Certificate => Ok(()),
+        }
+    }
+}
+
+impl Credential<'_> {
+    /// As diagnostics name it, whatever is in it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self { bearer: Some(token), .. } if jwt::is_signed(token) => "signed token",
+            Self { bearer: Some(_), .. } => "token",
+            Self { names: [_, ..], .. } => "certificate",
+            Self { stated: Some(_), .. } => "word",
+            Self { .. } => "nothing",
         }
     }
 }
@@ -122,10 +147,10 @@ pub enum AccessRefusal {
     CredentialUnknown,
     /// It will be good.
     #[error("the credential begins at {0}: wait, or set the clock right")]
-    CredentialEarly(Timestamp),
+    CredentialEarly(Timestamp, Caller),
     /// It was good once.
     #[error("the credential ended at {0}: ask for a new one")]
-    CredentialExpired(Timestamp),
+    CredentialExpired(Timestamp, Caller),
     /// The caller is known, and may not do this.
     #[error("{caller} may not call this: it takes {}", any_of(.roles))]
     RoleMissing {
@@ -141,6 +166,8 @@ pub enum AccessRefusal {
         what: &'static str,
         /// How many there may be.
         most: u32,
+        /// How long until there may be another, if that is known.
+        wait: Duration,
     },
     /// All callers together take more than the service gives.
     #[error("too many {what} of all callers together: at most {most}; try again a little later")]
@@ -149,7 +176,26 @@ pub enum AccessRefusal {
         what: &'static str,
         /// How many there may be.
         most: u32,
+        /// How long until there may be another, if that is known.
+        wait: Duration,
     },
+}
+
+impl AccessRefusal {
+    /// Who was refused, if that is known.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::CredentialEarly(_, caller)
+            | Self::CredentialExpired(_, caller)
+            | Self::RoleMissing { caller, .. } => Some(caller),
+            Self::CallerMissing(_)
+            | Self::CredentialMissing
+            | Self::CredentialUnknown
+            | Self::TooMany { .. }
+            | Self::TooManyInAll { .. } => None,
+        }
+    }
 }
 
 fn any_of(roles: &[Role]) -> String {

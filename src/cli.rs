@@ -73,7 +73,7 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(
     name = "onrecord",
-    version,
+    version = crate::version::both(),
     about = "Stores official statements, every version for ever, and streams each change."
 )]
 #[command(after_help = EXAMPLES, propagate_version = true, max_term_width = 120)]

@@ -1,6 +1,11 @@
 //! What a server is started with. Every limit has a unit and a default.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use crate::{access::Access, domain::limits::Limits, feed, journal};
 
@@ -9,8 +14,6 @@ const SCRUB_EVERY_DEFAULT: Duration = Duration::from_hours(24);
 
 /// Connections that may be open unless told otherwise: every stream over one of its own, and some for calls.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 25_000;
-/// Handshakes of TLS a second unless told otherwise: a third of what one core does with a key of P-256.
-pub const HANDSHAKES_PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
 /// Longer than clients take that connect before they need to.
 const FIRST_CALL_DEFAULT: Duration = Duration::from_mins(1);
 /// As long as a stream lives.
@@ -48,9 +51,11 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Connections that may be open; 25,000 by default. Each takes an open file. One more is closed at once.
     pub connections_max: usize,
-    /// Handshakes of TLS that may begin in a second; 1,000 by default, and as many at once after a pause. Whoever comes beyond that waits,
+    /// Connections of one address (of IPv6: the first 64 bits) that may be open; if none, as many as in all, since a proxy has one address.
+    pub connections_per_address_max: Option<NonZeroUsize>,
+    /// Handshakes of TLS that may begin in a second, and at once after a pause; if none, 500 for each core. Whoever comes beyond that waits,
     /// first come, first served, for 10 s at most.
-    pub handshakes_per_second: NonZeroU32,
+    pub handshakes_per_second: Option<NonZeroU32>,
     /// Age at which a connection is told to go (GOAWAY), give or take a tenth; 30 min by default. What is under way goes on: a stream
     /// ends by itself, with a cursor, when its own lifetime is over.
     pub connection_age: Duration,
@@ -75,7 +80,8 @@ impl Config {
             access: Access::insecure(),
             tls: None,
             connections_max: CONNECTIONS_MAX_DEFAULT,
-            handshakes_per_second: HANDSHAKES_PER_SECOND_DEFAULT,
+            connections_per_address_max: None,
+            handshakes_per_second: None,
             connection_age: CONNECTION_AGE_DEFAULT,
             first_call: FIRST_CALL_DEFAULT,
             drain: Duration::from_secs(10),

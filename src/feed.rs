@@ -45,7 +45,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use item::{Delivery, Encoder, Item};
-pub use message::{ClosingReason, Message, Page, Right, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted};
+pub use message::{
+    ClosingReason, Ground, Message, Page, Right, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted,
+};
 pub use outbox::Messages;
 pub use refusal::FeedRefusal;
 pub use selection::Scope;

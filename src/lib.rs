@@ -35,6 +35,14 @@ pub mod domain;
 pub mod fuzz;
 
 mod jitter;
+#[cfg(feature = "server")]
+mod origin;
+
+#[cfg(feature = "server")]
+mod panics;
 
 #[cfg(feature = "server")]
 pub mod trace;
+
+#[cfg(feature = "server")]
+mod version;

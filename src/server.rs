@@ -4,6 +4,7 @@
 //! journal closes. What has not ended after [`Config::drain`] is cut off: it was answered nothing, so it may be repeated.
 
 mod accept;
+mod arrivals;
 mod calls;
 mod connection;
 mod even;
@@ -16,24 +17,31 @@ mod reload;
 mod tls;
 mod vitals;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
-use tokio::{net::TcpListener, sync::Mutex, task::spawn_blocking};
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    sync::{Mutex, oneshot},
+    task::spawn_blocking,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use tower_http::catch_panic::CatchPanic;
 use tracing::{info, warn};
 
 pub use accept::listen;
 pub use tls::TlsError;
-pub use vitals::{Calls, Process, Record, Site, Sites, Vitals};
+pub use vitals::{Calls, Connections as OpenConnections, Process, Record, Site, Sites, Vitals};
 
 use crate::{
     api::{self, Gate, Panicked},
-    config::{Config, HANDSHAKES_PER_SECOND_DEFAULT, TlsFiles},
+    config::{Config, TlsFiles},
     feed::Feed,
-    journal::{Journal, JournalError, prune, scrub},
+    journal::{self, Journal, JournalError, prune, scrub},
 };
-use accept::{Bounds, accept};
+use accept::accept;
+use arrivals::{Arrivals, Most};
 use calls::CallCounts;
 use connection::{Connections, Times};
 use even::Even;
@@ -43,8 +51,10 @@ use reload::Faults;
 use tls::Tls;
 use vitals::Sources;
 
-/// Bytes of a request: the longest text with room for its frame.
+/// Bytes of a request of an editor: the longest text with room for its frame.
 const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Of a reader or a subscriber: the longest lists of names and filters, with room.
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +83,7 @@ pub enum ServeError {
 /// # Errors
 /// If they cannot be read, or do not go together.
 pub fn check_tls(files: TlsFiles) -> Result<(), TlsError> {
-    Tls::load(files, HANDSHAKES_PER_SECOND_DEFAULT).map(drop)
+    Tls::load(files, None).map(drop)
 }
 
 /// Serves on `listener` until `shutdown` is cancelled, then drains.
@@ -83,12 +93,33 @@ pub fn check_tls(files: TlsFiles) -> Result<(), TlsError> {
 pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> Result<(), ServeError> {
     let calls = CallCounts::new();
     let operator = operator(&config, &calls, &shutdown).await?;
-    let options = config.journal.clone();
-    let opened = spawn_blocking(move || Journal::open(options)).await;
-    let journal = opened.map_err(|error| JournalError::Store(error.to_string()))??;
+    let Some(journal) = open(config.journal.clone(), &shutdown).await? else {
+        info!("stopped before the store was open");
+        return Ok(());
+    };
     let served = serve(listener, journal.clone(), config, calls, operator, shutdown).await;
     journal.close().await;
     served
+}
+
+/// Opens the journal, which may take as long as it takes to read all of it; none if the service is to stop before. Then it goes on alone: a
+/// store that is left half opened is as after a kill, and the process ends without it.
+async fn open(options: journal::Options, shutdown: &CancellationToken) -> Result<Option<Journal>, ServeError> {
+    let (directory, begun) = (options.directory.clone(), Instant::now());
+    info!(directory = %directory.display(), "opening the store: one that was not closed is read whole");
+    let (opened, journal) = oneshot::channel();
+    let runtime = Handle::current();
+    let open = move || {
+        let _within = runtime.enter();
+        drop(opened.send(Journal::open(options)));
+    };
+    thread::Builder::new().name("open".to_owned()).spawn(open)?;
+    let opened = shutdown.run_until_cancelled(journal).await;
+    let Some(opened) = opened else { return Ok(None) };
+    let journal = opened.map_err(|_| JournalError::Store("opening it ended early".to_owned()))??;
+    let (bytes, seconds) = (journal.store_bytes().unwrap_or(0), begun.elapsed().as_secs_f64());
+    info!(directory = %directory.display(), bytes, seconds, "the store is open");
+    Ok(Some(journal))
 }
 
 /// The same on a journal that is open already, which stays open.
@@ -151,9 +182,12 @@ async fn serve(
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
     let following = feed.clone();
+    let most = Most { in_all: config.connections_max, of_one: config.connections_per_address_max };
+    let arrivals = Arc::new(Arrivals::new(most));
     let sources = Sources {
         journal: journal.clone(),
         feed: feed.clone(),
+        arrivals: Arc::clone(&arrivals),
         tls: tls.clone(),
         panicked: panicked.clone(),
         faults,
@@ -166,29 +200,28 @@ async fn serve(
             api::editorial(journal.clone(), config.limits.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
         )
         .add_service(api::backups(journal.clone(), config.access.clone(), shutdown.clone()))
-        .add_service(api::statements(journal.clone()).max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(api::statements(journal.clone()).max_decoding_message_size(READ_BYTES_MAX))
         .add_service(
-            api::feed(feed, journal, config.access.clone(), config.limits).max_decoding_message_size(REQUEST_BYTES_MAX),
+            api::feed(feed, journal, config.access.clone(), config.limits).max_decoding_message_size(READ_BYTES_MAX),
         );
     let insecure = config.access.is_insecure();
     if insecure {
         warn!("INSECURE: every caller is believed, and may do everything. For development on this machine only");
     }
     info!(%address, insecure, tls = tls.is_some(), "serving");
-    let bounds = Bounds { connections_max: config.connections_max, drain: config.drain };
     let connections = Arc::new(Connections::new(
-        routes,
+        CatchPanic::custom(routes.prepare(), panicked),
         gate,
         calls,
         Even::start()?,
+        Arc::clone(&arrivals),
         tls,
         Times { first_call: config.first_call, age: config.connection_age, grace },
-        panicked,
     ));
     if let Some(operator) = &operator {
         operator.attend(sources);
     }
-    accept(listener, bounds, connections, shutdown).await;
+    accept(listener, arrivals, config.drain, connections, shutdown).await;
     following.end().await;
     reporter.abort();
     // Until now whoever asks is told that it stops.

@@ -26,6 +26,9 @@ const LAST_MAX: Duration = Duration::from_secs(2);
 /// What is written unless `RUST_LOG` says. A certificate that is refused is told by whoever asked for the connection.
 const FILTER: &str = "info,rustls_platform_verifier=off";
 
+/// The target of the audit log.
+const AUDIT: &str = "audit";
+
 /// How diagnostics are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -36,12 +39,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is written: what was asked for, and the audit log unless that was said something of.
+fn filter(asked: Option<&str>) -> EnvFilter {
+    let asked = asked.filter(|asked| !asked.trim().is_empty()).and_then(|asked| {
+        let asked = if asked.contains(AUDIT) { asked.to_owned() } else { format!("{asked},{AUDIT}=info") };
+        EnvFilter::try_new(asked).ok()
+    });
+    asked.unwrap_or_else(|| EnvFilter::new(FILTER))
+}
+
 /// What [`init`] was told.
 static FOR_MACHINES: AtomicBool = AtomicBool::new(false);
 
-/// Writes diagnostics to standard error, those that `RUST_LOG` admits (`info` by default). A second call does nothing.
+/// Writes diagnostics to standard error, those that `RUST_LOG` admits (`info` by default), and the audit log unless that speaks of it. A second call does nothing.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let asked = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let filter = filter(asked.as_deref());
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let done = match format {
@@ -93,6 +106,31 @@ impl Traces {
         let ended = spawn_blocking(move || self.0.shutdown_with_timeout(LAST_MAX)).await;
         if let Ok(Err(failure)) = ended {
             warn!(%failure, "the last traces did not reach the collector");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn the_audit_log_is_written_unless_somebody_says_otherwise() {
+        for (asked, written) in [
+            (Some("warn"), "warn,audit=info"),
+            (Some("off"), "off,audit=info"),
+            (Some("warn,audit=off"), "warn,audit=off"),
+            (Some("audit=debug"), "audit=debug"),
+            (Some("="), super::FILTER),
+            (Some(""), super::FILTER),
+            (None, super::FILTER),
+        ] {
+            let sorted = |text: String| {
+                let mut directives: Vec<_> = text.split(',').map(str::to_owned).collect();
+                directives.sort();
+                directives
+            };
+            assert_eq!(sorted(filter(asked).to_string()), sorted(written.to_owned()), "{asked:?}");
         }
     }
 }

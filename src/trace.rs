@@ -77,6 +77,12 @@ impl CallTrace {
     }
 }
 
+/// The trace of who calls, if it has one.
+pub(crate) fn of_caller(headers: &HeaderMap) -> Option<TraceId> {
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers));
+    Some(parent.span().span_context().trace_id()).filter(|id| *id != TraceId::INVALID)
+}
+
 /// Where in a trace a step belongs; nowhere if nobody is told. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Option<Context>);

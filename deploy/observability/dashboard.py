@@ -40,7 +40,7 @@ GLANCE = [
     ("Age of the newest backup", [("time() - (onrecord_backup_completed_timestamp_seconds{@} > 0) or "
                                    "1e9 * (onrecord_backup_completed_timestamp_seconds{@} == bool 0)", "{{instance}}")], "s",
      {"steps": rising(26 * 3600, 72 * 3600), "words": {10**9: "never"}}),
-    ("Version", [("onrecord_build_info{@}", "{{version}}")], "none", {"show": "name"}),
+    ("Version", [("onrecord_build_info{@}", "{{version}} {{revision}}")], "none", {"show": "name"}),
 ]
 CHARTS = {
     "Writing": [
@@ -60,6 +60,9 @@ CHARTS = {
     "Feed": [
         ("Streams of subscribers", [("onrecord_feed_streams{@}", "open {{instance}}"), ("onrecord_feed_streams_max{@}", "bound {{instance}}")],
          "none", {}),
+        ("Connections", [("onrecord_connections{@}", "open {{instance}}"), ("onrecord_connections_max{@}", "bound {{instance}}")], "none", {}),
+        ("Connections refused or cut off, a second",
+         [("sum by (limit) (rate(onrecord_connections_refused_total{@}[$__rate_interval]))", "{{limit}}")], "ops", {}),
         ("Snapshots under way", [("onrecord_feed_snapshots{@}", "{{instance}}"), ("onrecord_feed_snapshots_max{@}", "bound {{instance}}")],
          "none", {}),
         ("Events, a second", [("rate(onrecord_journal_tail{@}[$__rate_interval])", "{{instance}}")], "ops", {}),

@@ -1,6 +1,7 @@
 """A Prometheus beside two services, in which faults are made and alerts have to fire: deploy/test/alerts --live."""
 
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,12 @@ def on_the_main_one(main, prometheus, files, work):
     prometheus.wait_for("OnrecordSubscriptionFarBehind")
     lagging_since = time.monotonic()
 
+    print("one machine that connects without end")
+    crowd = [socket.create_connection(("127.0.0.1", MAIN)) for _ in range(150)]
+    prometheus.wait_for("OnrecordConnectionsRefused")
+    for connection in crowd:
+        connection.close()
+
     print("a release that is overtaken")
     hold_a_release(main)
     prometheus.wait_for("OnrecordReleaseHeld")
@@ -165,7 +172,7 @@ def main(binary):
     change_policy(files, 'subscriptions = ["site"]', 'subscriptions = ["site", "rejecting", "stalled", "never"]')
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk], check=True)
-    first = Service(binary, files, work / "record", work / "main.log", MAIN, "--streams-max", "2")
+    first = Service(binary, files, work / "record", work / "main.log", MAIN, "--streams-max", "2", "--connections-per-address-max", "100")
     small = Service(binary, files, disk / "record", work / "small.log", SMALL, "--store-mib-max", "40")
     process = None
     try:

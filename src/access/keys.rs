@@ -42,7 +42,16 @@ impl KeySource {
                 "must be an https address, such as https://id.example.org/jwks.json: whoever can change what it says can be anybody",
             ));
         }
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(Malformed::new("must have no name or password in it: keys of signatures are public"));
+        }
         Ok(Self { url: url.to_owned(), ca: ca.map(Path::to_owned) })
+    }
+
+    /// The address without its query, in which there may be a secret.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
     }
 }
 

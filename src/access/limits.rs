@@ -9,12 +9,12 @@ use std::{
     fmt,
     num::NonZeroU32,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use governor::{
-    Quota, RateLimiter,
-    clock::MonotonicClock,
+    NotUntil, Quota, RateLimiter,
+    clock::{Clock as _, MonotonicClock},
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed, keyed::HashMapStateStore},
 };
@@ -113,6 +113,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 type Rate = RateLimiter<Caller, HashMapStateStore<Caller>, MonotonicClock, NoOpMiddleware<Instant>>;
 type TotalRate = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>;
 
+/// How long until there may be another.
+fn wait(early: &NotUntil<Instant>) -> Duration {
+    early.wait_time_from(MonotonicClock.now())
+}
+
 /// What callers have taken.
 pub(super) struct Pace {
     limits: Limits,
@@ -151,16 +156,18 @@ impl Pace {
     /// A call begins.
     pub(super) fn call(&self, caller: &Caller) -> Result<Place, AccessRefusal> {
         let most = self.limits.calls_per_second.get();
-        self.rate.check_key(caller).map_err(|_| AccessRefusal::TooMany { what: "calls a second", most })?;
+        let what = "calls a second";
+        self.rate.check_key(caller).map_err(|early| AccessRefusal::TooMany { what, most, wait: wait(&early) })?;
         let most = self.limits.total_calls_per_second.get();
-        self.total_rate.check().map_err(|_| AccessRefusal::TooManyInAll { what: "calls a second", most })?;
+        self.total_rate.check().map_err(|early| AccessRefusal::TooManyInAll { what, most, wait: wait(&early) })?;
         self.take(caller, Taken::Call, self.limits.calls_in_flight, "calls under way")
     }
 
     /// A snapshot begins.
     pub(super) fn snapshot(&self, caller: &Caller) -> Result<(), AccessRefusal> {
         let most = self.limits.snapshots_per_minute.get();
-        self.snapshots.check_key(caller).map_err(|_| AccessRefusal::TooMany { what: "snapshots a minute", most })
+        let what = "snapshots a minute";
+        self.snapshots.check_key(caller).map_err(|early| AccessRefusal::TooMany { what, most, wait: wait(&early) })
     }
 
     /// A stream opens.
@@ -174,11 +181,11 @@ impl Pace {
         let Counts { by, calls } = &mut *places;
         let total = self.limits.total_calls_in_flight;
         if taken == Taken::Call && *calls >= total {
-            return Err(AccessRefusal::TooManyInAll { what, most: total });
+            return Err(AccessRefusal::TooManyInAll { what, most: total, wait: Duration::ZERO });
         }
         let count = by.get(&key).copied().unwrap_or_default();
         if count >= most {
-            return Err(AccessRefusal::TooMany { what, most });
+            return Err(AccessRefusal::TooMany { what, most, wait: Duration::ZERO });
         }
         by.insert(key.clone(), count + 1);
         *calls += u32::from(taken == Taken::Call);
@@ -214,7 +221,10 @@ mod tests {
             pace.call(&anna).unwrap();
         }
         let refusal = pace.call(&anna).unwrap_err();
-        assert_eq!(refusal, AccessRefusal::TooMany { what: "calls a second", most: 1 });
+        assert!(
+            matches!(refusal, AccessRefusal::TooMany { what: "calls a second", most: 1, wait } if !wait.is_zero()),
+            "{refusal:?}"
+        );
         pace.call(&bea).unwrap();
     }
 
@@ -222,7 +232,7 @@ mod tests {
     fn a_place_is_given_back() {
         let (pace, anna) = (pace(), caller("anna"));
         let first = pace.stream(&anna).unwrap();
-        let most = AccessRefusal::TooMany { what: "streams", most: 1 };
+        let most = AccessRefusal::TooMany { what: "streams", most: 1, wait: Duration::ZERO };
         assert_eq!(pace.stream(&anna).unwrap_err(), most);
         assert_eq!(pace.with(Limits { streams: 1, ..Limits::default() }).stream(&anna).unwrap_err(), most);
         drop(first);
@@ -234,7 +244,7 @@ mod tests {
     fn calls_under_way_have_a_limit_of_their_own() {
         let (pace, anna) = (pace(), caller("anna"));
         let _under_way = [pace.call(&anna).unwrap(), pace.call(&anna).unwrap()];
-        let most = AccessRefusal::TooMany { what: "calls under way", most: 2 };
+        let most = AccessRefusal::TooMany { what: "calls under way", most: 2, wait: Duration::ZERO };
         assert_eq!(pace.call(&anna).unwrap_err(), most);
     }
 
@@ -243,10 +253,16 @@ mod tests {
         let (pace, callers) = (pace(), ["anna", "bea", "carl"].map(caller));
         let mut under_way: Vec<_> = callers.iter().cycle().take(4).map(|caller| pace.call(caller).unwrap()).collect();
         let refusal = pace.call(&callers[1]).unwrap_err();
-        assert_eq!(refusal, AccessRefusal::TooManyInAll { what: "calls under way", most: 4 });
+        assert!(
+            matches!(refusal, AccessRefusal::TooManyInAll { what: "calls under way", most: 4, wait } if wait.is_zero()),
+            "{refusal:?}"
+        );
         under_way.pop();
         let refusal = pace.call(&callers[2]).unwrap_err();
-        assert_eq!(refusal, AccessRefusal::TooManyInAll { what: "calls a second", most: 5 });
+        assert!(
+            matches!(refusal, AccessRefusal::TooManyInAll { what: "calls a second", most: 5, wait } if !wait.is_zero()),
+            "{refusal:?}"
+        );
         drop(under_way);
         assert_eq!(lock(&pace.places).calls, 0);
     }
@@ -256,7 +272,10 @@ mod tests {
         let (pace, anna) = (pace(), caller("anna"));
         pace.snapshot(&anna).and_then(|()| pace.snapshot(&anna)).unwrap();
         let refusal = pace.snapshot(&anna).unwrap_err();
-        assert_eq!(refusal, AccessRefusal::TooMany { what: "snapshots a minute", most: 2 });
+        assert!(
+            matches!(refusal, AccessRefusal::TooMany { what: "snapshots a minute", most: 2, wait } if !wait.is_zero()),
+            "{refusal:?}"
+        );
         pace.snapshot(&caller("bea")).unwrap();
     }
 }

@@ -79,12 +79,21 @@ pub const METHODS: [Method; 40] = [
 
 /// To whom a path is open, as HTTP/2 has it. What is not ours (reflection, and what does not exist) is for whoever has a role.
 pub(super) fn who(path: &str) -> Who {
+    row(path).map_or(Who::AnyRole, |method| method.who)
+}
+
+/// Whether there is such a method.
+#[must_use]
+pub fn is_known(path: &str) -> bool {
+    row(path).is_some()
+}
+
+fn row(path: &str) -> Option<&'static Method> {
     let path = path.strip_prefix('/').unwrap_or(path);
-    let fits = |method: &&Method| match method.path.strip_suffix('*') {
+    METHODS.iter().find(|method| match method.path.strip_suffix('*') {
         Some(service) => path.starts_with(service),
         None => path == method.path,
-    };
-    METHODS.iter().find(fits).map_or(Who::AnyRole, |method| method.who)
+    })
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Policy {
             let digest = token::digest(secret);
             let known = self.tokens.get(&digest).ok_or(AccessRefusal::CredentialUnknown)?;
             return match known.expire_time {
-                Some(end) if end <= now => Err(AccessRefusal::CredentialExpired(end)),
+                Some(end) if end <= now => Err(AccessRefusal::CredentialExpired(end, known.caller.clone())),
                 expire_time => Ok((known.caller.clone(), expire_time, By::Token(digest))),
             };
         }
@@ -288,7 +288,7 @@ expires = 2027-01-01T00:00:00Z
         let with = |bearer: &'static str| Credential { bearer: Some(bearer), ..Credential::default() };
         let end = at(1_798_761_600);
         assert_eq!(policy.caller(with("abc"), at(0)), Ok((caller("anna"), Some(end), By::Token(token::digest("abc")))));
-        assert_eq!(policy.caller(with("abc"), end), Err(AccessRefusal::CredentialExpired(end)));
+        assert_eq!(policy.caller(with("abc"), end), Err(AccessRefusal::CredentialExpired(end, caller("anna"))));
         assert_eq!(policy.caller(with("abd"), at(0)), Err(AccessRefusal::CredentialUnknown));
         assert_eq!(policy.caller(Credential::default(), at(0)), Err(AccessRefusal::CredentialMissing));
     }

@@ -8,18 +8,43 @@ use tonic_types::StatusExt as _;
 use tracing::{Span, field::display, info};
 use uuid::Uuid;
 
-use crate::domain::entry::Action;
+use crate::{
+    access::Admitted,
+    domain::{id::SubscriptionId, rejection::Rejection},
+};
+
+/// A step that somebody asked for was not understood, or is none that they may take. The words may be of a text.
+pub(super) fn refused(rejection: Rejection) -> Status {
+    let status = Status::from(rejection);
+    info!(target: "audit", result = ?status.code(), reason = reason(&status), "refused");
+    status
+}
+
+/// A stream follows under a name from now on, and whoever did before does no more.
+pub(super) fn takes_over(id: &SubscriptionId) {
+    info!(target: "audit", on = %id, "follows under a name");
+}
+
+/// A stream or a copy ends, as who asked for it would not be let in any more.
+pub(super) fn lost(admitted: &Admitted, method: &str) {
+    let Admitted { caller, by, .. } = admitted;
+    info!(target: "audit", %caller, %by, method, "lost its right");
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
 
 /// A step that somebody asks for. If nobody waits for what becomes of it any more, that is said.
 pub(super) struct Asked {
-    action: Action,
+    action: &'static str,
     on: String,
     validate_only: bool,
     told: bool,
 }
 
 impl Asked {
-    pub(super) fn new(action: Action, on: &impl Display, request_id: Option<Uuid>, validate_only: bool) -> Self {
+    pub(super) fn new(action: &'static str, on: &impl Display, request_id: Option<Uuid>, validate_only: bool) -> Self {
         if let Some(id) = request_id {
             Span::current().record("request_id", display(id));
         }
@@ -31,8 +56,7 @@ impl Asked {
         match &answer {
             Ok(_) => self.say(&format!("{:?}", Code::Ok), ""),
             Err(status) => {
-                let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-                self.say(&format!("{:?}", status.code()), &reason);
+                self.say(&format!("{:?}", status.code()), &reason(status));
             }
         }
         answer
@@ -41,7 +65,7 @@ impl Asked {
     fn say(&mut self, result: &str, reason: &str) {
         self.told = true;
         let Self { action, on, validate_only, .. } = self;
-        info!(target: "audit", ?action, on, validate_only, result, reason, "asked");
+        info!(target: "audit", action, on, validate_only, result, reason, "asked");
     }
 }
 

@@ -7,7 +7,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{caller::admitted, from_proto, status::ApiRefusal, to_proto, v1};
+use super::{
+    audit::{self, Asked},
+    caller::admitted,
+    from_proto,
+    status::ApiRefusal,
+    to_proto, v1,
+};
 use crate::{
     access::{Access, AccessRefusal, Admitted},
     domain::{digest::Digest, rejection::Rejection, time::Timestamp},
@@ -43,6 +49,7 @@ async fn revoked(access: Access, admitted: Admitted, now: Timestamp) {
         () = ends => {}
         _ = changes.wait_for(|_| !access.stands(BACKUP, &admitted)) => {}
     }
+    audit::lost(&admitted, BACKUP);
 }
 
 #[tonic::async_trait]
@@ -53,7 +60,7 @@ impl v1::backup_service_server::BackupService for Backups {
         let admitted = admitted(request.extensions())?.clone();
         if !admitted.mandate.is_unlimited() {
             // A copy is the whole record.
-            return Err(Rejection::OutOfMandate.into());
+            return Err(audit::refused(Rejection::OutOfMandate));
         }
         let place = self.access.place_for_stream(&admitted)?;
         let follow = request.get_ref().follow;
@@ -62,6 +69,7 @@ impl v1::backup_service_server::BackupService for Backups {
         if ours != Some(hash) {
             return Err(ApiRefusal::BackupDiverged.into());
         }
+        Asked::new("Backup", &format_args!("entries after {after}"), None, false).tell(Ok(()))?;
         let (messages, stream) = mpsc::channel(1);
         let copy = Copy { journal: self.journal.clone(), after, messages: messages.clone(), is_whole: false };
         let stopped = messages;

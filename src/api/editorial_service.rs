@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::{
-    audit::Asked,
+    audit::{self, Asked},
     caller::admitted,
     from_proto::{self, Envelope},
     to_proto, v1,
@@ -32,10 +32,10 @@ pub struct Editorial {
 impl Editorial {
     /// Takes the step and shows the answer with the words of its texts.
     async fn take(&self, call: Result<Call, Rejection>) -> Result<to_proto::Answered, Status> {
-        let call = call?;
+        let call = call.map_err(audit::refused)?;
         let id = call.command.statement.clone();
         let saved = saved(&call);
-        let asked = Asked::new(call.command.step.action(), &id, call.request_id, call.validate_only);
+        let asked = Asked::new(call.command.step.action().as_str(), &id, call.request_id, call.validate_only);
         let answered = self.journal.submit(call).await.map_err(Status::from);
         let Answered { answer, kind, words: mut known } = asked.tell(answered)?;
         let wanted = digests(&answer);

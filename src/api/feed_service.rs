@@ -5,17 +5,18 @@ use std::{pin::Pin, sync::Arc};
 use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
+use tracing::debug;
 
 use super::{
-    audit::Asked,
+    audit::{self, Asked},
     caller::admitted,
     from_proto::{self, Envelope, both},
-    page_token::{Page, Place},
+    page_token::{self, Page},
     status::ApiRefusal,
     to_proto, v1,
 };
 use crate::{
-    access::{Access, AccessRefusal, Admitted},
+    access::{Access, AccessRefusal, Admitted, Place},
     domain::{
         answer::Answer,
         id::SubscriptionId,
@@ -24,8 +25,8 @@ use crate::{
         rejection::Rejection,
         subscription::{Subscription, SubscriptionCall},
     },
-    feed::{Feed, Right, Start, Wanted},
-    journal::Journal,
+    feed::{Feed, Ground, Right, Start, Wanted},
+    journal::{Journal, View},
 };
 
 /// The subscribers' service.
@@ -44,23 +45,18 @@ impl Follow {
     /// The right to follow of who was let in.
     fn right(&self, admitted: &Admitted) -> Result<Right, AccessRefusal> {
         let Some(place) = self.access.place_for_stream(admitted)? else { return Ok(Right::to_everything()) };
-        let (access, admitted) = (self.access.clone(), admitted.clone());
         Ok(Right {
             mandate: Arc::clone(&admitted.mandate),
             ends: admitted.time_left(self.journal.now()).map(|left| Instant::now() + left),
-            holds: Arc::new(move || {
-                // It is kept as long as the stream.
-                let _ = &place;
-                access.stands(SUBSCRIBE, &admitted)
-            }),
+            ground: Arc::new(Admission { access: self.access.clone(), admitted: admitted.clone(), _place: place }),
         })
     }
 
     /// Takes a step on a named subscription, and shows it as it then stands.
     async fn enrol(&self, call: Result<SubscriptionCall, Rejection>) -> Result<v1::Subscription, Status> {
-        let call = call?;
+        let call = call.map_err(audit::refused)?;
         let changes = !call.validate_only;
-        let asked = Asked::new(call.step.action(), &call.id, call.request_id, call.validate_only);
+        let asked = Asked::new(call.step.action().as_str(), &call.id, call.request_id, call.validate_only);
         let answer = asked.tell(self.journal.enrol(call).await.map_err(Status::from))?;
         let Answer::Subscription(subscription) = answer else { return Err(Rejection::RequestIdReused.into()) };
         if changes {
@@ -75,15 +71,40 @@ impl Follow {
         Ok(both.map(|(subscription, standing)| to_proto::subscription(subscription, standing, now)).collect())
     }
 
-    /// A page of named subscriptions, and the place of the next.
-    async fn page(&self, page: &Page) -> Result<(Vec<Subscription>, Option<Place>), Status> {
+    /// A page of the named subscriptions that the mandate admits, and the place of the next. Of others there is no trace in either.
+    async fn page(
+        &self,
+        page: &Page,
+        mandate: &Arc<Mandate>,
+    ) -> Result<(Vec<Subscription>, Option<page_token::Place>), Status> {
         let after = page.place()?.after.first().map(|id| SubscriptionId::parse(id)).transpose();
         let (after, size) = (after.map_err(|_| ApiRefusal::InvalidPageToken)?, page.size);
-        let mut found = self.journal.read(move |view| view.subscriptions(after.as_ref(), size + 1)).await?;
+        let mandate = Arc::clone(mandate);
+        let found =
+            move |view: &View<'_>| view.subscriptions(after.as_ref(), size + 1, |id| mandate.admits_subscription(id));
+        let mut found = self.journal.read(found).await?;
         let more = found.len() > size;
         found.truncate(size);
-        let last = found.last().filter(|_| more).map(|last| Place { after: vec![last.id.to_string()], tail: 0 });
+        let last =
+            found.last().filter(|_| more).map(|last| page_token::Place { after: vec![last.id.to_string()], tail: 0 });
         Ok((found, last))
+    }
+}
+
+/// What the right to a stream rests on: that who asked for it was let in, and would be again.
+struct Admission {
+    access: Access,
+    admitted: Admitted,
+    _place: Place,
+}
+
+impl Ground for Admission {
+    fn holds(&self) -> bool {
+        self.access.stands(SUBSCRIBE, &self.admitted)
+    }
+
+    fn lost(&self) {
+        audit::lost(&self.admitted, SUBSCRIBE);
     }
 }
 
@@ -109,7 +130,8 @@ impl v1::feed_service_server::FeedService for Follow {
         let right = self.right(admitted(request.extensions())?)?;
         let subscription = from_proto::subscription(request.get_ref(), right)?;
         if let Wanted::Named(id) = &subscription.wanted {
-            may_hold(&subscription.right.mandate, id)?;
+            may_hold(&subscription.right.mandate, id).map_err(audit::refused)?;
+            audit::takes_over(id);
         }
         // Whoever has applied nothing yet gets the state too.
         if matches!(subscription.start, Start::Snapshot | Start::Applied) {
@@ -146,7 +168,7 @@ impl v1::feed_service_server::FeedService for Follow {
         request: Request<v1::GetSubscriptionRequest>,
     ) -> Reply<v1::GetSubscriptionResponse> {
         let id = from_proto::subscription_name(&request.get_ref().name)?;
-        may_hold(&admitted(request.extensions())?.mandate, &id)?;
+        may_hold(&admitted(request.extensions())?.mandate, &id).map_err(audit::refused)?;
         let found = self.journal.read(move |view| view.subscription(&id)).await?;
         let subscription = self.show(vec![found.ok_or(Rejection::SubscriptionNotFound)?]).await?.pop();
         Ok(Response::new(v1::GetSubscriptionResponse { subscription }))
@@ -158,8 +180,7 @@ impl v1::feed_service_server::FeedService for Follow {
     ) -> Reply<v1::ListSubscriptionsResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let page = Page::of(&mut request.into_inner())?;
-        let (mut found, last) = self.page(&page).await?;
-        found.retain(|subscription| mandate.admits_subscription(&subscription.id));
+        let (found, last) = self.page(&page, &mandate).await?;
         let subscriptions = self.show(found).await?;
         let next_page_token = page.token_after(last.as_ref());
         Ok(Response::new(v1::ListSubscriptionsResponse { subscriptions, next_page_token }))
@@ -186,15 +207,18 @@ impl v1::feed_service_server::FeedService for Follow {
 
     async fn acknowledge(&self, request: Request<v1::AcknowledgeRequest>) -> Reply<v1::AcknowledgeResponse> {
         let (id, generation) = from_proto::acknowledge(request.get_ref())?;
-        may_hold(&admitted(request.extensions())?.mandate, &id)?;
+        may_hold(&admitted(request.extensions())?.mandate, &id).map_err(audit::refused)?;
+        debug!(target: "audit", on = %id, generation, "acknowledges");
         let acknowledged_sequence = self.feed.acknowledge(id, generation, &request.get_ref().cursor).await?;
         Ok(Response::new(v1::AcknowledgeResponse { acknowledged_sequence }))
     }
 
     async fn reject(&self, request: Request<v1::RejectRequest>) -> Reply<v1::RejectResponse> {
-        let (id, generation, refused) = from_proto::reject(request.get_ref(), self.journal.now())?;
-        may_hold(&admitted(request.extensions())?.mandate, &id)?;
-        self.feed.refuse(id, generation, refused).await?;
+        let rejected = from_proto::reject(request.get_ref(), self.journal.now());
+        let (id, generation, refused) = rejected.map_err(audit::refused)?;
+        may_hold(&admitted(request.extensions())?.mandate, &id).map_err(audit::refused)?;
+        let asked = Asked::new("Reject", &id, None, false);
+        asked.tell(self.feed.refuse(id, generation, refused).await.map_err(Status::from))?;
         Ok(Response::new(v1::RejectResponse {}))
     }
 
@@ -202,7 +226,7 @@ impl v1::feed_service_server::FeedService for Follow {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let mut given = request.into_inner();
         let (target, page) = both(from_proto::target(&given.name), Page::of(&mut given))?;
-        let (found, last) = self.page(&page).await?;
+        let (found, last) = self.page(&page, &mandate).await?;
         let told = self.feed.deliveries(target, mandate, found).await?;
         Ok(Response::new(v1::ListDeliveriesResponse {
             deliveries: told.iter().map(to_proto::delivery_report).collect(),

@@ -1,25 +1,37 @@
 //! Lets calls in, or not, before anything of them is read: who calls, and whether the method is open to them.
 //!
 //! **Invariants**
-//! - Every refusal of authority is a line of the audit log (target `audit`): who, from where, by what, which method. No token is in it.
+//! - Every refusal of authority is a line of the audit log (target `audit`): who, from where, by what, which method. No token is in it. Of one
+//!   address there are no more than [`LINES_PER_SECOND`]; the next line says how many had none.
 
 use std::{
-    net::SocketAddr,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
+use governor::{
+    Quota, RateLimiter, clock::MonotonicClock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
+};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, body::Body};
-use tracing::{Span, debug, field::Empty, info, info_span};
+use tracing::{
+    Span, debug,
+    field::{Empty, display},
+    info, info_span,
+};
 
 use crate::{
-    access::{Access, AccessRefusal, Admitted, Credential, Place, STATED},
+    access::{self, Access, AccessRefusal, Admitted, Credential, Place, STATED},
     domain::id::Caller,
     journal::Journal,
-    trace::CallTrace,
+    origin::origin,
+    trace::{self, CallTrace},
 };
 
 /// The other side of a connection. Cheap to clone.
@@ -31,38 +43,75 @@ struct PeerParts {
     address: SocketAddr,
     names: Vec<Caller>,
     watching: AtomicU32,
+    asking: AtomicU32,
 }
 
 /// Streams of one connection that watch our health, at most: one of each service, and some to spare.
 const WATCHING_MAX: u32 = 8;
+/// Calls of one connection that nobody has to be known for, under way: a message may take as long to come as the connection stays.
+const ASKING_MAX: u32 = 16;
+
+/// What nobody has to be known for, so that there is no caller whose limits count.
+#[derive(Clone, Copy, Debug)]
+enum Open {
+    Watch,
+    Ask,
+}
 
 impl Peer {
     /// Who connected from there, with these names in its certificate, if it has one.
     #[must_use]
     pub fn new(address: SocketAddr, names: Vec<Caller>) -> Self {
-        Self(Arc::new(PeerParts { address, names, watching: AtomicU32::new(0) }))
+        Self(Arc::new(PeerParts { address, names, watching: AtomicU32::new(0), asking: AtomicU32::new(0) }))
     }
 
-    /// Lets it watch our health, until that is dropped. Nobody has to be known for that, so there is no caller whose limits count.
+    /// Lets it watch our health, until that is dropped.
     ///
     /// # Errors
     /// If it watches as much as one connection may.
-    pub fn watch(&self) -> Result<Watching, AccessRefusal> {
-        let watching = Watching(self.clone());
-        if self.0.watching.fetch_add(1, Relaxed) < WATCHING_MAX {
-            return Ok(watching);
+    pub fn watch(&self) -> Result<OpenPlace, AccessRefusal> {
+        self.place(Open::Watch, "watchers of health on one connection", WATCHING_MAX)
+    }
+
+    fn ask(&self) -> Result<OpenPlace, AccessRefusal> {
+        self.place(Open::Ask, "calls after health on one connection", ASKING_MAX)
+    }
+
+    fn place(&self, open: Open, what: &'static str, most: u32) -> Result<OpenPlace, AccessRefusal> {
+        let place = OpenPlace { peer: self.clone(), open };
+        if place.taken().fetch_add(1, Relaxed) < most {
+            return Ok(place);
         }
-        Err(AccessRefusal::TooMany { what: "watchers of health on one connection", most: WATCHING_MAX })
+        Err(AccessRefusal::TooMany { what, most, wait: Duration::ZERO })
     }
 }
 
-/// A place among those of a connection that watch our health.
-#[derive(Debug)]
-pub struct Watching(Peer);
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.address)?;
+        self.0.names.iter().try_for_each(|name| write!(f, " {name}"))
+    }
+}
 
-impl Drop for Watching {
+/// A place of a connection for what nobody has to be known for.
+#[derive(Debug)]
+pub struct OpenPlace {
+    peer: Peer,
+    open: Open,
+}
+
+impl OpenPlace {
+    fn taken(&self) -> &AtomicU32 {
+        match self.open {
+            Open::Watch => &self.peer.0.watching,
+            Open::Ask => &self.peer.0.asking,
+        }
+    }
+}
+
+impl Drop for OpenPlace {
     fn drop(&mut self) {
-        self.0.0.watching.fetch_sub(1, Relaxed);
+        self.taken().fetch_sub(1, Relaxed);
     }
 }
 
@@ -73,6 +122,8 @@ pub struct Pass {
     pub span: Span,
     /// What the caller takes until then.
     pub place: Option<Place>,
+    /// What its connection takes until then, where nobody has to be known.
+    pub open_place: Option<OpenPlace>,
     /// Whether it is known who calls.
     pub is_known: bool,
     /// What is told of it.
@@ -85,13 +136,14 @@ pub struct Gate {
     access: Access,
     /// Whose clock says when a credential has ended.
     journal: Journal,
+    refusals: Arc<Refusals>,
 }
 
 impl Gate {
     /// A gate that asks `access`.
     #[must_use]
     pub fn new(access: Access, journal: Journal) -> Self {
-        Self { access, journal }
+        Self { access, journal, refusals: Arc::default() }
     }
 
     /// Notes with a request who calls.
@@ -99,31 +151,83 @@ impl Gate {
     /// # Errors
     /// What the caller is answered instead.
     pub fn admit<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Pass, Box<Response<Body>>> {
-        let path = request.uri().path();
-        let admitted = match self.access.admit(path, credential(request.headers(), peer), self.journal.now()) {
+        let (path, credential) = (request.uri().path(), credential(request.headers(), peer));
+        let admitted = match self.access.admit(path, credential, self.journal.now()) {
             Ok(None) => {
+                let place = peer.ask().map_err(|refusal| Box::new(answer(refusal)))?;
                 request.extensions_mut().insert(peer.clone());
-                return Ok(Pass { span: Span::none(), place: None, is_known: false, trace: None });
+                let nobody =
+                    Pass { span: Span::none(), place: None, open_place: Some(place), is_known: false, trace: None };
+                return Ok(nobody);
             }
             Ok(Some(admitted)) => admitted,
             Err(refusal) => {
-                let caller =
-                    if let AccessRefusal::RoleMissing { caller, .. } = &refusal { caller.as_str() } else { "" };
-                info!(target: "audit", peer = %peer.0.address, method = path, caller, %refusal, "refused");
-                return Err(Box::new(Status::from(refusal).into_http()));
+                self.refusals.log(&refusal, peer, request, credential);
+                return Err(Box::new(answer(refusal)));
             }
         };
         let Admitted { caller, by, .. } = &admitted;
         let trace = CallTrace::begin(request.headers(), path.trim_start_matches('/'), peer.0.address);
         let span = info_span!(
-            target: "audit", "call", peer = %peer.0.address, method = path, %caller, by = by.as_str(), trace_id = %trace.id, request_id = Empty
+            target: "audit", "call", peer = %peer.0.address, method = path, %caller, by = %by, trace_id = %trace.id, request_id = Empty
         );
         let place = self.access.place_for_call(&admitted).map_err(|refusal| {
             span.in_scope(|| debug!(target: "audit", %refusal, "refused"));
-            Box::new(Status::from(refusal).into_http())
+            Box::new(answer(refusal))
         })?;
         request.extensions_mut().insert(admitted);
-        Ok(Pass { span, place, is_known: true, trace: Some(trace) })
+        Ok(Pass { span, place, open_place: None, is_known: true, trace: Some(trace) })
+    }
+}
+
+fn answer(refusal: AccessRefusal) -> Response<Body> {
+    Status::from(refusal).into_http()
+}
+
+/// Refusals of one address that are logged, each in a line of its own: so many a second, in the long run and at once.
+const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+/// Addresses of which it is known how many lines they had lately, before those are forgotten that had none.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// The lines about those who are not let in. Who is refused without end must not fill the disk.
+struct Refusals {
+    pace: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, MonotonicClock, NoOpMiddleware<Instant>>,
+    /// Refusals that had no line since the last one.
+    without: AtomicU64,
+}
+
+impl fmt::Debug for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusals").field("without", &self.without).finish_non_exhaustive()
+    }
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let quota = Quota::per_second(LINES_PER_SECOND);
+        Self { pace: RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock), without: AtomicU64::new(0) }
+    }
+}
+
+impl Refusals {
+    fn log<B>(&self, refusal: &AccessRefusal, peer: &Peer, request: &Request<B>, credential: Credential<'_>) {
+        if self.pace.len() > ADDRESSES_MAX {
+            self.pace.retain_recent();
+        }
+        if self.pace.check_key(&origin(peer.0.address)).is_err() {
+            self.without.fetch_add(1, Relaxed);
+            return;
+        }
+        let without = self.without.swap(0, Relaxed);
+        let caller = refusal.caller().map_or("", Caller::as_str);
+        let (by, trace_id) = (credential.kind(), trace::of_caller(request.headers()).map(display));
+        // What is no method may be anything, and long.
+        let path = request.uri().path();
+        let method = if access::is_known(path) { path } else { "unknown" };
+        info!(
+            target: "audit", peer = %peer.0.address, method, caller, by, trace_id, %refusal, without_a_line = (without > 0).then_some(without),
+            "refused"
+        );
     }
 }
 

@@ -29,7 +29,7 @@ const DOMAIN: &str = "onrecord";
 const FAULTS_BYTES_MAX: usize = 3 * 1024;
 /// Bytes of faults in the message, about.
 const WORDS_BYTES_MAX: usize = 512;
-/// How long a caller is asked to wait where a retry helps.
+/// How long a caller is asked to wait where a retry helps, at the least.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// By how much more, at most.
@@ -55,13 +55,14 @@ struct Answer {
     message: String,
     faults: Vec<FieldFault>,
     metadata: HashMap<String, String>,
-    retry: bool,
+    /// How long to wait before a retry, if one helps; nothing if that is not known.
+    retry: Option<Duration>,
 }
 
 impl Answer {
     fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, reason, message, faults: Vec::new(), metadata: HashMap::new(), retry: false }
+        Self { code, reason, message, faults: Vec::new(), metadata: HashMap::new(), retry: None }
     }
 
     fn with_faults(mut self, faults: &[FieldFault]) -> Self {
@@ -79,8 +80,12 @@ impl Answer {
         self
     }
 
-    fn and_retry(mut self) -> Self {
-        self.retry = true;
+    fn and_retry(self) -> Self {
+        self.and_retry_in(Duration::ZERO)
+    }
+
+    fn and_retry_in(mut self, wait: Duration) -> Self {
+        self.retry = Some(wait);
         self
     }
 
@@ -92,9 +97,9 @@ impl Answer {
             details.set_bad_request(violations);
         }
         let mut metadata = MetadataMap::new();
-        if self.retry {
+        if let Some(wait) = self.retry {
             // Spread, so that those who were refused together do not come back together.
-            let delay = RETRY_AFTER.saturating_add(jitter::up_to(RETRY_SPREAD));
+            let delay = wait.max(RETRY_AFTER).saturating_add(jitter::up_to(RETRY_SPREAD));
             details.set_retry_info(Some(delay));
             metadata.insert(PUSHBACK, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).into());
         }
@@ -160,22 +165,22 @@ fn not_admitted(refusal: &AccessRefusal) -> Answer {
         AccessRefusal::CallerMissing(_) => (Code::Unauthenticated, "CALLER_MISSING"),
         AccessRefusal::CredentialMissing => (Code::Unauthenticated, "CREDENTIAL_MISSING"),
         AccessRefusal::CredentialUnknown => (Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
-        AccessRefusal::CredentialEarly(_) => (Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
-        AccessRefusal::CredentialExpired(_) => (Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+        AccessRefusal::CredentialEarly(..) => (Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
+        AccessRefusal::CredentialExpired(..) => (Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
         AccessRefusal::RoleMissing { .. } => (Code::PermissionDenied, "ROLE_MISSING"),
         AccessRefusal::TooMany { .. } => (Code::ResourceExhausted, "CALLER_LIMIT"),
         AccessRefusal::TooManyInAll { .. } => (Code::ResourceExhausted, "SERVICE_LIMIT"),
     };
     let answer = Answer::new(code, reason, refusal.to_string());
     match refusal {
-        AccessRefusal::TooMany { what, most } | AccessRefusal::TooManyInAll { what, most } => {
-            answer.with("limit", *what).with("most", most.to_string()).and_retry()
+        AccessRefusal::TooMany { what, most, wait } | AccessRefusal::TooManyInAll { what, most, wait } => {
+            answer.with("limit", *what).with("most", most.to_string()).and_retry_in(*wait)
         }
         AccessRefusal::CallerMissing(_)
         | AccessRefusal::CredentialMissing
         | AccessRefusal::CredentialUnknown
-        | AccessRefusal::CredentialEarly(_)
-        | AccessRefusal::CredentialExpired(_)
+        | AccessRefusal::CredentialEarly(..)
+        | AccessRefusal::CredentialExpired(..)
         | AccessRefusal::RoleMissing { .. } => answer,
     }
 }
@@ -318,9 +323,9 @@ impl ResponseForPanic for Panicked {
 
     fn response_for_panic(&mut self, panic: Box<dyn Any + Send + 'static>) -> http::Response<Self::ResponseBody> {
         self.0.fetch_add(1, Relaxed);
-        let words =
-            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        tracing::error!(words = words.unwrap_or("no message"), "a handler panicked");
+        // What it says may be of a text.
+        drop(panic);
+        tracing::error!("a handler panicked: where, is in the line before");
         Answer::new(Code::Internal, "INTERNAL", "the service met a fault of its own").into_status().into_http()
     }
 }

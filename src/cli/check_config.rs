@@ -27,6 +27,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) fn run(&self) -> Result<()> {
         self.settings.checked()?;
+        serve::Args::strange_variables().iter().for_each(note);
         if let Some(file) = self.settings.config_file() {
             say(format_args!("{}: the settings are right", file.display()))?;
             if self.settings.data_dir().is_none() {

@@ -2,26 +2,27 @@
 
 use std::{
     net::SocketAddr,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use clap::ValueEnum;
+use clap::{CommandFactory as _, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::failure::Refusal;
+use super::{Cli, failure::Refusal, settings};
 use crate::{
     access::Access,
-    config::{CONNECTIONS_MAX_DEFAULT, Config, HANDSHAKES_PER_SECOND_DEFAULT, TlsFiles},
+    config::{CONNECTIONS_MAX_DEFAULT, Config, TlsFiles},
     domain::limits::Limits,
     feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
-    server,
+    panics, server,
     telemetry::{self, Traces},
+    version::{REVISION, VERSION},
 };
 
 const EXAMPLES: &str = "\
@@ -98,9 +99,12 @@ pub(super) struct Args {
     /// Connections that may be open; each takes an open file
     #[arg(long, value_name = "N", env = "ONRECORD_CONNECTIONS_MAX", default_value_t = CONNECTIONS_MAX_DEFAULT, value_parser = at_least_one)]
     connections_max: usize,
-    /// Handshakes of TLS that may begin in a second; who comes beyond that waits, for 10 s at most
-    #[arg(long, value_name = "N", env = "ONRECORD_HANDSHAKES_PER_SECOND", default_value_t = HANDSHAKES_PER_SECOND_DEFAULT)]
-    handshakes_per_second: NonZeroU32,
+    /// Connections of one address (of IPv6: the first 64 bits) that may be open; as many as in all if not given, since a proxy has one address
+    #[arg(long, value_name = "N", env = "ONRECORD_CONNECTIONS_PER_ADDRESS_MAX")]
+    connections_per_address_max: Option<NonZeroUsize>,
+    /// Handshakes of TLS that may begin in a second, 500 for each core if not given; who comes beyond that waits, for 10 s at most
+    #[arg(long, value_name = "N", env = "ONRECORD_HANDSHAKES_PER_SECOND")]
+    handshakes_per_second: Option<NonZeroU32>,
     /// Seconds that calls and streams may take to end once the service was told to stop
     #[arg(long, value_name = "SECONDS", env = "ONRECORD_DRAIN_SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     drain_seconds: u64,
@@ -166,6 +170,11 @@ impl Args {
             let words = "say where the record is kept: `--data-dir DIR`, `ONRECORD_DATA_DIR`, or `data_dir` in the file of settings";
             Refusal::Usage(words.to_owned())
         })?;
+        panics::watch();
+        for strange in Self::strange_variables() {
+            warn!("{strange}");
+        }
+        info!(version = VERSION, revision = REVISION, data_dir = %data_dir.display(), "onrecord starts");
         let mut config = Config::insecure(data_dir);
         config.limits = limits;
         if let Some(file) = &self.policy {
@@ -183,6 +192,7 @@ impl Args {
         let traces = self.otlp_endpoint.as_deref();
         let traces = traces.map(|endpoint| Traces::start(endpoint, f64::from(self.trace_percent) / 100.0)).transpose();
         let traces = traces.map_err(|error| Refusal::Usage(format!("--otlp-endpoint: {error}")))?;
+        config.connections_per_address_max = self.connections_per_address_max;
         config.handshakes_per_second = self.handshakes_per_second;
         config.connections_max = connections_max(self.connections_max);
         let listener = server::listen(self.listen).with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -215,6 +225,12 @@ impl Args {
     pub(super) fn tls_files(&self) -> Option<TlsFiles> {
         let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
         Some(TlsFiles { certificate, key, client_ca: self.tls_client_ca.clone() })
+    }
+
+    /// What is to be said of variables of the environment that look like settings.
+    pub(super) fn strange_variables() -> Vec<String> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        settings::strange_variables(&Cli::command(), names)
     }
 
     /// Whether the settings go together, and the limits of texts that they say.
@@ -333,7 +349,7 @@ impl Signals {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, HANDSHAKES_PER_SECOND_DEFAULT, LogFormat, Retention};
+    use super::{Args, LogFormat, Retention};
 
     fn check(listen: &str, insecure: bool) -> bool {
         let listen = listen.parse().unwrap();
@@ -355,7 +371,8 @@ mod tests {
             streams_max: 1,
             snapshots_max: 1,
             connections_max: 1,
-            handshakes_per_second: HANDSHAKES_PER_SECOND_DEFAULT,
+            connections_per_address_max: None,
+            handshakes_per_second: None,
             drain_seconds: 10,
             otlp_endpoint: None,
             trace_percent: 0,

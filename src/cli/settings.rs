@@ -5,10 +5,16 @@
 //! - A key that is not known is refused, with the nearest that is (`a_key_that_is_not_known_is_refused_with_the_nearest`).
 //! - A value in the file is checked as that of the flag is, and what is wrong with it is told with its line
 //!   (`what_is_wrong_is_told_with_its_line`).
+//! - A variable of the environment that is meant for us and not known is told, with the nearest that is
+//!   (`a_variable_that_is_not_known_is_told_with_the_nearest`).
 //! - A flag counts before the environment, and that before the file (`what_is_nearer_counts`,
 //!   `settings_come_from_a_file_and_what_is_wrong_with_it_is_told`).
 
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::Path,
+};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use toml::{Spanned, Value};
@@ -107,6 +113,36 @@ fn unknown(command: &Command, key: &str) -> String {
     }
 }
 
+/// What our variables begin with.
+const OURS: &str = "ONRECORD_";
+/// What Kubernetes sets for a service that is called onrecord.
+const OF_KUBERNETES: [&str; 2] = ["ONRECORD_PORT", "ONRECORD_SERVICE_"];
+
+/// What is to be said of variables that look as if they were ours.
+pub(super) fn strange_variables(command: &Command, names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut known = BTreeSet::new();
+    collect_variables(command, &mut known);
+    let ours =
+        names.filter(|name| name.starts_with(OURS) && !OF_KUBERNETES.iter().any(|other| name.starts_with(other)));
+    let mut strange: Vec<_> = ours.filter(|name| !known.contains(name)).collect();
+    strange.sort();
+    let told = strange.into_iter().map(|name| {
+        let own = |name: &str| name.strip_prefix(OURS).unwrap_or(name).to_owned();
+        let alike = known.iter().map(|known| (strsim::jaro_winkler(&own(known), &own(&name)), known));
+        let nearest = alike.filter(|(alike, _)| *alike > ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
+        match nearest {
+            Some((_, nearest)) => format!("the variable {name} is no setting: did you mean {nearest}?"),
+            None => format!("the variable {name} is no setting: `onrecord serve --help` names all"),
+        }
+    });
+    told.collect()
+}
+
+fn collect_variables(command: &Command, into: &mut BTreeSet<String>) {
+    into.extend(command.get_arguments().filter_map(|arg| Some(arg.get_env()?.to_string_lossy().into_owned())));
+    command.get_subcommands().for_each(|command| collect_variables(command, into));
+}
+
 /// Whether a command takes settings.
 pub(super) fn are_of(command: &Command) -> bool {
     command.get_arguments().any(|arg| arg.get_id() == FILE)
@@ -174,7 +210,7 @@ fn written(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Args as _;
+    use clap::{Args as _, CommandFactory as _};
 
     use super::*;
     use crate::cli::serve;
@@ -197,6 +233,27 @@ mod tests {
         assert_eq!(faults("tls-key = \"a\""), ["line 1: `tls-key` is no setting: did you mean `tls_key`?"]);
         assert_eq!(faults("zzz = 1"), ["line 1: `zzz` is no setting: `onrecord print-config` shows all"]);
         assert_eq!(faults("config = \"other.toml\"").len(), 1, "a file names no other");
+    }
+
+    #[test]
+    fn a_variable_that_is_not_known_is_told_with_the_nearest() {
+        let names = [
+            "ONRECORD_CACHE_MB",
+            "ONRECORD_CACHE_MIB",
+            "ONRECORD_PORT_7400_TCP",
+            "ONRECORD_SERVICE_HOST",
+            "ONRECORD_ZZZ",
+            "ONRECORD_TOKEN_FILE",
+            "HOME",
+        ];
+        let told = strange_variables(&crate::cli::Cli::command(), names.into_iter().map(str::to_owned));
+        assert_eq!(
+            told,
+            [
+                "the variable ONRECORD_CACHE_MB is no setting: did you mean ONRECORD_CACHE_MIB?",
+                "the variable ONRECORD_ZZZ is no setting: `onrecord serve --help` names all",
+            ]
+        );
     }
 
     #[test]

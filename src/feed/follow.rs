@@ -29,8 +29,10 @@ use crate::{domain::subscription::Point, jitter, journal::JournalError};
 
 /// Events that the filter may leave out in a row before the subscriber's cursor is refreshed.
 const FILTERED_EVENTS_MAX: u64 = 1_000;
-/// How long a subscriber is asked to wait before it connects again, at most.
+/// How long a subscriber is asked to wait before it connects again, at most, where it goes alone.
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(2);
+/// Where all go together, for each of them: a handshake takes 0.6 ms of a core (`docs/sizing.md`).
+const RECONNECT_AFTER_EACH: Duration = Duration::from_millis(1);
 /// By how much heartbeats vary from one stream to another.
 const HEARTBEAT_PERCENT: u32 = 10;
 /// By how much lifetimes vary.
@@ -196,14 +198,15 @@ impl Follower {
         if self.seen.draining {
             return Err(End(ClosingReason::Drain));
         }
-        if self.admission.right.ends.is_some_and(|ends| ends <= self.now) {
-            return Err(End(ClosingReason::AccessRevoked));
-        }
+        let right = &self.admission.right;
+        let mut is_lost = right.ends.is_some_and(|ends| ends <= self.now);
         if self.reviewed != self.seen.reviews {
             self.reviewed = self.seen.reviews;
-            if !(self.admission.right.holds)() {
-                return Err(End(ClosingReason::AccessRevoked));
-            }
+            is_lost |= !right.ground.holds();
+        }
+        if is_lost {
+            right.ground.lost();
+            return Err(End(ClosingReason::AccessRevoked));
         }
         if self.hold.as_ref().is_some_and(|hold| hold.is_superseded()) {
             return Err(End(ClosingReason::Superseded));
@@ -218,7 +221,14 @@ impl Follower {
         if batches.is_empty() {
             yield_now().await;
         }
+        let mut batches = batches.into_iter();
+        if let Some(first) = batches.next() {
+            self.send_batch(first).await;
+        }
         for batch in batches {
+            // A slow subscriber may have lost its right while it took the one before.
+            self.look();
+            self.refuse_to_stay()?;
             self.send_batch(batch).await;
         }
         self.sent = Some(self.packer.boundary());
@@ -280,7 +290,7 @@ impl Follower {
     async fn close(&mut self, reason: ClosingReason) {
         self.beat().await;
         let cursor = self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default();
-        let reconnect_after = reconnect_after(reason);
+        let reconnect_after = jitter::up_to(reconnect_after_max(reason, self.shared.occupancy().streams));
         self.send(Message::Closing { reason, cursor, reconnect_after }).await;
     }
 
@@ -309,11 +319,27 @@ async fn superseded(hold: Option<&Hold>) {
 }
 
 /// Who has to take a new snapshot may do so at once; the others come back one by one.
-fn reconnect_after(reason: ClosingReason) -> Duration {
+fn reconnect_after_max(reason: ClosingReason, streams: u64) -> Duration {
     match reason {
         ClosingReason::Trimmed | ClosingReason::AccessRevoked | ClosingReason::Superseded => Duration::ZERO,
-        ClosingReason::Lifetime | ClosingReason::Drain | ClosingReason::Stalled | ClosingReason::StoreFailed => {
-            jitter::up_to(RECONNECT_AFTER_MAX)
+        ClosingReason::Lifetime | ClosingReason::Stalled => RECONNECT_AFTER_MAX,
+        ClosingReason::Drain | ClosingReason::StoreFailed => {
+            let all = RECONNECT_AFTER_EACH.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
+            all.max(RECONNECT_AFTER_MAX)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_goes_with_many_others_has_more_time_to_come_back() {
+        let most = reconnect_after_max;
+        assert_eq!(most(ClosingReason::Lifetime, 20_000), Duration::from_secs(2));
+        assert_eq!(most(ClosingReason::Drain, 100), Duration::from_secs(2));
+        assert_eq!(most(ClosingReason::Drain, 20_000), Duration::from_secs(20));
+        assert_eq!(most(ClosingReason::Trimmed, 20_000), Duration::ZERO);
     }
 }

@@ -37,15 +37,35 @@ pub struct Right {
     pub mandate: Arc<Mandate>,
     /// When it ends by itself, if it does.
     pub ends: Option<Instant>,
+    /// What it rests on, which is kept as long as the stream.
+    pub ground: Arc<dyn Ground>,
+}
+
+/// What a right rests on.
+pub trait Ground: Send + Sync {
     /// Whether it holds. Asked again after [`Feed::review`](super::Feed::review); must not block.
-    pub holds: Arc<dyn Fn() -> bool + Send + Sync>,
+    fn holds(&self) -> bool;
+
+    /// It does not any more, and the stream is about to end.
+    fn lost(&self);
+}
+
+/// What never gives way.
+struct Solid;
+
+impl Ground for Solid {
+    fn holds(&self) -> bool {
+        true
+    }
+
+    fn lost(&self) {}
 }
 
 impl Right {
     /// To everything, for ever.
     #[must_use]
     pub fn to_everything() -> Self {
-        Self { mandate: Mandate::of_everybody(), ends: None, holds: Arc::new(|| true) }
+        Self { mandate: Mandate::of_everybody(), ends: None, ground: Arc::new(Solid) }
     }
 }
 

@@ -194,7 +194,7 @@ impl Feed {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let from = after.take();
-            let page = self.shared.journal.read(move |view| view.subscriptions(from.as_ref(), PAGE)).await?;
+            let page = self.shared.journal.read(move |view| view.subscriptions(from.as_ref(), PAGE, |_| true)).await?;
             let Some(last) = page.last() else { return Ok(all) };
             after = Some(last.id.clone());
             let names: Vec<_> = page.iter().map(|subscription| subscription.id.clone()).collect();

@@ -219,7 +219,10 @@ impl EntryRow {
 }
 
 pub(super) fn from_seal<T: DeserializeOwned>(seal: &[u8]) -> Result<T, JournalError> {
-    serde_json::from_slice(seal).map_err(|fault| JournalError::Damaged(format!("a seal cannot be read: {fault}")))
+    serde_json::from_slice(seal).map_err(|fault| {
+        // Its own words quote what it has read.
+        JournalError::Damaged(format!("a seal cannot be read, at its byte {}", fault.column()))
+    })
 }
 
 pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
@@ -232,5 +235,6 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Vec<u8> {
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JournalError> {
     minicbor_serde::from_slice(bytes)
-        .map_err(|fault| JournalError::Damaged(format!("a row cannot be decoded: {fault}")))
+        // Its own words quote what it has read.
+        .map_err(|_| JournalError::Damaged("a row cannot be decoded".to_owned()))
 }

@@ -60,7 +60,7 @@ impl Reader<'_> {
     pub(super) fn words(self, digest: &Digest, bytes_max: usize) -> Result<Option<Words>, JournalError> {
         let Some(canonical) = self.canonical(digest)?.filter(|it| it.len() <= bytes_max) else { return Ok(None) };
         let content = Content::from_canonical(&canonical)
-            .map_err(|fault| JournalError::Damaged(format!("the text {digest} cannot be read: {fault}")))?;
+            .map_err(|_| JournalError::Damaged(format!("the text {digest} cannot be read")))?;
         Ok(Some(Words { content, bytes: canonical.len() }))
     }
 
@@ -235,6 +235,7 @@ impl<'s> View<'s> {
         &self,
         after: Option<&SubscriptionId>,
         limit: usize,
+        admits: impl Fn(&SubscriptionId) -> bool,
     ) -> Result<Vec<Subscription>, JournalError> {
         let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(key::subscription(id)));
         let rows = self.reader.store.scan(&key::subscriptions(), from, false);
@@ -243,7 +244,8 @@ impl<'s> View<'s> {
             self.wait_for(row.version)?;
             decode::<Subscription>(&row.value)
         });
-        found.filter(|it| it.as_ref().map_or(true, |it| it.delete_time.is_none())).take(limit).collect()
+        let is_wanted = |it: &Subscription| it.delete_time.is_none() && admits(&it.id);
+        found.filter(|it| it.as_ref().map_or(true, is_wanted)).take(limit).collect()
     }
 
     /// How far a named subscription is, as far as that was noted.

@@ -9,13 +9,15 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::Semaphore,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use super::connection::Connections;
+use super::{
+    arrivals::{Arrivals, Turned},
+    connection::Connections,
+};
 
 /// Connections that the kernel keeps for us until they are taken: a crowd that comes back at once. It has a limit of its own,
 /// `net.core.somaxconn`, 4,096 by default.
@@ -38,23 +40,16 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// How many are taken, and how long they may take to end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) connections_max: usize,
-    pub(super) drain: Duration,
-}
-
-/// Serves whoever connects until `shutdown`, and returns once every connection has ended.
+/// Serves whoever connects until `shutdown`, and returns once every connection has ended, which may take as long as it takes to `drain`.
 pub(super) async fn accept(
     listener: TcpListener,
-    bounds: Bounds,
+    arrivals: Arc<Arrivals>,
+    drain: Duration,
     connections: Arc<Connections>,
     shutdown: CancellationToken,
 ) {
     let (open, cut) = (TaskTracker::new(), CancellationToken::new());
-    let places = Arc::new(Semaphore::new(bounds.connections_max));
-    let (mut full, mut failed) = (Sayer::default(), Sayer::default());
+    let (mut full, mut failed, mut of_one) = (Sayer::default(), Sayer::default(), Sayer::default());
     let mut pause = PAUSE_FIRST;
     while let Some(taken) = shutdown.run_until_cancelled(listener.accept()).await {
         let (stream, address) = match taken {
@@ -68,15 +63,23 @@ pub(super) async fn accept(
             }
         };
         pause = PAUSE_FIRST;
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            full.say(|| warn!(connections_max = bounds.connections_max, "a connection is refused: there are too many"));
-            continue;
+        let place = match arrivals.place(address) {
+            Ok(place) => place,
+            Err(why) => {
+                arrivals.turned(why);
+                if why == Turned::TooMany {
+                    full.say(|| warn!(most = arrivals.most(), "a connection is refused: there are too many"));
+                } else {
+                    of_one.say(|| warn!(peer = %address, "a connection is refused: there are too many of its address"));
+                }
+                continue;
+            }
         };
         open.spawn(Arc::clone(&connections).serve(stream, address, place, shutdown.clone(), cut.clone()));
     }
     drop(listener);
     open.close();
-    if timeout(bounds.drain, open.wait()).await.is_err() {
+    if timeout(drain, open.wait()).await.is_err() {
         warn!(connections = open.len(), "what had not ended after the time to drain is cut off");
         cut.cancel();
         open.wait().await;

@@ -3,6 +3,7 @@
 //! **Invariants**
 //! - No connection stays for ever: one that says nothing ends after 10 s, one that calls nothing after a minute, and every other of age, or
 //!   once it had its grace.
+//! - No call goes on for ever: it ends with the deadline of its caller, or a minute; of a stream that bounds the beginning.
 //! - What is under way when it is told to go goes on until then; only the end of the service cuts it off sooner.
 //!
 //! We take connections ourselves because tonic's server offers neither the send buffer nor an end that is not a cut: its
@@ -27,16 +28,16 @@ use opentelemetry::context::FutureExt as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{body::Body, service::Routes};
-use tower::{Layer as _, ServiceExt as _};
-use tower_http::catch_panic::{CatchPanic, CatchPanicLayer};
+use tower::ServiceExt as _;
+use tower_http::catch_panic::CatchPanic;
 use tracing::{Instrument as _, info};
 
 use super::{
+    arrivals::{Arrival, Arrivals, Turned},
     calls::CallCounts,
     even::{Asked, Even},
     frames::Frames,
@@ -64,6 +65,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Bytes of a stream that wait for its peer before its service is asked for more. One message may be longer, and waits whole.
 const SEND_BYTES_MAX: usize = 64 * 1024;
+/// How long a call may take whose caller does not say: its message may be slow to come, and all that while it has a place.
+const ANSWER_MAX: Duration = Duration::from_mins(1);
 /// From the end of a request to the answer that it asks for what is not there: longer than it takes to find out, so that what is hidden from the caller,
 /// and takes a read more, is answered at the same time as what never was (`docs/benchmarks/answers.md`).
 const NOT_FOUND_AFTER: Duration = Duration::from_millis(3);
@@ -90,7 +93,7 @@ impl Service<Request<Incoming>> for Calls {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let mut counted = self.counts.begin(request.uri().path());
-        let Pass { span, place, is_known, trace } = match self.gate.admit(&mut request, &self.peer) {
+        let Pass { span, place, open_place, is_known, trace } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
             Err(refused) => return Box::pin(ready(Ok(counted.follow(*refused)))),
         };
@@ -102,9 +105,9 @@ impl Service<Request<Incoming>> for Calls {
         counted.trace = trace;
         let (routes, even, asked) = (self.routes.clone(), self.even.clone(), Asked::default());
         let answer = async move {
-            let _place = place;
+            let _until_answered = (place, open_place);
             // A shorter one would tell by the clock of the service how long it took to find out.
-            let deadline = deadline(request.headers()).map(|deadline| deadline.max(NOT_FOUND_AFTER));
+            let deadline = deadline(request.headers()).unwrap_or(ANSWER_MAX).max(NOT_FOUND_AFTER);
             let request = request.map(|body| asked.note(body));
             let Some(answer) = within(deadline, routes.oneshot(request)).await? else {
                 return Ok(counted.follow(api::deadline_passed()));
@@ -129,6 +132,7 @@ pub(super) struct Connections {
     gate: Gate,
     counts: CallCounts,
     even: Even,
+    arrivals: Arc<Arrivals>,
     tls: Option<Arc<Tls>>,
     times: Times,
 }
@@ -146,13 +150,13 @@ pub(super) struct Times {
 
 impl Connections {
     pub(super) fn new(
-        routes: Routes,
+        routes: CatchPanic<Routes, Panicked>,
         gate: Gate,
         counts: CallCounts,
         even: Even,
+        arrivals: Arc<Arrivals>,
         tls: Option<Arc<Tls>>,
         times: Times,
-        panicked: Panicked,
     ) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
@@ -163,8 +167,7 @@ impl Connections {
             .max_send_buf_size(SEND_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        let routes = CatchPanicLayer::custom(panicked).layer(routes.prepare());
-        Self { http, routes, gate, counts, even, tls, times }
+        Self { http, routes, gate, counts, even, arrivals, tls, times }
     }
 
     /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
@@ -173,7 +176,7 @@ impl Connections {
         self: Arc<Self>,
         stream: TcpStream,
         address: SocketAddr,
-        place: OwnedSemaphorePermit,
+        place: Arrival,
         shutdown: CancellationToken,
         cut: CancellationToken,
     ) {
@@ -187,7 +190,7 @@ impl Connections {
             None => {
                 // Without it calls are slower, and nothing is wrong.
                 drop(stream.set_nodelay(true));
-                self.speak(Frames::new(stream, address), Peer::new(address, Vec::new()), shutdown, cut).await;
+                self.speak(stream, Peer::new(address, Vec::new()), shutdown, cut).await;
             }
             // In a box: whoever speaks plainly has no room for it.
             Some(tls) => Box::pin(self.encrypt(tls, stream, address, shutdown, cut)).await,
@@ -205,9 +208,12 @@ impl Connections {
         match shutdown.run_until_cancelled(tls.handshake(stream)).await {
             Some(Ok(stream)) => {
                 let peer = Peer::new(address, tls::peer_names(&stream));
-                self.speak(Frames::new(stream, address), peer, shutdown, cut).await;
+                self.speak(stream, peer, shutdown, cut).await;
             }
-            Some(Err(error)) => info!(target: "audit", peer = %address, %error, "no TLS with who connected"),
+            Some(Err(error)) => {
+                self.arrivals.turned(if tls::is_without_turn(&error) { Turned::NoTurn } else { Turned::NoTls });
+                info!(target: "audit", peer = %address, %error, "no TLS with who connected");
+            }
             None => {}
         }
     }
@@ -222,8 +228,15 @@ impl Connections {
         let (counts, even) = (self.counts.clone(), self.even.clone());
         let calls = Calls { routes, gate, counts, even, peer, any: Arc::clone(&any) };
         let age = jitter::around(self.times.age, AGE_PERCENT);
+        let flood = {
+            let (arrivals, peer) = (Arc::clone(&self.arrivals), calls.peer.clone());
+            move || {
+                arrivals.turned(Turned::Flood);
+                info!(target: "audit", %peer, "cut off: it sends frames that ask for nothing without end");
+            }
+        };
         // In a box: a future that is moved takes its room twice.
-        let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(stream), calls));
+        let mut connection = Box::pin(self.http.serve_connection(TokioIo::new(Frames::new(stream, flood)), calls));
         tokio::select! {
             // How it ends is its peer's affair: most simply go.
             _ = connection.as_mut() => return,
@@ -255,15 +268,12 @@ async fn without_call(after: Duration, any: &AtomicBool) {
     }
 }
 
-/// An answer before the deadline; none if it has passed. Of a stream it bounds the beginning.
+/// An answer before the deadline; none if that has passed. Of a stream it bounds the beginning.
 async fn within<A>(
-    deadline: Option<Duration>,
+    deadline: Duration,
     answer: impl Future<Output = Result<A, Infallible>>,
 ) -> Result<Option<A>, Infallible> {
-    match deadline {
-        Some(deadline) => timeout(deadline, answer).await.ok().transpose(),
-        None => answer.await.map(Some),
-    }
+    timeout(deadline, answer).await.ok().transpose()
 }
 
 /// How long a caller waits, as it says: up to 8 digits and a unit ("gRPC over HTTP2", `grpc-timeout`). What is malformed says nothing.
@@ -322,8 +332,7 @@ mod tests {
             };
             within(deadline, late).await.unwrap()
         };
-        assert_eq!(answered(Some(Duration::from_secs(4))).await, None);
-        assert_eq!(answered(Some(Duration::from_secs(6))).await, Some(7));
-        assert_eq!(answered(None).await, Some(7));
+        assert_eq!(answered(Duration::from_secs(4)).await, None);
+        assert_eq!(answered(Duration::from_secs(6)).await, Some(7));
     }
 }

@@ -1,16 +1,16 @@
-//! Frames of HTTP/2 that ask for nothing and cost their peer nothing: SETTINGS, PING, PRIORITY, `WINDOW_UPDATE`, and those that nobody knows.
-//! Each of them costs us a look or an answer, and h2 counts none (0.4): a peer that sends them without end takes the processor from the others.
+//! Frames of HTTP/2 that cost their peer nothing: SETTINGS, PING, PRIORITY, `WINDOW_UPDATE`, `RST_STREAM`, those that nobody knows, and DATA
+//! in crumbs. Each of them costs us a look or an answer, and h2 (0.4) counts none of them without end: a peer that goes on sending them takes
+//! the processor from the others.
 //!
 //! **Invariants**
 //! - What passes is not changed: frames are counted here, and read by h2.
 //! - A peer has them in proportion to what it is sent: who receives much opens windows and measures round trips all the time. Who receives
 //!   little has a thousand a second (`who_receives_much_may_send_more_of_them`).
 //! - Who sends more is cut off (`who_floods_its_connection_is_cut_off_and_leaves_the_others_alone`).
-//! - Other frames are not counted here: h2 bounds resets, CONTINUATION and empty DATA frames, and calls have limits of their own.
+//! - HEADERS and whole DATA are not counted here: calls have limits of their own, and h2 bounds CONTINUATION and empty DATA.
 
 use std::{
     io::{self, IoSlice},
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -20,38 +20,43 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
-use tracing::info;
 
 /// Bytes that a client says first (RFC 9113, section 3.4).
 const PREFACE_BYTES: usize = 24;
 /// Bytes of a frame before its payload, of which the first three are the length of that, and the fourth the type (RFC 9113, section 4.1).
 const HEAD_BYTES: usize = 9;
-/// The types that are not counted: DATA, HEADERS, `RST_STREAM` and CONTINUATION (RFC 9113, section 6).
-const WORK: [u8; 4] = [0x0, 0x1, 0x3, 0x9];
+/// Types of frames, and the flag of DATA that nothing follows (RFC 9113, section 6).
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const CONTINUATION: u8 = 0x9;
+const END_STREAM: u8 = 0x1;
+/// Bytes of DATA that is not the end of a message, from which on it is no crumb.
+const CRUMB_BYTES: usize = 256;
 
 /// Bytes that a peer is sent for each frame that it may send. The answer to a PING has 17 and that to SETTINGS 9, so neither pays for itself.
 const FRAME: u64 = 32;
 /// Frames a millisecond, whatever it is sent.
 const PER_MILLISECOND: u64 = 1;
-/// Frames at once.
-const AT_ONCE: u64 = 2_000;
+/// Frames at once: a proxy may have to open the windows of all the streams of a connection, or reset them all.
+const AT_ONCE: u64 = 4_000;
 
 /// A connection whose peer's frames are counted.
-pub(super) struct Frames<S> {
+pub(super) struct Frames<S, F> {
     stream: S,
-    peer: SocketAddr,
+    /// Called once it is cut off.
+    flood: F,
     heads: Heads,
     allowance: Allowance,
 }
 
-impl<S> Frames<S> {
+impl<S, F> Frames<S, F> {
     /// Of a connection of which nothing was read yet.
-    pub(super) fn new(stream: S, peer: SocketAddr) -> Self {
-        Self { stream, peer, heads: Heads::default(), allowance: Allowance::default() }
+    pub(super) fn new(stream: S, flood: F) -> Self {
+        Self { stream, flood, heads: Heads::default(), allowance: Allowance::default() }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
+impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Frames<S, F> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -61,7 +66,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let count = self.heads.count(buffer.filled().get(before..).unwrap_or_default());
         if count > 0 && !self.allowance.spend(count) {
-            info!(target: "audit", peer = %self.peer, "cut off: its frames that ask for nothing are more than 1,000 a second");
+            (self.flood)();
             return Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "too many frames that ask for nothing",
@@ -71,7 +76,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
+impl<S: AsyncWrite + Unpin, F: Unpin> AsyncWrite for Frames<S, F> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
         self.allowance.earn(written);
@@ -105,15 +110,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
 struct Heads {
     /// Bytes until the next head.
     skip: usize,
-    /// Of the head that began: its bytes so far, the length of its payload as far as it is known, and its type.
+    /// Of the head that began: its bytes so far, the length of its payload as far as it is known, its type and its flags.
     seen: usize,
     length: usize,
     kind: u8,
+    flags: u8,
 }
 
 impl Default for Heads {
     fn default() -> Self {
-        Self { skip: PREFACE_BYTES, seen: 0, length: 0, kind: 0 }
+        Self { skip: PREFACE_BYTES, seen: 0, length: 0, kind: 0, flags: 0 }
     }
 }
 
@@ -130,13 +136,25 @@ impl Heads {
             match self.seen {
                 0..3 => self.length = self.length << 8 | usize::from(*byte),
                 3 => self.kind = *byte,
+                4 => self.flags = *byte,
                 _ => {}
             }
             self.seen += 1;
             if self.seen == HEAD_BYTES {
-                count += u64::from(!WORK.contains(&self.kind));
-                *self = Self { skip: self.length, seen: 0, length: 0, kind: 0 };
+                count += u64::from(self.is_counted());
+                *self = Self { skip: self.length, ..Self::default() };
             }
+        }
+    }
+}
+
+impl Heads {
+    /// Whether the frame whose head is seen is one that costs nothing.
+    fn is_counted(&self) -> bool {
+        match self.kind {
+            HEADERS | CONTINUATION => false,
+            DATA => self.length < CRUMB_BYTES && self.flags & END_STREAM == 0,
+            _ => true,
         }
     }
 }
@@ -178,6 +196,8 @@ impl Allowance {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
         time::advance,
@@ -198,37 +218,42 @@ mod tests {
         let data = frame(0x0, &frame(0x6, &vec![0; 300]));
         let settings = frame(0x4, b"");
         let (ping, unknown) = (frame(0x6, b"12345678"), frame(0xfe, &vec![1; 70_000]));
-        let all = [PREFACE.as_slice(), &settings, &data, &ping, &frame(0x1, b"x"), &unknown, &frame(0x9, b""), &ping]
-            .concat();
+        let (crumb, mut last, reset) = (frame(0x0, b"x"), frame(0x0, b"x"), frame(0x3, b"1234"));
+        last[4] = END_STREAM;
+        let counted = [settings, ping.clone(), unknown, crumb, reset, ping].concat();
+        let others = [data, frame(0x1, b"x"), frame(0x9, b""), last].concat();
+        let all = [PREFACE.as_slice(), &counted, &others, &counted].concat();
         for part in [1, 2, 3, 7, 9, 10, 1_000, all.len()] {
             let mut heads = Heads::default();
             let counts: Vec<_> = all.chunks(part).map(|bytes| heads.count(bytes)).collect();
-            assert_eq!(counts.iter().sum::<u64>(), 4, "{part}");
+            assert_eq!(counts.iter().sum::<u64>(), 12, "{part}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_sends_more_than_its_share_is_cut_off() {
         let (mut peer, ours) = duplex(1 << 20);
-        let mut ours = Frames::new(ours, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let floods = Cell::new(0);
+        let mut ours = Frames::new(ours, || floods.set(floods.get() + 1));
         let mut read = vec![0; 1 << 20];
         let ping = frame(0x6, b"12345678");
         peer.write_all(PREFACE).await.unwrap();
-        peer.write_all(&ping.repeat(2_000)).await.unwrap();
+        peer.write_all(&ping.repeat(4_000)).await.unwrap();
         let came = ours.read(&mut read).await.unwrap();
-        assert_eq!(read[..came], [PREFACE.as_slice(), &ping.repeat(2_000)].concat(), "nothing is changed");
+        assert_eq!(read[..came], [PREFACE.as_slice(), &ping.repeat(4_000)].concat(), "nothing is changed");
         // By then a thousand more have come due.
         advance(Duration::from_secs(1)).await;
         peer.write_all(&ping.repeat(1_000)).await.unwrap();
         assert_eq!(ours.read(&mut read).await.unwrap(), ping.len() * 1_000);
         peer.write_all(&ping).await.unwrap();
         assert_eq!(ours.read(&mut read).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(floods.get(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_receives_much_may_send_more_of_them() {
         let (mut peer, ours) = duplex(1 << 20);
-        let mut ours = Frames::new(ours, SocketAddr::from(([127, 0, 0, 1], 1)));
+        let mut ours = Frames::new(ours, || {});
         let (mut read, mut received) = (vec![0; 1 << 20], vec![0; 16 * 1_024]);
         peer.write_all(PREFACE).await.unwrap();
         assert_eq!(ours.read(&mut read).await.unwrap(), PREFACE_BYTES);

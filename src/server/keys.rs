@@ -92,7 +92,7 @@ impl Keys {
             let taken =
                 answer.and_then(|answer| self.access.take_keys(&source, &answer).map_err(|fault| fault.to_string()));
             let due = Instant::now() + if taken.is_ok() { EVERY } else { FAILED_EVERY };
-            let told = taken.map_err(|fault| format!("{}: {fault}", source.url));
+            let told = taken.map_err(|fault| format!("{}: {fault}", source.place()));
             let faults = &self.faults;
             let known =
                 self.known.entry(source).or_insert_with(|| Known { reported: Reported::new(KEYS, faults), due });

@@ -11,11 +11,12 @@ use prometheus_client::{
 
 use super::{
     calls::CallCounts,
-    vitals::{Process, Record, Sites, Vitals},
+    vitals::{Connections, Process, Record, Sites, Vitals},
 };
 use crate::{
     feed::Occupancy,
     journal::{Commits, Copies, Scrubbed, Waiting},
+    version::{REVISION, VERSION},
 };
 
 /// In which words.
@@ -36,12 +37,12 @@ impl Format {
     }
 }
 
-/// All that is counted; of a service that still starts only what it has begun.
+/// All that is counted; of a service that still starts only what it has begun, and how the process is.
 pub(super) fn write(format: Format, calls: &CallCounts, running: Option<(Vitals, &Commits)>) -> String {
     let mut registry = Registry::default();
     calls.register(&mut registry);
     let own = registry.sub_registry_with_prefix("onrecord");
-    own.register("build", "Which onrecord this is", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    own.register("build", "Which onrecord this is", Info::new([("version", VERSION), ("revision", REVISION)]));
     if let Some((vitals, commits)) = running {
         own.register_with_unit(
             "journal_commit",
@@ -51,6 +52,8 @@ pub(super) fn write(format: Format, calls: &CallCounts, running: Option<(Vitals,
         );
         own.register("journal_commit_entries", "Entries in a durable write", commits.entries.clone());
         registry.register_collector(Box::new(vitals));
+    } else if let Some(process) = Process::now() {
+        registry.register_collector(Box::new(process));
     }
     let mut text = String::new();
     // Writing to a string does not fail; a collector of ours does not either.
@@ -105,6 +108,7 @@ impl Collector for Vitals {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let sheet = &mut Sheet(encoder);
         record(sheet, &self.record)?;
+        connections(sheet, &self.connections)?;
         feed(sheet, self.feed)?;
         self.sites.iter().try_for_each(|named| sites(sheet, named))?;
         self.waiting.iter().try_for_each(|waiting| newsroom(sheet, waiting, self.time))?;
@@ -119,6 +123,12 @@ impl Collector for Vitals {
         let faults = self.faults.iter().map(|(what, failed)| (what.as_str(), ConstGauge::new(u64::from(*failed))));
         sheet.family("onrecord_reload_failed", help, "what", faults)?;
         self.process.iter().try_for_each(|found| process(sheet, found))
+    }
+}
+
+impl Collector for Process {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        process(&mut Sheet(encoder), self)
     }
 }
 
@@ -142,6 +152,14 @@ fn record(sheet: &mut Sheet<'_>, record: &Record) -> fmt::Result {
         sheet.gauge("onrecord_store_disk_free_bytes", "Bytes that are free on the disk of the store", free)?;
     }
     Ok(())
+}
+
+fn connections(sheet: &mut Sheet<'_>, connections: &Connections) -> fmt::Result {
+    sheet.gauge("onrecord_connections", "Connections that are open", connections.open)?;
+    sheet.gauge("onrecord_connections_max", "Connections that may be open", connections.most)?;
+    let refused = connections.refused.iter().map(|(why, count)| (why.as_str(), ConstCounter::new(*count)));
+    let help = "Connections that were refused or cut off, by the limit that they met";
+    sheet.family("onrecord_connections_refused", help, "limit", refused)
 }
 
 fn feed(sheet: &mut Sheet<'_>, feed: Occupancy) -> fmt::Result {

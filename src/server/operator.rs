@@ -148,7 +148,10 @@ mod tests {
         assert_eq!(get("/livez").await.0, 200);
         assert_eq!(get("/readyz").await, (503, "it starts\n".to_owned()));
         assert_eq!(get("/status").await.0, 503);
-        assert!(get("/metrics").await.1.contains("onrecord_build_info"));
+        let metrics = get("/metrics").await.1;
+        assert!(metrics.contains("onrecord_build_info"));
+        // Who starts and dies again and again does so before it is ready.
+        assert!(metrics.contains("process_start_time_seconds") && !metrics.contains("onrecord_journal"));
         stops.cancel();
         assert_eq!(get("/readyz").await, (503, "it stops\n".to_owned()));
         operator.end().await;

@@ -7,18 +7,19 @@
 //!   (`a_client_of_another_authority_is_refused`), nor by way of a session from before the files changed
 //!   (`a_session_ends_with_the_authority_of_its_client`).
 //! - Handshakes cost more than what comes after them: no more begin in a second than may, and who has to wait is taken in its turn
-//!   (`who_is_one_too_many_waits_and_is_let_go`).
+//!   (`who_is_one_too_many_waits_and_is_let_go`). Who has not asked for one properly has no turn.
 //! - What is in a DNS name of a certificate never passes for a SPIFFE ID (`a_client_is_named_by_its_certificate`).
 
 use std::{
     fs::File,
     io::{self, Read as _},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering::Relaxed},
     },
+    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
@@ -35,12 +36,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::{
-    TlsAcceptor,
+    LazyConfigAcceptor,
     rustls::{
         self, RootCertStore, ServerConfig,
         crypto::aws_lc_rs,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-        server::WebPkiClientVerifier,
+        server::{Acceptor, WebPkiClientVerifier},
     },
     server::TlsStream,
 };
@@ -52,6 +53,8 @@ use crate::{config::TlsFiles, domain::id::Caller};
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a file. A bundle of every public authority has a quarter of them.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Handshakes a second for each core, unless told otherwise: one takes 0.6 ms of it (`docs/sizing.md`), so a third of the time.
+const PER_CORE: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
 /// HTTP/2, as it is called in the handshake (RFC 9113, section 3.1).
 const ALPN: &[u8] = b"h2";
 
@@ -131,11 +134,15 @@ impl Tls {
     ///
     /// # Errors
     /// If they cannot be used.
-    pub(super) fn load(files: TlsFiles, handshakes_per_second: NonZeroU32) -> Result<Self, TlsError> {
+    pub(super) fn load(files: TlsFiles, handshakes_per_second: Option<NonZeroU32>) -> Result<Self, TlsError> {
         let sources = Sources::read(&files)?;
         let (config, known) = (ArcSwap::from_pointee(sources.config()?), Mutex::new(sources.digest()));
         let expires = AtomicI64::new(sources.expires());
-        let pace = Pace::new(Quota::per_second(handshakes_per_second));
+        let pace = handshakes_per_second.unwrap_or_else(|| {
+            let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+            PER_CORE.saturating_mul(u32::try_from(cores).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN))
+        });
+        let pace = Pace::new(Quota::per_second(pace));
         Ok(Self { files, config, expires, known, pace })
     }
 
@@ -168,12 +175,9 @@ impl Tls {
     pub(super) async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         // Without it a handshake is slower, and nothing is wrong.
         drop(stream.set_nodelay(true));
-        let turn = timeout(HANDSHAKE_MAX, self.pace.turn()).await;
-        turn.map_err(|_| {
-            io::Error::new(io::ErrorKind::TimedOut, "more handshakes than may begin in a second: it waited for 10 s")
-        })?;
-        let acceptor = TlsAcceptor::from(self.config.load_full());
-        let stream = timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await??;
+        let begun = timeout(HANDSHAKE_MAX, LazyConfigAcceptor::new(Acceptor::default(), stream)).await??;
+        timeout(HANDSHAKE_MAX, self.pace.turn()).await.map_err(|_| io::Error::other(NoTurn))?;
+        let stream = timeout(HANDSHAKE_MAX, begun.into_stream(self.config.load_full())).await??;
         // rustls refuses whoever offers something else, not whoever offers nothing.
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not offer h2 (ALPN)"));
@@ -182,10 +186,20 @@ impl Tls {
     }
 }
 
+/// The turn of a handshake did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("more handshakes than may begin in a second: it waited for 10 s")]
+struct NoTurn;
+
+/// Whether a handshake failed for want of a turn.
+pub(super) fn is_without_turn(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoTurn>)
+}
+
 /// How many handshakes may begin.
 struct Pace {
     rate: RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>,
-    /// Held by who is next: one waits for the time, the others for it.
+    /// Held by who is next: one waits for the time, the others for it. It is held over that wait on purpose.
     next: tokio::sync::Mutex<()>,
 }
 

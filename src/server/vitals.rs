@@ -13,11 +13,13 @@ use procfs::process::{LimitValue, Process as System};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{calls::CallCounts, reload::Faults, tls::Tls};
+use super::{arrivals::Arrivals, calls::CallCounts, reload::Faults, tls::Tls};
 use crate::{
     api::Panicked,
     feed::{Feed, Occupancy, Standing, StandingState},
     journal::{Copies, Journal, STORAGE_FORMAT, Scrubbed, Waiting},
+    panics,
+    version::{REVISION, VERSION},
 };
 
 /// Subscriptions that are named, those that lag most first: each is some lines for Prometheus.
@@ -30,12 +32,16 @@ const SITES_FOR: Duration = Duration::from_secs(1);
 pub struct Vitals {
     /// Which onrecord it is.
     pub version: String,
+    /// The commit that it was built of, if who built it said.
+    pub revision: String,
     /// When this was so, in seconds since 1970.
     pub time: f64,
     /// Why no calls should be sent here; none if they should.
     pub not_ready: Option<String>,
     /// The record.
     pub record: Record,
+    /// Connections.
+    pub connections: Connections,
     /// Streams of subscribers.
     pub feed: Occupancy,
     /// Named subscriptions; none if the store cannot be read.
@@ -95,6 +101,25 @@ impl Record {
     }
 }
 
+/// Connections, whatever comes over them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// That are open.
+    pub open: u64,
+    /// That may be.
+    pub most: u64,
+    /// That were refused or cut off since the start, by the limit that they met.
+    pub refused: BTreeMap<String, u64>,
+}
+
+impl Connections {
+    fn of(arrivals: &Arrivals) -> Self {
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let refused = arrivals.all_turned().map(|(why, count)| (why.to_owned(), count)).collect();
+        Self { open: number(arrivals.count()), most: number(arrivals.most()), refused }
+    }
+}
+
 /// Named subscriptions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sites {
@@ -124,7 +149,7 @@ pub struct Calls {
     pub begun: u64,
     /// That ended with a fault of ours.
     pub faults: u64,
-    /// That panicked.
+    /// That panicked, and panics of what is no call.
     pub panics: u64,
 }
 
@@ -152,7 +177,7 @@ pub struct Process {
 }
 
 impl Process {
-    fn now() -> Option<Self> {
+    pub(super) fn now() -> Option<Self> {
         let this = System::myself().ok()?;
         let (stat, ticks) = (this.stat().ok()?, float(procfs::ticks_per_second()));
         let open_files_max = match this.limits().ok()?.max_open_files.soft_limit {
@@ -173,6 +198,7 @@ impl Process {
 pub(super) struct Sources {
     pub(super) journal: Journal,
     pub(super) feed: Feed,
+    pub(super) arrivals: Arc<Arrivals>,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) panicked: Panicked,
     pub(super) faults: Faults,
@@ -192,16 +218,18 @@ impl Sources {
         let (begun, faults) = calls.sums();
         let sites = self.sites().await;
         Vitals {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: VERSION.to_owned(),
+            revision: REVISION.to_owned(),
             time: Duration::from_micros(journal.now().micros().max(0).unsigned_abs()).as_secs_f64(),
             not_ready: if stops { Some("it stops".to_owned()) } else { self.not_ready() },
             record: Record::of(journal),
+            connections: Connections::of(&self.arrivals),
             feed: self.feed.occupancy(),
             sites,
             waiting: journal.waiting(),
             scrub: journal.scrubbed(),
             copies: journal.copies(),
-            calls: Calls { begun, faults, panics: self.panicked.count() },
+            calls: Calls { begun, faults, panics: self.panicked.count().max(panics::count()) },
             certificate_expires: self.tls.as_ref().and_then(|tls| tls.expires()),
             faults: self.faults.all(),
             process: Process::now(),

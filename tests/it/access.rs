@@ -1,5 +1,6 @@
 //! Who may do what, over real connections: every method with every role, what a mandate hides, and what revocation ends.
 
+mod audit;
 mod encryption;
 mod fetched;
 mod limits;
@@ -98,9 +99,14 @@ impl Policy {
 
     /// Writes it over what was written before.
     pub(crate) fn write(&self) {
+        self.replace(self);
+    }
+
+    /// Writes another over it.
+    pub(crate) fn replace(&self, other: &Self) {
         // Beside it, then in its place: whoever reads it meanwhile finds a whole one.
         let beside = self.file().with_extension("new");
-        fs::write(&beside, &self.text).unwrap();
+        fs::write(&beside, &other.text).unwrap();
         fs::rename(beside, self.file()).unwrap();
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use onrecord::api::v1;
+use onrecord::api::v1::{self, subscribe_response::Message};
+use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -11,7 +12,7 @@ use tokio::{
 use tonic::{Code, transport::Channel};
 
 use crate::{
-    harness::{Person, Service, publish, words},
+    harness::{Person, Service, at, from, moved, publish, words},
     kills::{Server, port},
     way::Way,
 };
@@ -40,6 +41,57 @@ async fn one_connection_too_many_is_closed_at_once_and_leaves_the_others_alone()
     drop(quiet);
     let mut next = Person::new(&connect(format!("http://{}", service.address)), "reader");
     timeout(PATIENCE, async { while !is_answered(&mut next).await {} }).await.expect("its place is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_no_more_connections_than_it_may() {
+    let most = std::num::NonZeroUsize::new(2);
+    let service = Service::start_with(|config| config.connections_per_address_max = most).await;
+    let mut person = service.person("reader");
+    assert!(is_answered(&mut person).await);
+    let _quiet = TcpStream::connect(service.address).await.unwrap();
+    let mut too_many = TcpStream::connect(service.address).await.unwrap();
+    let ended = timeout(PATIENCE, too_many.read(&mut [0; 64])).await.expect("it is closed, and does not wait");
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    // Another address of this machine is another.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(service.address).await.unwrap();
+    other.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    assert!(timeout(PATIENCE, other.read(&mut [0; 64])).await.unwrap().unwrap() > 0, "it is greeted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_or_too_late_is_refused() {
+    let service = Service::start().await;
+    let mut person = service.person("reader");
+    let long = v1::ListStatementsRequest { page_token: "x".repeat(5 << 20), ..Default::default() };
+    assert_eq!(person.statements.list_statements(long).await.unwrap_err().code(), Code::OutOfRange);
+    let mut stream = person.follow(from(v1::Start::Now)).await.unwrap();
+    let Message::Opened(opened) = stream.next().await else { panic!("it opens") };
+
+    // A client that says it as it is.
+    let (client, connection) = h2::client::handshake(TcpStream::connect(service.address).await.unwrap()).await.unwrap();
+    tokio::spawn(connection);
+    let ask = async |method: &str, header: (&str, &str), message: Vec<u8>| {
+        let request = http::Request::post(format!("http://onrecord/onrecord.v1.{method}"));
+        let request = request.header("content-type", "application/grpc").header("onrecord-caller", "reader");
+        let request = request.header(header.0, header.1).body(()).unwrap();
+        let (answer, mut body) = client.clone().ready().await.unwrap().send_request(request, false).unwrap();
+        // A message of gRPC: not compressed, its length, itself.
+        let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+        body.send_data([&[0], length.as_slice(), &message].concat().into(), true).unwrap();
+        let head = timeout(PATIENCE, answer).await.expect("it is answered").unwrap().into_parts().0;
+        (head.status.as_u16(), head.headers.get("grpc-status").map(|code| code.to_str().unwrap().to_owned()))
+    };
+    let list = "StatementService/ListStatements";
+    assert_eq!(ask(list, ("x-story", "short"), Vec::new()).await, (200, None));
+    assert_eq!(ask(list, ("x-story", &"x".repeat(17 * 1024)), Vec::new()).await.0, 431, "RFC 6585, section 5");
+    // Of a stream the beginning is bounded: what this cursor has seen this service does not have yet, and waits for.
+    let ahead = at(&moved(&opened.cursor, 9)).encode_to_vec();
+    let late = ask("FeedService/Subscribe", ("grpc-timeout", "50m"), ahead).await;
+    assert_eq!(late, (200, Some("4".to_owned())), "DEADLINE_EXCEEDED");
+    assert!(is_answered(&mut person).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use tokio::{
     time::timeout,
 };
 use tonic::{Code, Status};
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 use crate::{
     awkward_cases::expunge,
@@ -113,7 +114,7 @@ async fn metrics(address: SocketAddr) -> String {
 }
 
 /// What the operator's port answers.
-async fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> String {
     get_as(address, path, "*/*").await
 }
 
@@ -368,4 +369,39 @@ async fn sighup_ends_no_start_and_a_policy_that_cannot_be_used_is_told_until_it_
     until("/metrics", "onrecord_reload_failed{what=\"policy\"} 0").await;
     serving.signal("-TERM");
     assert!(timeout(PATIENCE, serving.0.wait()).await.unwrap().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_onrecord"));
+    command.args(["serve", "--insecure", "--listen", "127.0.0.1:0", "--drain-seconds", "600", "--data-dir"]);
+    command.arg(directory.path()).env_clear().env("ONRECORD_CACHE_MB", "7");
+    let mut serving = Serving(command.stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap());
+    let mut log = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    let mut until = async |words: &str| {
+        let said = async {
+            loop {
+                let line = log.next_line().await.unwrap().expect("it goes on");
+                if line.contains(words) {
+                    return line;
+                }
+            }
+        };
+        timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("it says {words}"))
+    };
+    until("the variable ONRECORD_CACHE_MB is no setting: did you mean ONRECORD_CACHE_MIB?").await;
+    until("onrecord starts").await;
+    until("the store is open").await;
+    let line = until("serving").await;
+    let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    // A call that its caller never ends holds up the drain.
+    let channel = tonic::transport::Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+    let mut reflection = ServerReflectionClient::new(channel);
+    let _open = reflection.server_reflection_info(tokio_stream::pending()).await.unwrap();
+    serving.signal("-TERM");
+    until("draining").await;
+    assert_eq!(serving.0.try_wait().unwrap(), None);
+    serving.signal("-TERM");
+    assert_eq!(timeout(PATIENCE, serving.0.wait()).await.unwrap().unwrap().code(), Some(130));
 }

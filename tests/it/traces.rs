@@ -23,7 +23,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
 
 /// Takes traces.
-struct Collector(mpsc::UnboundedSender<Span>);
+pub(crate) struct Collector(pub(crate) mpsc::UnboundedSender<Span>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {

@@ -100,10 +100,22 @@ fn every_refusal_has_its_code_and_reason() {
         (AccessRefusal::CallerMissing("who?".into()), Code::Unauthenticated, "CALLER_MISSING"),
         (AccessRefusal::CredentialMissing, Code::Unauthenticated, "CREDENTIAL_MISSING"),
         (AccessRefusal::CredentialUnknown, Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
-        (AccessRefusal::CredentialEarly(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
-        (AccessRefusal::CredentialExpired(Timestamp::MIN), Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
-        (AccessRefusal::TooMany { what: "streams", most: 1 }, Code::ResourceExhausted, "CALLER_LIMIT"),
-        (AccessRefusal::TooManyInAll { what: "calls", most: 1 }, Code::ResourceExhausted, "SERVICE_LIMIT"),
+        (
+            AccessRefusal::CredentialEarly(Timestamp::MIN, caller.clone()),
+            Code::Unauthenticated,
+            "CREDENTIAL_NOT_YET_VALID",
+        ),
+        (AccessRefusal::CredentialExpired(Timestamp::MIN, caller.clone()), Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+        (
+            AccessRefusal::TooMany { what: "streams", most: 1, wait: Duration::ZERO },
+            Code::ResourceExhausted,
+            "CALLER_LIMIT",
+        ),
+        (
+            AccessRefusal::TooManyInAll { what: "calls", most: 1, wait: Duration::ZERO },
+            Code::ResourceExhausted,
+            "SERVICE_LIMIT",
+        ),
         (AccessRefusal::RoleMissing { caller, roles: &[] }, Code::PermissionDenied, "ROLE_MISSING"),
     ] {
         check(ApiRefusal::NotAdmitted(refusal).into(), code, reason);
@@ -142,4 +154,9 @@ fn who_may_try_again_is_told_when() {
     let pushback = status.metadata().get(PUSHBACK).unwrap().to_str().unwrap();
     assert_eq!(pushback, delay.as_millis().to_string());
     assert!(Status::from(FeedRefusal::CursorDiverged).metadata().get(PUSHBACK).is_none());
+    // Where it is known when there may be another, it is not said to be sooner.
+    let wait = Duration::from_secs(30);
+    let status = Status::from(AccessRefusal::TooMany { what: "snapshots a minute", most: 2, wait });
+    let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!((wait..=wait + RETRY_SPREAD).contains(&delay));
 }

@@ -7,7 +7,7 @@ use owo_colors::OwoColorize as _;
 use crate::{
     cli::output::plain,
     journal::{Copies, Scrubbed, Waiting},
-    server::{Process, Record, Sites, Vitals},
+    server::{OpenConnections, Process, Record, Sites, Vitals},
 };
 
 /// Sites that are named.
@@ -26,14 +26,18 @@ pub(super) struct Screen<'v> {
 
 impl Display for Screen<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Vitals { version, time, not_ready, record, feed, sites, waiting, scrub, copies, .. } = self.now;
+        let Vitals {
+            version, revision, time, not_ready, record, connections, feed, sites, waiting, scrub, copies, ..
+        } = self.now;
         let up =
             self.now.process.map_or_else(String::new, |process| format!(", up {}", age(time - process.start_time)));
-        match not_ready {
-            None => writeln!(f, "onrecord {version}, {}{up}", "ready".green().bold())?,
-            Some(why) => writeln!(f, "onrecord {version}, {}: {}{up}", "NOT READY".red().bold(), plain(why))?,
-        }
+        let state = match not_ready {
+            None => "ready".green().bold().to_string(),
+            Some(why) => format!("{}: {}", "NOT READY".red().bold(), plain(why)),
+        };
+        writeln!(f, "onrecord {version} ({revision:.12}), {state}{up}")?;
         self.record(f, record)?;
+        write_connections(f, connections)?;
         let (streams, most) = (feed.streams, feed.streams_max);
         line(
             f,
@@ -118,6 +122,14 @@ impl Screen<'_> {
         let (seconds, happened) = (self.now.time - before.time, of(self.now).saturating_sub(of(before)));
         (seconds > 0.0).then(|| f64::from(u32::try_from(happened).unwrap_or(u32::MAX)) / seconds)
     }
+}
+
+fn write_connections(f: &mut Formatter<'_>, connections: &OpenConnections) -> fmt::Result {
+    let OpenConnections { open, most, refused } = connections;
+    let met: Vec<_> =
+        refused.iter().filter(|(_, count)| **count > 0).map(|(limit, count)| format!("{count} by {limit}")).collect();
+    let met = if met.is_empty() { "none refused".to_owned() } else { format!("refused {}", met.join(", ")) };
+    line(f, "connections", &alarm(format!("{open} of {most}, {met} since the start"), *open > most / 5 * 4))
 }
 
 fn write_sites(f: &mut Formatter<'_>, sites: &Sites) -> fmt::Result {

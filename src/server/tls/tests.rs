@@ -65,7 +65,7 @@ fn write(directory: &TempDir, server: &Signed, believed: &Authority) -> TlsFiles
 }
 
 fn load(files: TlsFiles) -> Result<Tls, TlsError> {
-    Tls::load(files, NonZeroU32::MAX)
+    Tls::load(files, None)
 }
 
 /// A client that believes the servers of `believed`, and may have a certificate of its own.
@@ -260,8 +260,7 @@ async fn who_is_one_too_many_waits_and_is_let_go() {
     tls.pace = Pace::new(Quota::with_period(Duration::from_hours(1)).unwrap());
     tls.pace.turn().await;
     let (served, _client) = connect(&tls, client(&authority, None)).await;
-    let error = served.err().unwrap();
-    assert!(error.kind() == io::ErrorKind::TimedOut && error.to_string().contains("in a second"), "{error}");
+    assert!(is_without_turn(&served.err().unwrap()));
     // Who is in line when a turn comes gets it, and has a handshake like any other.
     tls.pace = Pace::new(Quota::per_second(NonZeroU32::new(1_000).unwrap()));
     tls.pace.turn().await;

@@ -1,8 +1,10 @@
 //! How much one caller may take, and that the others do not feel it.
 
+use http::uri::PathAndQuery;
 use onrecord::api::v1::{self, Start};
-use tonic::{Code, transport::Endpoint};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic::{Code, Request, client::Grpc, transport::Endpoint};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 use super::{Policy, holder};
@@ -106,6 +108,44 @@ async fn who_watches_our_health_takes_little() {
     watching.pop();
     // The service has to hear of it first.
     while stranger.watch(HealthCheckRequest::default()).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_after_our_health_and_never_ends_takes_little() {
+    let (service, _access) = Policy::new().serve().await;
+    let connect = || Endpoint::from_shared(format!("http://{}", service.address)).unwrap().connect_lazy();
+    let channel = connect();
+    let mut stranger = HealthClient::new(channel.clone());
+    let long = HealthCheckRequest { service: "x".repeat(2_000) };
+    assert_eq!(stranger.check(long).await.unwrap_err().code(), Code::OutOfRange);
+    // Calls whose message never comes.
+    let asking: Vec<_> = (0..16)
+        .map(|_| {
+            let mut client = Grpc::new(channel.clone());
+            tokio::spawn(async move {
+                // Until it has its place.
+                loop {
+                    client.ready().await.unwrap();
+                    let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
+                    let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+                    let never = tokio_stream::pending::<HealthCheckRequest>();
+                    drop(client.client_streaming(Request::new(never), path, codec).await);
+                }
+            })
+        })
+        .collect();
+    let refusal = loop {
+        match stranger.check(HealthCheckRequest::default()).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(refusal) => break refused(Err::<(), _>(refusal), Code::ResourceExhausted, "CALLER_LIMIT"),
+        }
+    };
+    assert_eq!(limit(&refusal), "calls after health on one connection");
+    HealthClient::new(connect()).check(HealthCheckRequest::default()).await.unwrap();
+    asking.iter().for_each(tokio::task::JoinHandle::abort);
+    while stranger.check(HealthCheckRequest::default()).await.is_err() {
         tokio::task::yield_now().await;
     }
 }

@@ -249,6 +249,49 @@ async fn a_site_speaks_for_itself_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sites_of_others_are_in_no_listing_and_no_page_token() {
+    let mut policy = Policy::new();
+    let (operator, desk) = (policy.role(Role::Operator), Desk::new(&mut policy));
+    policy.grant("local", "roles = [\"operator\", \"publisher\"]\nsubscriptions = [\"paris\", \"ulm\"]");
+    let local = policy.token("local", "");
+    let (service, _access) = policy.serve().await;
+    let mut operator = holder(&service, &operator);
+    let mut create = async |id: &str| {
+        let subscription = Some(v1::Subscription::default());
+        let request =
+            v1::CreateSubscriptionRequest { subscription_id: id.to_owned(), subscription, ..Default::default() };
+        operator.feed.create_subscription(request).await.unwrap();
+    };
+    let mut local = holder(&service, &local);
+    desk.publish(&service, "fire", words("First")).await;
+    let mut told = Vec::new();
+    for others in [&["paris", "ulm"][..], &["berlin", "rome", "turin", "vienna"][..]] {
+        for id in others {
+            create(id).await;
+        }
+        let (mut pages, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = v1::ListSubscriptionsRequest { page_size: 1, page_token: page_token.clone() };
+            let page = local.feed.list_subscriptions(request).await.unwrap().into_inner();
+            page_token.clone_from(&page.next_page_token);
+            let names: Vec<_> = page.subscriptions.into_iter().map(|subscription| subscription.name).collect();
+            pages.push((names, page.next_page_token));
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        let request = v1::ListDeliveriesRequest { name: "statements/fire".to_owned(), ..Default::default() };
+        let deliveries = local.feed.list_deliveries(request).await.unwrap().into_inner();
+        let sites: Vec<_> = deliveries.deliveries.into_iter().map(|delivery| delivery.subscription).collect();
+        told.push((pages, sites));
+    }
+    assert_eq!(told[0], told[1], "whatever others there are");
+    let names: Vec<_> = told[0].0.iter().flat_map(|(names, _)| names.clone()).collect();
+    assert_eq!(names, ["subscriptions/paris", "subscriptions/ulm"]);
+    assert_eq!(told[0].1, names);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_named_site_whose_mandate_changed_begins_anew() {
     let mut policy = Policy::new();
     let (operator, desk) = (policy.role(Role::Operator), Desk::new(&mut policy));
