@@ -39,7 +39,7 @@ GLANCE = [
      {"steps": [("red", None), ("orange", 256 * 1024**2), ("green", 1024**3)]}),
     ("Age of the newest backup", [("time() - (onrecord_backup_completed_timestamp_seconds{@} > 0) or "
                                    "1e9 * (onrecord_backup_completed_timestamp_seconds{@} == bool 0)", "{{instance}}")], "s",
-     {"steps": rising(26 * 3600, 72 * 3600), "words": {10**9: "never"}}),
+     {"steps": rising(3 * 3600, 26 * 3600), "words": {10**9: "never"}}),
     ("Version", [("onrecord_build_info{@}", "{{version}} {{revision}}")], "none", {"show": "name"}),
 ]
 CHARTS = {

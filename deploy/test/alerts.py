@@ -15,6 +15,7 @@ from service import ROOT, Service, stubs, wait_until
 
 SHOWN = ROOT / "deploy/observability"
 RUNBOOK = ROOT / "docs/runbook.md"
+CALLS = ROOT / "src/server/calls.rs"
 # What Prometheus itself makes.
 OF_PROMETHEUS = {"up", "ALERTS"}
 # What a histogram is asked by.
@@ -193,13 +194,39 @@ def check_dashboard(faults):
     faults.unless(len({panel["id"] for panel in board["panels"]}) == len(board["panels"]), "dashboard: ids are not unique")
 
 
-def check_expressions(faults, there):
-    """Every expression parses, and every metric that it names is there."""
-    asked = [
+def every_expression():
+    """(where, expression)"""
+    return [
         *((f"alerts.yaml: {rule['alert']}", rule["expr"]) for rule in alerts()),
         *((f"dashboard: {title}", expr) for title, expr in dashboard_exprs()),
         *(("docs/runbook.md", expr) for expr in runbook_exprs()),
     ]
+
+
+def check_labels(faults, metrics):
+    """Every value that an expression wants a label of ours to have is one that the service gives it."""
+    given = {}
+    for label, value in re.findall(r'(\w+)="([^"]*)"', "\n".join(line for line in metrics.splitlines() if not line.startswith("#"))):
+        given.setdefault(label, set()).add(value)
+    # Codes and methods come with the first call that has them.
+    codes = re.search(r"^fn named\(.*?^\}", CALLS.read_text(), re.DOTALL | re.MULTILINE)[0]
+    given["grpc_code"] = set(re.findall(r'=> "(\w+)"', codes))
+    given["grpc_method"] = set(re.findall(r"^\| \w+/(\w+) \|", (ROOT / "docs/access.md").read_text(), re.MULTILINE)) | given["grpc_method"]
+    count = 0
+    for where, expr in every_expression():
+        for label, values in re.findall(r'(\w+)=~?"([^"]*)"', expr):
+            if label in ("job", "instance", "le", "alertstate", "alertname", "mode"):
+                continue
+            for value in values.split("|"):
+                count += 1
+                faults.unless(value in given.get(label, ()), f"{where}: no series has {label}={value!r}")
+    faults.unless(count > 10, f"only {count} labels were looked at")
+    return count
+
+
+def check_expressions(faults, there):
+    """Every expression parses, and every metric that it names is there."""
+    asked = every_expression()
     users = {}
     for where, expr in asked:
         try:
@@ -239,7 +266,7 @@ def real_metrics(binary, work):
         if linted.returncode or linted.stderr:
             raise SystemExit(f"promtool check metrics: {linted.stdout}{linted.stderr}")
         fill_until_closed(service)
-        return names_in(open_) | names_in(service.get("/metrics"))
+        return open_ + service.get("/metrics")
     finally:
         service.stop(kill=True)
 
@@ -265,12 +292,13 @@ def main(binary):
     check_dashboard(faults)
     with tempfile.TemporaryDirectory() as work:
         stubs(Path(work) / "stubs")
-        there = real_metrics(binary, Path(work))
-    exprs, names = check_expressions(faults, there)
+        metrics = real_metrics(binary, Path(work))
+    exprs, names = check_expressions(faults, names_in(metrics))
+    labels = check_labels(faults, metrics)
     faults.end()
     count = len(alerts())
     print(f"alerts: {count}, each with a page or a ticket, words that are whole, an entry in the runbook, and tests both ways")
-    print(f"expressions of alerts, dashboard and runbook: {exprs} parse; the {names} metrics that they name are in a real /metrics")
+    print(f"expressions of alerts, dashboard and runbook: {exprs} parse; the {names} metrics and {labels} labels that they name are in a real /metrics")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ VERSIONS = 3  # of Kubernetes, the newest
 KIB_IDLE, KIB_STALLED = 39, 90  # a subscriber with TLS: docs/sizing.md; and docs/benchmarks/feed.md, "Stalled subscribers"
 CACHE_TIMES, TABLE_PERCENT = 3, 6  # memory by cache, and by store: docs/benchmarks/journal.md, "Growth"
 MIB_BESIDE = 32  # the process itself, once open and empty: the same
+MIB_RECENT, MIB_NEWCOMERS = 64, 160  # recent events, and a crowd of newcomers: docs/sizing.md
 CLOSE_SECONDS = 20  # from the end of the drain to the end of the process
 OPEN_SECONDS = 8  # after a kill, with a million events: the same
 OPEN_TIMES = 10  # as slow as that may a disk be
@@ -112,8 +113,7 @@ def ports_are_those_of_the_settings(it):
     allowed = [port["port"] for way in it.of("NetworkPolicy")["spec"]["ingress"] for port in way["ports"]]
     assert allowed == ["grpc", "operator"], allowed
     callers = it.of("NetworkPolicy")["spec"]["ingress"][0]["from"]
-    job = pathlib.Path("docs/backup.md").read_text()
-    assert {"podSelector": {"matchLabels": {"onrecord-caller": "true"}}} in callers and '{labels: {onrecord-caller: "true"}}' in job, callers
+    assert {"podSelector": {"matchLabels": {"onrecord-caller": "true"}}} in callers, callers
     notes = it.set["template"]["metadata"]["annotations"]
     assert notes["prometheus.io/port"] == str(it.ports["operator"]) and notes["prometheus.io/path"] == "/metrics", notes
 
@@ -143,7 +143,8 @@ def the_service_takes_the_settings(it):
     (text,) = it.of("ConfigMap")["data"].values()
     (key,) = it.of("ConfigMap")["data"]
     mounts = {mount["name"]: mount["mountPath"] for mount in it.container["volumeMounts"]}
-    assert it.container["args"] == ["serve", "--config", f"{mounts['settings']}/{key}"], it.container["args"]
+    variables = {variable["name"]: variable["value"] for variable in it.container["env"]}
+    assert it.container["args"] == ["serve"] and variables == {"ONRECORD_CONFIG": f"{mounts['settings']}/{key}"}, variables
     paths = {"policy": "policy.toml", "tls": "tls.crt"}
     assert it.settings["policy"] == f"{mounts['policy']}/{paths['policy']}", it.settings["policy"]
     assert it.settings["tls_certificate"] == f"{mounts['tls']}/{paths['tls']}", it.settings["tls_certificate"]
@@ -185,9 +186,9 @@ def the_pod_may_do_nothing_it_does_not_need(it):
 @rule
 def memory_is_what_was_measured(it):
     settings, own = it.settings, it.container["resources"]
-    store = MIB_BESIDE + CACHE_TIMES * settings["cache_mib"] + settings["store_mib_max"] * TABLE_PERCENT // 100
+    store = MIB_BESIDE + MIB_RECENT + CACHE_TIMES * settings["cache_mib"] + settings["store_mib_max"] * TABLE_PERCENT // 100
     request = store + settings["streams_max"] * KIB_IDLE // 1024
-    limit = store + settings["streams_max"] * KIB_STALLED // 1024
+    limit = store + MIB_NEWCOMERS + settings["streams_max"] * KIB_STALLED // 1024
     assert mebibytes(own["requests"]["memory"]) >= request, f"{request} MiB are wanted"
     assert mebibytes(own["limits"]["memory"]) >= limit, f"{limit} MiB may be used"
 
@@ -222,6 +223,25 @@ def the_pod_reaches_what_it_has_to(it):
 
 
 @rule
+def the_record_is_copied_every_hour(it):
+    job = it.of("CronJob")["spec"]
+    template = job["jobTemplate"]["spec"]["template"]
+    pod, (container,) = template["spec"], template["spec"]["containers"]
+    assert re.fullmatch(r"[0-9]+ \* \* \* \*", job["schedule"]) and job["concurrencyPolicy"] == "Forbid", job["schedule"]
+    assert container["image"] == it.container["image"] and container["args"] == ["backup", "/copies/record.backup"], container
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    port = it.ports["grpc"]
+    assert variables["ONRECORD_SERVER"] == f"https://onrecord:{port}", variables
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts == {"copies": "/copies", "credentials": "/credentials"}, mounts
+    assert {variables["ONRECORD_CA_FILE"], variables["ONRECORD_TOKEN_FILE"]} == {"/credentials/ca.crt", "/credentials/token"}, variables
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == it.of("PersistentVolumeClaim")["metadata"]["name"]
+    assert container["securityContext"] == it.container["securityContext"] and pod["securityContext"].items() <= it.pod["securityContext"].items()
+    labels = template["metadata"]["labels"]
+    assert labels == {"onrecord-caller": "true"}, f"{labels}: it is let in as a caller, and is not the service"
+
+
+@rule
 def no_node_loses_the_pod_unasked(it):
     budget = it.of("PodDisruptionBudget")["spec"]
     assert budget["minAvailable"] == 1 and budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow", budget
@@ -238,6 +258,21 @@ def a_field_that_is_unknown(it):
 @fault("one_pod_has_the_store")
 def two_pods(it):
     it.set["replicas"] = 2
+
+
+@fault("the_record_is_copied_every_hour")
+def a_copy_a_day(it):
+    it.of("CronJob")["spec"]["schedule"] = "7 3 * * *"
+
+
+@fault("the_record_is_copied_every_hour")
+def a_copy_that_calls_go_to(it):
+    it.of("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] = "onrecord"
+
+
+@fault("the_record_is_copied_every_hour")
+def a_copy_by_another_image(it):
+    it.of("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = "localhost/onrecord:0.0.9"
 
 
 @fault("selectors_find_the_pod")

@@ -4,7 +4,7 @@ What has to be true at the end:
 - each publication was answered, is in the feed once, and at the sequence that was answered;
 - each of the sites applied every event of the feed once, in order, and has the chain of hashes that the service has; the service knows of those
   that have a name;
-- each stream that was open when the service was told to stop was closed with a word (REASON_DRAIN), none was cut off;
+- each stream of the client library that was open when the service was told to stop was closed with a word (REASON_DRAIN), none was cut off;
 - no process ended by itself, and no error came out of a client library; but UNAVAILABLE to the sites on plain grpcio, as their loop expects;
 - the service exited with 0 each time, within its time to drain.
 """
@@ -268,10 +268,6 @@ def check_python(events):
         titles = {page["sequence"]: page["title"] for page in held["pages"].values()}
         assert all(events[sequence - 1].live.edition.content.title == title for sequence, title in titles.items())
         assert len(titles) == len({event.statement for event in events})
-
-
-def range_of(values, unit="s"):
-    return f"{min(values):.2f}, {statistics.median(values):.2f}, {max(values):.2f} {unit}"
 
 
 processes, editors, drains = {}, [Editor(number) for number in range(EDITORS)], []

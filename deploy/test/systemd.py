@@ -9,6 +9,7 @@ import tomllib
 from rules import Book
 
 MIB_BESIDE, CACHE_TIMES, TABLE_PERCENT = 32, 3, 6  # memory: docs/benchmarks/journal.md, "Growth"
+MIB_RECENT, MIB_NEWCOMERS = 64, 160  # recent events, and a crowd of newcomers: docs/sizing.md
 KIB_STALLED = 90  # a subscriber that reads nothing: docs/benchmarks/feed.md, "Stalled subscribers", and 14 for TLS: docs/sizing.md
 FILES_BESIDE = 64  # what the service keeps beside connections: src/cli/serve.rs
 CLOSE_SECONDS = 20  # from the end of the drain to the end of the process
@@ -95,7 +96,7 @@ def there_are_files_for_all_connections(it):
 def there_is_memory_for_all_subscribers(it):
     settings, most = it.settings, int(it.one("MemoryMax").removesuffix("G")) * 1024
     store = MIB_BESIDE + CACHE_TIMES * settings["cache_mib"] + settings["store_mib_max"] * TABLE_PERCENT // 100
-    assert most >= store + settings["streams_max"] * KIB_STALLED // 1024
+    assert most >= store + MIB_RECENT + MIB_NEWCOMERS + settings["streams_max"] * KIB_STALLED // 1024
 
 
 @rule

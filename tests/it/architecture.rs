@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 11] = [
     &["journal"],
     &["access"],
     &["domain"],
-    &["jitter", "trace"],
+    &["jitter", "origin", "panics", "trace", "version"],
 ];
 
 fn sources() -> Vec<(String, String)> {

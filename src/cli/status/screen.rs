@@ -16,6 +16,8 @@ const SITES_MAX: usize = 5;
 const LAG_SHOWN: f64 = 5.0;
 /// Days before its end from which on a certificate is marked.
 const CERTIFICATE_DAYS: f64 = 14.0;
+/// Hours after which a copy is marked: they are made every hour.
+const COPY_HOURS: f64 = 3.0;
 const DAY: f64 = 86_400.0;
 
 /// How the service is now, and how it was at the look before.
@@ -164,7 +166,7 @@ fn write_copies(f: &mut Formatter<'_>, copies: Copies, now: f64) -> fmt::Result 
         Some(micros) => format!("the last {} ago, up to entry {}", age(now - seconds(micros)), copies.newest_entry),
         None => "none that is known of".to_owned(),
     };
-    let is_old = copies.completed_micros.is_none_or(|micros| now - seconds(micros) > 1.5 * DAY);
+    let is_old = copies.completed_micros.is_none_or(|micros| now - seconds(micros) > COPY_HOURS * 3_600.0);
     line(f, "copies", &alarm(format!("{last}; {} failed since the start", copies.failed), is_old))
 }
 
