@@ -1,8 +1,9 @@
 """What an attacker on the wire can do: the service keeps answering a client that behaves, and its memory stays bounded.
 
 Usage: attacks.py ONRECORD PORT WORK [SECONDS]. Each attack lasts that long (5 by default), while a client that behaves calls every 20 ms in
-a process of its own; its p50 and p99 are reported, and the service's memory afterwards. An attack fails the run if a call of that client
-fails, or if the memory is above what its connections may take.
+a process of its own; its p50 and p99 are reported, and those of a client that connects anew for each call, and the service's memory afterwards.
+Both call the service that is attacked: over TLS, where that is what is attacked. An attack fails the run if one of their calls fails, or if
+the memory is above what its connections may take.
 """
 
 import asyncio
@@ -22,8 +23,8 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-from onrecord.v1 import statement_service_pb2 as statements
-from onrecord.v1 import statement_service_pb2_grpc as statements_grpc
+from grpc_health.v1 import health_pb2 as health
+from grpc_health.v1 import health_pb2_grpc as health_grpc
 
 ONRECORD, PORT, WORK = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 SECONDS = float(sys.argv[4]) if len(sys.argv) > 4 else 5.0
@@ -31,6 +32,7 @@ HOST = "127.0.0.1"
 CALLER = [("onrecord-caller", "attacker")]
 PATH = "/onrecord.v1.StatementService/ListStatements"
 SUBSCRIBE = "/onrecord.v1.FeedService/Subscribe"
+HEALTH = "/grpc.health.v1.Health/Check"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 # A connection that is let go costs what docs/operations.md says of a quiet stream, and some for what is under way.
 KIB_PER_CONNECTION = 64
@@ -159,6 +161,57 @@ async def ping_flood():
     return await repeat(Attacker.raw, lambda attacker: attacker.writer.write(ping * BURST))
 
 
+async def late_resets():
+    """Resets of a stream that has ended: h2 has forgotten it, and counts none."""
+
+    def step(attacker):
+        if not getattr(attacker, "stream", None):
+            attacker.stream = attacker.open(HEALTH)
+            attacker.h2.send_data(attacker.stream, b"\0\0\0\0\0", end_stream=True)
+            attacker.flush()
+        attacker.writer.write(frame(3, 0, attacker.stream, struct.pack(">I", 8)) * BURST)
+
+    return await repeat(Attacker.polite, step)
+
+
+async def crumbs():
+    """A message in frames of one byte each."""
+
+    def step(attacker):
+        if not getattr(attacker, "stream", None):
+            attacker.stream = attacker.open()
+            attacker.h2.send_data(attacker.stream, b"\0\0\x03\0\0")
+            attacker.flush()
+        attacker.writer.write(frame(0, 0, attacker.stream, b"x") * BURST)
+
+    return await repeat(Attacker.polite, step)
+
+
+async def refusals():
+    """Calls of nobody, of a method that is none and has a long name, of which HPACK sends an index after the first."""
+
+    def step(attacker):
+        for _ in range(100):
+            attacker.h2.send_headers(attacker.h2.get_next_available_stream_id(), headers("/x" * 2000)[:-1], end_stream=True)
+        attacker.flush()
+
+    return await repeat(Attacker.polite, step)
+
+
+async def long_questions():
+    """Calls after health that nobody has to be known for: all but the last byte of 4 MiB, on as many streams as there may be."""
+
+    async def one():
+        attacker = await Attacker.polite()
+        for _ in range(100):
+            stream = attacker.open(HEALTH)
+            attacker.h2.send_data(stream, b"\0\0\x40\0\0" + b"x" * 600)
+        attacker.flush()
+        return attacker
+
+    return await hold(one, 100)
+
+
 async def empty_frames():
     def step(attacker):
         if not getattr(attacker, "stream", None):
@@ -279,6 +332,15 @@ def shake(until, count):
     asyncio.run(all_of_them())
 
 
+async def nothing():
+    await asyncio.sleep(SECONDS)
+    return "nothing"
+
+
+async def nothing_over_tls():
+    return await nothing()
+
+
 # One that speaks plainly, and one by TLS.
 services = []
 
@@ -288,6 +350,10 @@ ATTACKS = [
     ("SETTINGS flood", settings_flood, 20),
     ("PING flood", ping_flood, 20),
     ("empty DATA frames", empty_frames, 20),
+    ("DATA in crumbs", crumbs, 20),
+    ("resets of what has ended", late_resets, 20),
+    ("calls of nobody", refusals, 20),
+    ("long questions after health", long_questions, 100),
     ("WINDOW_UPDATE flood", window_updates, 20),
     ("slow headers", slow_headers, 1000),
     ("slow body", slow_body, 1000),
@@ -296,18 +362,32 @@ ATTACKS = [
     ("TLS handshakes without end", handshakes, 20),
     ("idle connections", idle_connections, IDLE),
 ]
+# Those that need a ClientHello; "none" is shown for it too.
+OVER_TLS = {half_handshakes, handshakes, nothing_over_tls}
 
 
-def behave(stop, results):
-    """A client that behaves: a call every 20 ms. Tells how long each took, and what failed."""
-    stub = statements_grpc.StatementServiceStub(grpc.insecure_channel(f"{HOST}:{PORT}"))
+def behave(stop, results, port, anew):
+    """A client that behaves: a call every 20 ms, over a connection of its own each time if it is `anew`. Tells how long each took, and what failed."""
+    credentials = grpc.ssl_channel_credentials(open(f"{WORK}/tls.crt", "rb").read())
+    # Channels to the same place share a connection otherwise.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+
+    def connect():
+        if port == PORT:
+            return grpc.insecure_channel(f"localhost:{port}", options)
+        return grpc.secure_channel(f"localhost:{port}", credentials, options)
+
+    channel = connect()
     took, failed = [], []
     while not stop.is_set():
         began = time.monotonic()
         try:
-            stub.ListStatements(statements.ListStatementsRequest(), metadata=CALLER, timeout=10)
+            if anew:
+                channel.close()
+                channel = connect()
+            health_grpc.HealthStub(channel).Check(health.HealthCheckRequest(), timeout=10)
         except grpc.RpcError as error:
-            failed.append(str(error.code()))
+            failed.append(f"{error.code()} {error.details()}")
         took.append(time.monotonic() - began)
         time.sleep(max(0, 0.02 - (time.monotonic() - began)))
     results.put((sorted(took), failed))
@@ -322,22 +402,23 @@ def resident():
     return pages * resource.getpagesize() // 1024
 
 
-def measured(attack):
-    """Runs something while the client that behaves calls."""
-    stop, results = multiprocessing.Event(), multiprocessing.Queue()
-    client = multiprocessing.Process(target=behave, args=(stop, results), daemon=True)
-    client.start()
+def measured(attack, port):
+    """Runs something while the clients that behave call."""
+    stop, clients = multiprocessing.Event(), []
+    for anew in (False, True):
+        results = multiprocessing.Queue()
+        client = multiprocessing.Process(target=behave, args=(stop, results, port, anew), daemon=True)
+        client.start()
+        clients.append((client, results))
     outcome = asyncio.run(attack())
     stop.set()
-    took, failed = results.get(timeout=30)
-    client.join()
-    p50, p99 = took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000
-    return outcome, p50, p99, failed
-
-
-async def nothing():
-    await asyncio.sleep(SECONDS)
-    return "nothing"
+    figures, failed = [], []
+    for client, results in clients:
+        took, fell = results.get(timeout=30)
+        client.join()
+        failed += fell
+        figures += [took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000]
+    return outcome, figures, failed
 
 
 def serve(port, *more):
@@ -360,13 +441,15 @@ def main():
     services.append(serve(PORT + 1, *files))
     wrong = []
     try:
-        print("| attack | what came of it | calls of others, p50 ms | p99 ms | failed | MiB afterwards |")
-        print("|---|---|---:|---:|---:|---:|")
+        print("| attack | what came of it | calls of others, p50 ms | p99 ms | of those who connect anew, p50 ms | p99 ms | failed | MiB afterwards |")
+        print("|---|---|---:|---:|---:|---:|---:|---:|")
         begun = resident()
-        for name, attack, connections in [("none", nothing, 0), *ATTACKS]:
-            outcome, p50, p99, failed = measured(attack)
+        for name, attack, connections in [("none", nothing, 0), ("none, over TLS", nothing_over_tls, 0), *ATTACKS]:
+            port = PORT + 1 if attack in OVER_TLS else PORT
+            outcome, figures, failed = measured(attack, port)
             memory = resident()
-            print(f"| {name} | {outcome} | {p50:.1f} | {p99:.1f} | {len(failed)} | {memory // 1024} |", flush=True)
+            told = " | ".join(f"{figure:.1f}" for figure in figures)
+            print(f"| {name} | {outcome} | {told} | {len(failed)} | {memory // 1024} |", flush=True)
             if failed:
                 wrong.append(f"{name}: {len(failed)} calls of a client that behaves failed: {failed[:3]}")
             bound = begun + KIB_BESIDE + connections * KIB_PER_CONNECTION
