@@ -37,7 +37,9 @@ const CRUMB_BYTES: usize = 256;
 const FRAME: u64 = 32;
 /// Frames a millisecond, whatever it is sent.
 const PER_MILLISECOND: u64 = 1;
-/// Frames at once: a proxy may have to open the windows of all the streams of a connection, or reset them all.
+/// Frames that a connection begins with: one for each stream that it may have. Who is cut off and comes back has no more.
+const AT_FIRST: u64 = 1_000;
+/// Frames at once, after a pause: a proxy may have to open the windows of all the streams of a connection, or reset them all.
 const AT_ONCE: u64 = 4_000;
 
 /// A connection whose peer's frames are counted.
@@ -167,7 +169,7 @@ struct Allowance {
 
 impl Default for Allowance {
     fn default() -> Self {
-        Self { left: AT_ONCE * FRAME, at: Instant::now() }
+        Self { left: AT_FIRST * FRAME, at: Instant::now() }
     }
 }
 
@@ -238,9 +240,13 @@ mod tests {
         let mut read = vec![0; 1 << 20];
         let ping = frame(0x6, b"12345678");
         peer.write_all(PREFACE).await.unwrap();
-        peer.write_all(&ping.repeat(4_000)).await.unwrap();
+        peer.write_all(&ping.repeat(1_000)).await.unwrap();
         let came = ours.read(&mut read).await.unwrap();
-        assert_eq!(read[..came], [PREFACE.as_slice(), &ping.repeat(4_000)].concat(), "nothing is changed");
+        assert_eq!(read[..came], [PREFACE.as_slice(), &ping.repeat(1_000)].concat(), "nothing is changed");
+        // After a pause there are more of them, and no more than these.
+        advance(Duration::from_mins(1)).await;
+        peer.write_all(&ping.repeat(4_000)).await.unwrap();
+        assert_eq!(ours.read(&mut read).await.unwrap(), ping.len() * 4_000);
         // By then a thousand more have come due.
         advance(Duration::from_secs(1)).await;
         peer.write_all(&ping.repeat(1_000)).await.unwrap();

@@ -1,18 +1,25 @@
 //! TLS: who is named by a certificate, and what changes while the service runs.
 
-use std::{fs, process::Command, sync::Arc};
+use std::{fs, process::Command, sync::Arc, time::Duration};
 
-use onrecord::{access::Access, api::v1, config::TlsFiles};
+use onrecord::{
+    access::Access,
+    api::v1::{self, subscribe_response::Message},
+    config::TlsFiles,
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
+};
 use tonic::{
     Code,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
 use super::Policy;
-use crate::harness::{Person, Service, refused};
+use crate::harness::{Person, Service, from, refused};
 
 const SITE: &str = "spiffe://example.org/sites/paris";
 
@@ -47,13 +54,18 @@ impl Authority {
         self.sign(SanType::DnsName("localhost".try_into().unwrap()))
     }
 
+    /// For a client with this SPIFFE ID.
+    pub(super) fn client(&self, id: &str) -> Signed {
+        self.sign(SanType::URI(id.try_into().unwrap()))
+    }
+
     fn site(&self) -> Signed {
-        self.sign(SanType::URI(SITE.try_into().unwrap()))
+        self.client(SITE)
     }
 }
 
 /// A service that speaks TLS, and its files.
-struct Encrypted {
+pub(super) struct Encrypted {
     service: Service,
     files: TlsFiles,
     _directory: Arc<TempDir>,
@@ -61,7 +73,7 @@ struct Encrypted {
 }
 
 impl Encrypted {
-    async fn start(server: &Signed, clients: &Authority, policy: Policy) -> Self {
+    pub(super) async fn start(server: &Signed, clients: &Authority, policy: Policy) -> Self {
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let file = |name: &str| directory.path().join(name);
         let files =
@@ -75,7 +87,7 @@ impl Encrypted {
     }
 
     /// A connection of its own.
-    fn channel(&self, believed: &Authority, own: Option<&Signed>) -> Channel {
+    pub(super) fn channel(&self, believed: &Authority, own: Option<&Signed>) -> Channel {
         let tls = ClientTlsConfig::new()
             .domain_name("localhost")
             .ca_certificate(Certificate::from_pem(&believed.certificate));
@@ -143,6 +155,10 @@ async fn certificates_and_authorities_change_without_a_failed_call() {
     let encrypted = Encrypted::start(&ours.server(), &clients, site_policy()).await;
     let before = encrypted.channel(&ours, Some(&clients.site()));
     list(&before).await.unwrap();
+    let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let request = v1::SubscribeRequest { heartbeat_interval, ..from(v1::Start::Now) };
+    let mut feed = v1::feed_service_client::FeedServiceClient::new(before.clone());
+    let mut stream = feed.subscribe(request).await.unwrap().into_inner();
     let load = tokio::spawn({
         let before = before.clone();
         async move {
@@ -162,4 +178,26 @@ async fn certificates_and_authorities_change_without_a_failed_call() {
     assert!(list(&old).await.is_err(), "the authority that was taken out is not believed");
     load.await.unwrap();
     list(&before).await.unwrap();
+    // A stream that was open goes on.
+    let mut beats = 0;
+    while beats < 3 {
+        let message = stream.message().await.unwrap().expect("it goes on").message.unwrap();
+        assert!(!matches!(message, Message::Closing(_)), "{message:?}");
+        beats += u32::from(matches!(message, Message::Heartbeat(_)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_looked_at_without_a_signal_too() {
+    let (ours, next_ours, clients) = (Authority::new(), Authority::new(), Authority::new());
+    let encrypted = Encrypted::start(&ours.server(), &clients, site_policy()).await;
+    list(&encrypted.channel(&ours, Some(&clients.site()))).await.unwrap();
+    write(&encrypted.files, &next_ours.server(), &clients);
+    // It looks every 10 s.
+    let taken = async {
+        while list(&encrypted.channel(&next_ours, Some(&clients.site()))).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_mins(1), taken).await.expect("the new ones are used");
 }

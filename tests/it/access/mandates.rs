@@ -1,10 +1,15 @@
 //! What a grant is limited to: what is outside of it is as if it were not there.
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use onrecord::{
     access::Role,
     api::v1::{self, subscribe_response::Message},
 };
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status, metadata::MetadataValue};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest,
+};
 
 use super::{Policy, holder};
 use crate::harness::{Person, Service, Stream, from, refused, words};
@@ -145,6 +150,80 @@ async fn what_is_for_another_audience_cannot_be_told_from_what_never_was() {
     let mut stream = site.follow(from(v1::Start::Beginning)).await.unwrap();
     assert_eq!(statements(&stream.until(3).await), ["statements/ours", "statements/open"]);
     assert_eq!(snapshot(&mut site, false).await, ["statements/open", "statements/ours"]);
+}
+
+/// All that a stream says until it has nothing new, but for what is of this very moment or names the filter.
+async fn told_to(site: &mut Person, start: v1::Start, filter: v1::Filter) -> Vec<String> {
+    let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let request = v1::SubscribeRequest { filter: Some(filter), heartbeat_interval, ..from(start) };
+    let (mut stream, mut told) = (site.follow(request).await.unwrap(), Vec::new());
+    loop {
+        let mut message = stream.next().await;
+        let is_last = matches!(message, Message::Heartbeat(_));
+        match &mut message {
+            Message::Opened(opened) => opened.cursor.clear(),
+            Message::SnapshotEnd(end) => end.cursor.clear(),
+            Message::EventBatch(batch) => batch.cursor.clear(),
+            Message::Heartbeat(heartbeat) => (heartbeat.cursor, heartbeat.server_time) = Default::default(),
+            Message::Snapshot(_) | Message::Closing(_) => {}
+        }
+        told.push(format!("{message:?}"));
+        if is_last {
+            return told;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_filter_no_page_token_and_no_count_tells_what_is_hidden() {
+    let mut policy = Policy::new();
+    let desk = Desk::new(&mut policy);
+    policy.grant("site", "roles = [\"subscriber\"]\naudiences = [\"press\"]");
+    let site = policy.token("site", "");
+    let (service, _access) = policy.serve().await;
+    for id in ["alpha", "omega"] {
+        desk.publish(&service, id, for_audience(id, "press")).await;
+    }
+    for number in 0..3 {
+        desk.publish(&service, &format!("hidden-{number}"), for_audience("Theirs", "staff")).await;
+    }
+    let mut site = holder(&service, &site);
+    // Streams: as many messages, with the same in them, as for a statement that never was.
+    let only = |id: &str| v1::Filter { statements: vec![format!("statements/{id}")], ..Default::default() };
+    for start in [v1::Start::Snapshot, v1::Start::Beginning] {
+        let (hidden, missing) =
+            (told_to(&mut site, start, only("hidden-1")).await, told_to(&mut site, start, only("hidden-7")).await);
+        assert_eq!(hidden, missing, "{start:?}");
+    }
+    // Pages: each is full, and no token names what stands between.
+    let (mut pages, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListStatementsRequest { page_size: 1, page_token: page_token.clone(), ..Default::default() };
+        let page = site.statements.list_statements(request).await.unwrap().into_inner();
+        pages.push(page.live.iter().map(|live| live.statement.clone()).collect::<Vec<_>>());
+        let token = BASE64_URL_SAFE_NO_PAD.decode(&page.next_page_token).unwrap();
+        assert!(!String::from_utf8_lossy(&token).contains("hidden"), "{token:?}");
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert!(pages.iter().all(|page| page.len() <= 1), "{pages:?}");
+    assert_eq!(pages.concat(), ["statements/alpha", "statements/omega"]);
+    // Reflection tells the API, the same to everybody.
+    let channel = service.channel.clone();
+    let token = format!("Bearer {}", desk.author).parse::<MetadataValue<_>>().unwrap();
+    let mut reflection = ServerReflectionClient::with_interceptor(channel, move |mut request: Request<()>| {
+        request.metadata_mut().insert("authorization", token.clone());
+        Ok(request)
+    });
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol("statements/hidden-1".to_owned())),
+    };
+    let answers = reflection.server_reflection_info(tokio_stream::once(ask)).await;
+    let answer = answers.unwrap().into_inner().message().await;
+    assert!(answer.is_err_and(|status| status.code() == Code::NotFound));
 }
 
 fn statements(deliveries: &[v1::Delivery]) -> Vec<String> {
@@ -394,6 +473,7 @@ async fn everything_about(person: &mut Person, id: &str) -> Vec<(&'static str, (
     let reason = "A mistake.".to_owned();
     ask!(editorial.cancel_release, CancelReleaseRequest { name: release, etag: etag, reason: reason.clone() });
     ask!(editorial.withdraw_statement, WithdrawStatementRequest { name: name.clone(), notice: notice });
+    ask!(editorial.reinstate_statement, ReinstateStatementRequest { name: name.clone(), reason: reason.clone() });
     let mode = v1::RemovalMode::Hidden.into();
     ask!(editorial.remove_statement, RemoveStatementRequest { name: name.clone(), mode: mode, reason: reason.clone() });
     let reason_code = "court-order".to_owned();
@@ -420,7 +500,7 @@ async fn somebody_with_every_role_elsewhere_cannot_tell_a_statement_from_a_missi
     desk.publish(&service, "there", words("For others")).await;
     let mut person = holder(&service, &token);
     let (there, missing) = (everything_about(&mut person, "there").await, everything_about(&mut person, "gone1").await);
-    assert_eq!(there.len(), 25);
+    assert_eq!(there.len(), 26);
     for ((method, there), (_, missing)) in there.iter().zip(&missing) {
         assert_eq!(there, missing, "{method}");
         assert_eq!(there.0, Code::NotFound, "{method}: {}", there.1);

@@ -14,6 +14,7 @@ use tonic_types::StatusExt as _;
 
 use super::{
     Policy,
+    encryption::{Authority, Encrypted},
     provider::{NOW, Provider},
 };
 
@@ -24,7 +25,7 @@ const WRITE: &str = "ONRECORD_WRITE_DOCS";
 /// Calls a method with an empty request, as far as the first message of an answer.
 async fn call(channel: &Channel, method: &Method, token: Option<&str>) -> Result<(), Status> {
     let mut grpc = Grpc::new(channel.clone());
-    grpc.ready().await.unwrap();
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let mut request = Request::new(());
     if let Some(token) = token {
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
@@ -45,6 +46,9 @@ fn told(answer: &Result<(), Status>) -> (Code, String) {
 async fn every_method_is_open_to_whom_the_table_says_and_to_nobody_else() {
     let mut policy = Policy::new();
     let tokens = Role::ALL.map(|role| (role, policy.role(role)));
+    let roles = Role::ALL.map(|role| format!("\"{}\"", role.as_str())).join(", ");
+    policy.grant("chief", &format!("roles = [{roles}]"));
+    let everything = policy.token("chief", "");
     let expired = policy.token("author", "expires = 2025-12-31T23:59:59Z");
     let (provider, stranger) = (Provider::new(), Provider::new());
     policy.believe(&provider);
@@ -59,7 +63,12 @@ async fn every_method_is_open_to_whom_the_table_says_and_to_nobody_else() {
         (Some(stranger.sign("author")), "CREDENTIAL_UNKNOWN"),
     ];
     let (service, _access) = policy.serve().await;
+    // What who is let in is told of an empty request, by each method: no other than who may do everything.
+    let everything = &everything;
     for method in &METHODS {
+        let expected = told(&call(&service.channel, method, Some(everything)).await);
+        let is_answer = [Code::Ok, Code::InvalidArgument, Code::NotFound].contains(&expected.0);
+        assert!(is_answer, "{}: {expected:?}", method.path);
         let refused = async |token: Option<&str>, code: Code, reason: &str| {
             let told = told(&call(&service.channel, method, token).await);
             assert_eq!(told, (code, reason.to_owned()), "{} with {token:?}", method.path);
@@ -77,13 +86,42 @@ async fn every_method_is_open_to_whom_the_table_says_and_to_nobody_else() {
                 Who::Roles(roles) => roles.contains(role),
             };
             if may {
-                let (code, reason) = told(&call(&service.channel, method, Some(token)).await);
-                let let_in = ![Code::Unauthenticated, Code::PermissionDenied, Code::Unimplemented].contains(&code);
-                assert!(let_in, "{} as {}: {code:?} {reason}", method.path, role.as_str());
+                let answer = told(&call(&service.channel, method, Some(token)).await);
+                assert_eq!(answer, expected, "{} as {}", method.path, role.as_str());
             } else {
                 refused(Some(token), Code::PermissionDenied, "ROLE_MISSING").await;
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_method_is_open_to_certificates_as_the_table_says_and_to_those_of_no_other_authority() {
+    let (ours, clients, strangers) = (Authority::new(), Authority::new(), Authority::new());
+    let name = |role: &str| format!("spiffe://example.org/{role}");
+    let mut policy = Policy::new();
+    for role in Role::ALL {
+        policy.grant(&name(role.as_str()), &format!("roles = [\"{}\"]", role.as_str()));
+    }
+    let encrypted = Encrypted::start(&ours.server(), &clients, policy).await;
+    let channel = |by: &Authority, role: Role| encrypted.channel(&ours, Some(&by.client(&name(role.as_str()))));
+    let known = Role::ALL.map(|role| (role, channel(&clients, role)));
+    for method in &METHODS {
+        let mut answers = Vec::new();
+        for (role, channel) in &known {
+            let answer = told(&call(channel, method, None).await);
+            if matches!(method.who, Who::Roles(roles) if !roles.contains(role)) {
+                let refused = (Code::PermissionDenied, "ROLE_MISSING".to_owned());
+                assert_eq!(answer, refused, "{} as {}", method.path, role.as_str());
+            } else {
+                answers.push(answer);
+            }
+        }
+        let is_answer = [Code::Ok, Code::InvalidArgument, Code::NotFound].contains(&answers[0].0);
+        assert!(is_answer && answers.iter().all(|answer| *answer == answers[0]), "{}: {answers:?}", method.path);
+        // There is no connection with who comes with another's certificate, not even to ask after our health.
+        let (code, reason) = told(&call(&channel(&strangers, Role::Author), method, None).await);
+        assert!(matches!(code, Code::Unavailable | Code::Unknown | Code::Cancelled) && reason.is_empty(), "{code:?}");
     }
 }
 
