@@ -39,7 +39,10 @@ mod standing;
 mod start;
 mod window;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -138,6 +141,7 @@ impl Feed {
         let shared = Arc::new(Shared {
             window: Window::new(tail, options.window_bytes_max),
             streams: Arc::new(Semaphore::new(options.streams_max)),
+            leaving: OnceLock::new(),
             snapshots: Arc::new(Semaphore::new(options.snapshots_max)),
             journal,
             options,
@@ -255,6 +259,8 @@ struct Shared {
     snapshot_parts: Parts,
     snapshot_reads: Semaphore,
     streams: Arc<Semaphore>,
+    /// How many there were when the first of them was told to go with all others.
+    leaving: OnceLock<u64>,
     snapshots: Arc<Semaphore>,
     lanes: Lanes,
     ledger: Ledger,
@@ -269,6 +275,11 @@ struct Admission {
 }
 
 impl Shared {
+    /// How many streams go together: there are fewer as each goes.
+    fn leaving(&self) -> u64 {
+        *self.leaving.get_or_init(|| self.occupancy().streams)
+    }
+
     fn admit(&self, start: &Start, right: Right) -> Result<Admission, FeedRefusal> {
         let Options { streams_max, snapshots_max, .. } = self.options;
         let place = |among: &Arc<Semaphore>| Arc::clone(among).try_acquire_owned();

@@ -56,6 +56,7 @@ pub use backup::{BackupEntry, BackupPart, Erasure};
 pub use clock::Clock;
 pub use compact::{Compaction, compact};
 pub use copies::Copies;
+pub(crate) use failure::ended_early;
 pub use failure::{JournalError, Refusal};
 pub use recent::RecentEvent;
 pub use restore::Restore;
@@ -381,5 +382,5 @@ impl Journal {
 async fn blocking<T: Send + 'static>(
     task: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
-    spawn_blocking(task).await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
+    spawn_blocking(task).await.map_err(|error| ended_early(&error))?
 }

@@ -36,6 +36,9 @@ pub mod fuzz;
 
 mod jitter;
 #[cfg(feature = "server")]
+mod lines;
+
+#[cfg(feature = "server")]
 mod origin;
 
 #[cfg(feature = "server")]

@@ -39,11 +39,12 @@ use crate::{
     config::{Config, TlsFiles},
     feed::Feed,
     journal::{self, Journal, JournalError, prune, scrub},
+    lines::Lines,
 };
 use accept::accept;
 use arrivals::{Arrivals, Most};
 use calls::CallCounts;
-use connection::{Connections, Times};
+use connection::{Connections, Doors, Times};
 use even::Even;
 use keys::Keys;
 use operator::Operator;
@@ -86,7 +87,8 @@ pub fn check_tls(files: TlsFiles) -> Result<(), TlsError> {
     Tls::load(files, None).map(drop)
 }
 
-/// Serves on `listener` until `shutdown` is cancelled, then drains.
+/// Serves on `listener` until `shutdown` is cancelled, then drains. If that is before the journal is open it does not wait for it: the
+/// directory is in use until the process ends, or the journal was opened and closed.
 ///
 /// # Errors
 /// If the journal does not open, or the listener is not on loopback.
@@ -177,7 +179,8 @@ async fn serve(
         tokio::spawn(keys.follow(shutdown.clone()));
     }
     tokio::spawn(reload::follow(config.access.clone(), tls.clone(), feed.clone(), faults.clone(), shutdown.clone()));
-    let gate = Gate::new(config.access.clone(), journal.clone());
+    let lines = Arc::new(Lines::default());
+    let gate = Gate::new(config.access.clone(), journal.clone(), Arc::clone(&lines));
     let (health, reporter) = health::service(&journal, shutdown.clone()).await;
     let reflection =
         || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
@@ -214,8 +217,7 @@ async fn serve(
         gate,
         calls,
         Even::start()?,
-        Arc::clone(&arrivals),
-        tls,
+        Doors { arrivals: Arc::clone(&arrivals), lines, tls },
         Times { first_call: config.first_call, age: config.connection_age, grace },
     ));
     if let Some(operator) = &operator {

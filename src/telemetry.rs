@@ -42,7 +42,9 @@ pub enum LogFormat {
 /// What is written: what was asked for, and the audit log unless that was said something of.
 fn filter(asked: Option<&str>) -> EnvFilter {
     let asked = asked.filter(|asked| !asked.trim().is_empty()).and_then(|asked| {
-        let asked = if asked.contains(AUDIT) { asked.to_owned() } else { format!("{asked},{AUDIT}=info") };
+        let speaks_of_it =
+            |directive: &str| directive.split(['=', '[']).next().is_some_and(|target| target.trim() == AUDIT);
+        let asked = if asked.split(',').any(speaks_of_it) { asked.to_owned() } else { format!("{asked},{AUDIT}=info") };
         EnvFilter::try_new(asked).ok()
     });
     asked.unwrap_or_else(|| EnvFilter::new(FILTER))
@@ -121,6 +123,7 @@ mod tests {
             (Some("off"), "off,audit=info"),
             (Some("warn,audit=off"), "warn,audit=off"),
             (Some("audit=debug"), "audit=debug"),
+            (Some("onrecord::api::audit=off"), "onrecord::api::audit=off,audit=info"),
             (Some("="), super::FILTER),
             (Some(""), super::FILTER),
             (None, super::FILTER),

@@ -172,7 +172,7 @@ def main(binary):
     change_policy(files, 'subscriptions = ["site"]', 'subscriptions = ["site", "rejecting", "stalled", "never"]')
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk], check=True)
-    first = Service(binary, files, work / "record", work / "main.log", MAIN, "--streams-max", "2", "--connections-per-address-max", "100")
+    first = Service(binary, files, work / "record", work / "main.log", MAIN, "--streams-max", "2", "--connections-max", "100")
     small = Service(binary, files, disk / "record", work / "small.log", SMALL, "--store-mib-max", "40")
     process = None
     try:

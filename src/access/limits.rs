@@ -45,7 +45,7 @@ pub struct Limits {
     pub snapshots_per_minute: NonZeroU32,
     /// Calls a second of all callers together; 20,000 by default.
     pub total_calls_per_second: NonZeroU32,
-    /// Calls of all callers that are under way; 2,000 by default. Each may have a message of 4 MiB.
+    /// Calls of all callers that are under way; 2,000 by default. Each may have a message, of editors up to 4 MiB.
     pub total_calls_in_flight: u32,
 }
 

@@ -20,9 +20,9 @@ pub(super) fn refused(rejection: Rejection) -> Status {
     status
 }
 
-/// A stream follows under a name from now on, and whoever did before does no more.
-pub(super) fn takes_over(id: &SubscriptionId) {
-    info!(target: "audit", on = %id, "follows under a name");
+/// A stream is open. If it has a name, whoever followed under that before does no more.
+pub(super) fn follows(on: Option<&SubscriptionId>) {
+    info!(target: "audit", on = on.map(display), "follows");
 }
 
 /// A stream or a copy ends, as who asked for it would not be let in any more.

@@ -45,9 +45,11 @@ async fn revoked(access: Access, admitted: Admitted, now: Timestamp) {
             None => pending().await,
         }
     };
+    // Not by `wait_for`: it would hold the policy while `stands` looks at it.
+    let stands = async { while access.stands(BACKUP, &admitted) && changes.changed().await.is_ok() {} };
     tokio::select! {
         () = ends => {}
-        _ = changes.wait_for(|_| !access.stands(BACKUP, &admitted)) => {}
+        () = stands => {}
     }
     audit::lost(&admitted, BACKUP);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::Status;
 
 use super::{
+    audit,
     editorial_service::Editorial,
     from_proto::{self, Faults, both, slot_name},
     page_token::{Page, Place},
@@ -153,11 +154,11 @@ impl Editorial {
                 let languages = whole.languages.len();
                 let seen = mandate.narrow(whole).ok_or(Rejection::StatementNotFound)?;
                 if seen.languages.len() < languages {
-                    return Err(Rejection::OutOfMandate.into());
+                    return Err(audit::refused(Rejection::OutOfMandate));
                 }
             }
             // The trail of all statements is for those whose mandate is all of them.
-            None if !mandate.is_unlimited() => return Err(Rejection::OutOfMandate.into()),
+            None if !mandate.is_unlimited() => return Err(audit::refused(Rejection::OutOfMandate)),
             None => {}
         }
         let records = self.journal.read(move |view| view.entries(statement.as_ref(), after, size)).await?;

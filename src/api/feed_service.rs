@@ -131,13 +131,14 @@ impl v1::feed_service_server::FeedService for Follow {
         let subscription = from_proto::subscription(request.get_ref(), right)?;
         if let Wanted::Named(id) = &subscription.wanted {
             may_hold(&subscription.right.mandate, id).map_err(audit::refused)?;
-            audit::takes_over(id);
         }
         // Whoever has applied nothing yet gets the state too.
         if matches!(subscription.start, Start::Snapshot | Start::Applied) {
             self.access.pace_snapshot(admitted(request.extensions())?).map_err(ApiRefusal::NotAdmitted)?;
         }
+        let name = if let Wanted::Named(id) = &subscription.wanted { Some(id.clone()) } else { None };
         let messages = self.feed.subscribe(subscription).await?;
+        audit::follows(name.as_ref());
         Ok(Response::new(Box::pin(messages.map(|message| Ok(to_proto::message(message))))))
     }
 

@@ -2,22 +2,18 @@
 //!
 //! **Invariants**
 //! - Every refusal of authority is a line of the audit log (target `audit`): who, from where, by what, which method. No token is in it. Of one
-//!   address there are no more than [`LINES_PER_SECOND`]; the next line says how many had none.
+//!   address there are no more than [`Lines`] allow.
 
 use std::{
     fmt,
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
+    net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use governor::{
-    Quota, RateLimiter, clock::MonotonicClock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
-};
 use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::{Status, body::Body};
 use tracing::{
@@ -30,7 +26,7 @@ use crate::{
     access::{self, Access, AccessRefusal, Admitted, Credential, Place, STATED},
     domain::id::Caller,
     journal::Journal,
-    origin::origin,
+    lines::Lines,
     trace::{self, CallTrace},
 };
 
@@ -63,6 +59,12 @@ impl Peer {
     #[must_use]
     pub fn new(address: SocketAddr, names: Vec<Caller>) -> Self {
         Self(Arc::new(PeerParts { address, names, watching: AtomicU32::new(0), asking: AtomicU32::new(0) }))
+    }
+
+    /// From where it connected.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
     }
 
     /// Lets it watch our health, until that is dropped.
@@ -136,14 +138,13 @@ pub struct Gate {
     access: Access,
     /// Whose clock says when a credential has ended.
     journal: Journal,
-    refusals: Arc<Refusals>,
+    lines: Arc<Lines>,
 }
 
 impl Gate {
     /// A gate that asks `access`.
-    #[must_use]
-    pub fn new(access: Access, journal: Journal) -> Self {
-        Self { access, journal, refusals: Arc::default() }
+    pub(crate) fn new(access: Access, journal: Journal, lines: Arc<Lines>) -> Self {
+        Self { access, journal, lines }
     }
 
     /// Notes with a request who calls.
@@ -162,7 +163,7 @@ impl Gate {
             }
             Ok(Some(admitted)) => admitted,
             Err(refusal) => {
-                self.refusals.log(&refusal, peer, request, credential);
+                log(&self.lines, &refusal, peer, request, credential);
                 return Err(Box::new(answer(refusal)));
             }
         };
@@ -184,51 +185,15 @@ fn answer(refusal: AccessRefusal) -> Response<Body> {
     Status::from(refusal).into_http()
 }
 
-/// Refusals of one address that are logged, each in a line of its own: so many a second, in the long run and at once.
-const LINES_PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
-/// Addresses of which it is known how many lines they had lately, before those are forgotten that had none.
-const ADDRESSES_MAX: usize = 10_000;
-
-/// The lines about those who are not let in. Who is refused without end must not fill the disk.
-struct Refusals {
-    pace: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, MonotonicClock, NoOpMiddleware<Instant>>,
-    /// Refusals that had no line since the last one.
-    without: AtomicU64,
-}
-
-impl fmt::Debug for Refusals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusals").field("without", &self.without).finish_non_exhaustive()
-    }
-}
-
-impl Default for Refusals {
-    fn default() -> Self {
-        let quota = Quota::per_second(LINES_PER_SECOND);
-        Self { pace: RateLimiter::new(quota, HashMapStateStore::default(), MonotonicClock), without: AtomicU64::new(0) }
-    }
-}
-
-impl Refusals {
-    fn log<B>(&self, refusal: &AccessRefusal, peer: &Peer, request: &Request<B>, credential: Credential<'_>) {
-        if self.pace.len() > ADDRESSES_MAX {
-            self.pace.retain_recent();
-        }
-        if self.pace.check_key(&origin(peer.0.address)).is_err() {
-            self.without.fetch_add(1, Relaxed);
-            return;
-        }
-        let without = self.without.swap(0, Relaxed);
-        let caller = refusal.caller().map_or("", Caller::as_str);
-        let (by, trace_id) = (credential.kind(), trace::of_caller(request.headers()).map(display));
-        // What is no method may be anything, and long.
-        let path = request.uri().path();
-        let method = if access::is_known(path) { path } else { "unknown" };
-        info!(
-            target: "audit", peer = %peer.0.address, method, caller, by, trace_id, %refusal, without_a_line = (without > 0).then_some(without),
-            "refused"
-        );
-    }
+/// Says that somebody is not let in.
+fn log<B>(lines: &Lines, refusal: &AccessRefusal, peer: &Peer, request: &Request<B>, credential: Credential<'_>) {
+    let Some(unwritten) = lines.one_more(peer.0.address) else { return };
+    let caller = refusal.caller().map_or("", Caller::as_str);
+    let (by, trace_id) = (credential.kind(), trace::of_caller(request.headers()).map(display));
+    // What is no method may be anything, and long.
+    let path = request.uri().path();
+    let method = if access::is_known(path) { path } else { "unknown" };
+    info!(target: "audit", peer = %peer.0.address, method, caller, by, trace_id, %refusal, unwritten, "refused");
 }
 
 fn credential<'c>(headers: &'c HeaderMap, peer: &'c Peer) -> Credential<'c> {

@@ -187,10 +187,6 @@ fn not_admitted(refusal: &AccessRefusal) -> Answer {
 
 fn rejected(rejection: &Rejection) -> Answer {
     let (code, reason) = code_of(rejection);
-    if *rejection == Rejection::OutOfMandate {
-        // Who, from where and by what is in the span of the call.
-        tracing::info!(target: "audit", refusal = %rejection, "refused");
-    }
     let answer = Answer::new(code, reason, rejection.to_string());
     if let Rejection::Invalid(faults) | Rejection::DraftIncomplete(faults) = rejection {
         let message = format!("{}: {}", answer.message, in_words(faults));

@@ -5,7 +5,7 @@
 //! - The cursor it tells is the end of a commit of which everything was sent.
 //! - It ends by a `Closing`, unless its subscriber left or stalled; a heartbeat comes right before it, once there is a cursor.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, thread::available_parallelism, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -31,8 +31,8 @@ use crate::{domain::subscription::Point, jitter, journal::JournalError};
 const FILTERED_EVENTS_MAX: u64 = 1_000;
 /// How long a subscriber is asked to wait before it connects again, at most, where it goes alone.
 const RECONNECT_AFTER_MAX: Duration = Duration::from_secs(2);
-/// Where all go together, for each of them: a handshake takes 0.6 ms of a core (`docs/sizing.md`).
-const RECONNECT_AFTER_EACH: Duration = Duration::from_millis(1);
+/// Where all go together, for each of them, on one core: a third of it is for their handshakes (`docs/sizing.md`).
+const RECONNECT_AFTER_EACH: Duration = Duration::from_millis(2);
 /// By how much heartbeats vary from one stream to another.
 const HEARTBEAT_PERCENT: u32 = 10;
 /// By how much lifetimes vary.
@@ -290,7 +290,7 @@ impl Follower {
     async fn close(&mut self, reason: ClosingReason) {
         self.beat().await;
         let cursor = self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default();
-        let reconnect_after = jitter::up_to(reconnect_after_max(reason, self.shared.occupancy().streams));
+        let reconnect_after = jitter::up_to(reconnect_after_max(reason, || self.shared.leaving(), cores()));
         self.send(Message::Closing { reason, cursor, reconnect_after }).await;
     }
 
@@ -319,15 +319,19 @@ async fn superseded(hold: Option<&Hold>) {
 }
 
 /// Who has to take a new snapshot may do so at once; the others come back one by one.
-fn reconnect_after_max(reason: ClosingReason, streams: u64) -> Duration {
+fn reconnect_after_max(reason: ClosingReason, leaving: impl Fn() -> u64, cores: u32) -> Duration {
     match reason {
         ClosingReason::Trimmed | ClosingReason::AccessRevoked | ClosingReason::Superseded => Duration::ZERO,
         ClosingReason::Lifetime | ClosingReason::Stalled => RECONNECT_AFTER_MAX,
         ClosingReason::Drain | ClosingReason::StoreFailed => {
-            let all = RECONNECT_AFTER_EACH.saturating_mul(u32::try_from(streams).unwrap_or(u32::MAX));
+            let all = RECONNECT_AFTER_EACH.saturating_mul(u32::try_from(leaving()).unwrap_or(u32::MAX)) / cores.max(1);
             all.max(RECONNECT_AFTER_MAX)
         }
     }
+}
+
+fn cores() -> u32 {
+    available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok()).unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -336,10 +340,11 @@ mod tests {
 
     #[test]
     fn who_goes_with_many_others_has_more_time_to_come_back() {
-        let most = reconnect_after_max;
+        let most = |reason, streams| reconnect_after_max(reason, || streams, 2);
         assert_eq!(most(ClosingReason::Lifetime, 20_000), Duration::from_secs(2));
         assert_eq!(most(ClosingReason::Drain, 100), Duration::from_secs(2));
         assert_eq!(most(ClosingReason::Drain, 20_000), Duration::from_secs(20));
+        assert_eq!(reconnect_after_max(ClosingReason::Drain, || 20_000, 8), Duration::from_secs(5));
         assert_eq!(most(ClosingReason::Trimmed, 20_000), Duration::ZERO);
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use crate::journal::JournalError;
+use crate::journal::{JournalError, ended_early};
 
 /// What was asked for, and what was read; no more than `MOST`.
 type Kept<K, V> = VecDeque<(K, Arc<OnceCell<V>>)>;
@@ -68,7 +68,7 @@ impl<K: PartialEq, V: Clone + Send + Sync + 'static, const MOST: usize> Once<K, 
 pub(super) async fn apart<V: Send + 'static>(
     read: impl Future<Output = Result<V, JournalError>> + Send + 'static,
 ) -> Result<V, JournalError> {
-    tokio::spawn(read).await.map_err(|error| JournalError::Store(format!("a read ended early: {error}")))?
+    tokio::spawn(read).await.map_err(|error| ended_early(&error))?
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Why the journal does not do what was asked.
 
+use tokio::task::JoinError;
+
 use super::{STORAGE_FORMAT, WAITING_CALLS_MAX, store::StoreError};
 use crate::domain::rejection::Rejection;
 
@@ -43,6 +45,12 @@ impl From<StoreError> for JournalError {
             StoreError::Damaged(words) => Self::Damaged(words),
         }
     }
+}
+
+/// A read ended without an answer. What it said as it fell may be of a text.
+pub(crate) fn ended_early(error: &JoinError) -> JournalError {
+    let why = if error.is_panic() { "it panicked" } else { "it was cancelled" };
+    JournalError::Store(format!("a read ended early: {why}"))
 }
 
 impl From<std::io::Error> for JournalError {

@@ -46,6 +46,7 @@ use super::{
 use crate::{
     api::{self, Gate, Panicked, Pass, Peer},
     jitter,
+    lines::{Lines, Unwritten},
     trace::CallTrace,
 };
 
@@ -132,9 +133,23 @@ pub(super) struct Connections {
     gate: Gate,
     counts: CallCounts,
     even: Even,
-    arrivals: Arc<Arrivals>,
-    tls: Option<Arc<Tls>>,
+    doors: Doors,
     times: Times,
+}
+
+/// What a connection passes before anything is said.
+pub(super) struct Doors {
+    pub(super) arrivals: Arc<Arrivals>,
+    pub(super) lines: Arc<Lines>,
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+impl Doors {
+    /// One was turned away; whether that is a line in the log, and how many were none.
+    fn turned(&self, why: Turned, address: SocketAddr) -> Option<Unwritten> {
+        self.arrivals.turned(why);
+        self.lines.one_more(address)
+    }
 }
 
 /// How long a connection stays.
@@ -154,8 +169,7 @@ impl Connections {
         gate: Gate,
         counts: CallCounts,
         even: Even,
-        arrivals: Arc<Arrivals>,
-        tls: Option<Arc<Tls>>,
+        doors: Doors,
         times: Times,
     ) -> Self {
         let mut http = http2::Builder::new(TokioExecutor::new());
@@ -167,7 +181,7 @@ impl Connections {
             .max_send_buf_size(SEND_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        Self { http, routes, gate, counts, even, arrivals, tls, times }
+        Self { http, routes, gate, counts, even, doors, times }
     }
 
     /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
@@ -186,7 +200,7 @@ impl Connections {
             Some(Ok(Ok(1))) => {}
             Some(_) | None => return,
         }
-        match &self.tls {
+        match &self.doors.tls {
             None => {
                 // Without it calls are slower, and nothing is wrong.
                 drop(stream.set_nodelay(true));
@@ -198,7 +212,7 @@ impl Connections {
     }
 
     async fn encrypt(
-        &self,
+        self: &Arc<Self>,
         tls: &Tls,
         stream: TcpStream,
         address: SocketAddr,
@@ -211,15 +225,17 @@ impl Connections {
                 self.speak(stream, peer, shutdown, cut).await;
             }
             Some(Err(error)) => {
-                self.arrivals.turned(if tls::is_without_turn(&error) { Turned::NoTurn } else { Turned::NoTls });
-                info!(target: "audit", peer = %address, %error, "no TLS with who connected");
+                let why = if tls::is_without_turn(&error) { Turned::NoTurn } else { Turned::NoTls };
+                if let Some(unwritten) = self.doors.turned(why, address) {
+                    info!(target: "audit", peer = %address, %error, unwritten, "no TLS with who connected");
+                }
             }
             None => {}
         }
     }
 
     /// HTTP/2 on it, until it ends.
-    async fn speak<S>(&self, stream: S, peer: Peer, shutdown: CancellationToken, cut: CancellationToken)
+    async fn speak<S>(self: &Arc<Self>, stream: S, peer: Peer, shutdown: CancellationToken, cut: CancellationToken)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -229,10 +245,11 @@ impl Connections {
         let calls = Calls { routes, gate, counts, even, peer, any: Arc::clone(&any) };
         let age = jitter::around(self.times.age, AGE_PERCENT);
         let flood = {
-            let (arrivals, peer) = (Arc::clone(&self.arrivals), calls.peer.clone());
+            let (this, peer) = (Arc::clone(self), calls.peer.clone());
             move || {
-                arrivals.turned(Turned::Flood);
-                info!(target: "audit", %peer, "cut off: it sends frames that ask for nothing without end");
+                if let Some(unwritten) = this.doors.turned(Turned::Flood, peer.address()) {
+                    info!(target: "audit", %peer, unwritten, "cut off: it sends frames that cost it nothing without end");
+                }
             }
         };
         // In a box: a future that is moved takes its room twice.

@@ -12,6 +12,7 @@
 
 use std::{
     fs::File,
+    future::pending,
     io::{self, Read as _},
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
@@ -176,13 +177,25 @@ impl Tls {
         // Without it a handshake is slower, and nothing is wrong.
         drop(stream.set_nodelay(true));
         let begun = timeout(HANDSHAKE_MAX, LazyConfigAcceptor::new(Acceptor::default(), stream)).await??;
-        timeout(HANDSHAKE_MAX, self.pace.turn()).await.map_err(|_| io::Error::other(NoTurn))?;
+        tokio::select! {
+            biased;
+            // Who is gone has no turn.
+            () = gone(&begun.io) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            turn = timeout(HANDSHAKE_MAX, self.pace.turn()) => turn.map_err(|_| io::Error::other(NoTurn))?,
+        }
         let stream = timeout(HANDSHAKE_MAX, begun.into_stream(self.config.load_full())).await??;
         // rustls refuses whoever offers something else, not whoever offers nothing.
         if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer does not offer h2 (ALPN)"));
         }
         Ok(stream)
+    }
+}
+
+/// Returns once the peer has closed its side. What it says before that waits.
+async fn gone(stream: &TcpStream) {
+    if stream.peek(&mut [0]).await.is_ok_and(|bytes| bytes > 0) {
+        pending::<()>().await;
     }
 }
 

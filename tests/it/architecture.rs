@@ -6,7 +6,7 @@ use std::{
 };
 
 /// From top to bottom; those on one level do not import each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["fuzz"],
     &["main", "cli"],
     &["server"],
@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 11] = [
     &["journal"],
     &["access"],
     &["domain"],
+    &["lines"],
     &["jitter", "origin", "panics", "trace", "version"],
 ];
 

@@ -54,7 +54,7 @@ impl Display for Screen<'_> {
             Some(waiting) => newsroom(f, *waiting, *time)?,
             None => line(f, "newsroom", &"is being counted")?,
         }
-        write_copies(f, *copies, *time)?;
+        write_copies(f, *copies, record.newest_entry, *time)?;
         write_scrub(f, *scrub, *time)?;
         self.calls(f)?;
         if let Some(expires) = self.now.certificate_expires {
@@ -161,12 +161,14 @@ fn newsroom(f: &mut Formatter<'_>, waiting: Waiting, now: f64) -> fmt::Result {
     line(f, "newsroom", &format!("{scheduled} scheduled, {held}, {owed}"))
 }
 
-fn write_copies(f: &mut Formatter<'_>, copies: Copies, now: f64) -> fmt::Result {
+fn write_copies(f: &mut Formatter<'_>, copies: Copies, newest_entry: u64, now: f64) -> fmt::Result {
     let last = match copies.completed_micros {
         Some(micros) => format!("the last {} ago, up to entry {}", age(now - seconds(micros)), copies.newest_entry),
         None => "none that is known of".to_owned(),
     };
     let is_old = copies.completed_micros.is_none_or(|micros| now - seconds(micros) > COPY_HOURS * 3_600.0);
+    // One that follows a quiet record lacks nothing.
+    let is_old = is_old && (copies.completed_micros.is_none() || copies.newest_entry < newest_entry);
     line(f, "copies", &alarm(format!("{last}; {} failed since the start", copies.failed), is_old))
 }
 

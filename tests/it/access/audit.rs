@@ -187,7 +187,7 @@ async fn what_was_done_and_what_was_refused_is_logged_with_who_and_by_what() {
         &[("fields.message", "refused"), ("fields.refusal", "not known"), ("fields.method", "CreateStatement")],
         &[("fields.action", "CreateSubscription"), ("fields.on", "rome"), ("span.caller", "operator")],
         &[("fields.message", "refused"), ("fields.reason", "SUBSCRIPTION_NOT_FOUND"), ("span.caller", "paris")],
-        &[("fields.message", "follows under a name"), ("fields.on", "paris"), ("span.caller", "paris")],
+        &[("fields.message", "follows"), ("fields.on", "paris"), ("span.caller", "paris")],
         &[("fields.action", "Reject"), ("fields.on", "paris"), ("span.caller", "paris")],
         &[("fields.action", "Backup"), ("span.caller", "operator")],
         &[("fields.message", "lost its right"), ("fields.caller", "paris"), ("fields.method", "Subscribe")],
