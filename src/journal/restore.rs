@@ -202,8 +202,9 @@ impl Restore {
             erase::erase(&store, id, *entry, &|changes| Ok(store.commit(changes, newest)?))?;
         }
         clear_indexes(&store, erased, newest)?;
-        drop(store);
-        let store = Store::open_existing(&directory, cache_bytes)?;
+        // Nobody else may open it in between.
+        let lock = store.close();
+        let store = Store::open_locked(&directory, cache_bytes, lock)?;
         let report = check(&store, &directory)?;
         match report.findings.first() {
             None => Ok((store, report)),

@@ -21,6 +21,9 @@ const SLED_LOCKED: &str = "could not acquire lock";
 /// How often that is tried again, and after how long: two seconds in all.
 const LOCK_TRIES_MAX: u32 = 100;
 const LOCK_RETRY_AFTER: Duration = Duration::from_millis(20);
+/// The same for our own lock, which a child has until it begins: a tenth of a second in all.
+const FORK_TRIES_MAX: u32 = 25;
+const FORK_RETRY_AFTER: Duration = Duration::from_millis(4);
 
 /// The folder of sled's files.
 pub(in crate::journal) const SLED: &str = "sled";
@@ -72,16 +75,24 @@ fn finish_swap(directory: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the directory, if it is not there, and takes its lock.
+/// Makes the directory, if it is not there, and takes its lock, which whoever had it before may hold for a moment more.
 pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
     fs::create_dir_all(directory)?;
     let lock = File::create(directory.join("lock"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            Err(StoreError::Io(format!("{} is in use by another process", directory.display())))
+    let mut tries = 0;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            // A child of the process that had it holds it too, from its fork until it begins.
+            Err(TryLockError::WouldBlock) if tries < FORK_TRIES_MAX => {
+                tries += 1;
+                sleep(FORK_RETRY_AFTER);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::Io(format!("{} is in use by another process", directory.display())));
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 
