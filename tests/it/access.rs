@@ -8,6 +8,7 @@ mod mandates;
 mod matrix;
 mod provider;
 mod revocation;
+mod side_doors;
 
 use std::{
     fmt::Write as _,
