@@ -115,7 +115,10 @@ impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())?;
         match self {
-            Self::Token(digest) | Self::Signed(digest) => write!(f, " {:.8}", digest.to_string()),
+            Self::Token(digest) | Self::Signed(digest) => {
+                let head = digest.as_bytes().first_chunk::<4>().copied().unwrap_or_default();
+                write!(f, " {}", hex::encode(head))
+            }
             Self::Word | Self::Certificate => Ok(()),
         }
     }

@@ -34,7 +34,10 @@ pub mod domain;
 #[cfg(all(feature = "server", any(test, fuzzing)))]
 pub mod fuzz;
 
+#[cfg(feature = "server")]
+mod cores;
 mod jitter;
+
 #[cfg(feature = "server")]
 mod lines;
 

@@ -1,4 +1,9 @@
 //! Lines of the log about those who are not let in: so many of one address, so that nobody fills the disk with them.
+//!
+//! **Invariants**
+//! - One address has no more lines than its share, and the next line says how many are missing
+//!   (`one_address_has_so_many_lines_and_the_next_says_what_is_missing`).
+//! - What is kept of addresses is bounded: those that were quiet are forgotten.
 
 use std::{
     fmt,

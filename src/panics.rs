@@ -1,4 +1,8 @@
-//! Panics, wherever they are: each is counted, and logged by its place alone. What it says may be of a text.
+//! Panics, wherever they are.
+//!
+//! **Invariants**
+//! - Each is counted, also one that nobody waits for (`a_panic_that_nobody_waits_for_is_counted`).
+//! - It is logged by its place alone: what it says may be of a text.
 
 use std::{
     panic::{self, PanicHookInfo},

@@ -104,11 +104,15 @@ fn takes_many(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }
 
+/// The name that is most like this one, if any is like it.
+fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let alike = names.map(|name| (strsim::jaro_winkler(name, wanted), name)).filter(|(alike, _)| *alike > ALIKE);
+    alike.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name)
+}
+
 fn unknown(command: &Command, key: &str) -> String {
-    let alike = settings(command).map(|arg| (strsim::jaro_winkler(arg.get_id().as_str(), key), arg.get_id().as_str()));
-    let nearest = alike.filter(|(alike, _)| *alike > ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
-    match nearest {
-        Some((_, name)) => format!("`{key}` is no setting: did you mean `{name}`?"),
+    match nearest(key, settings(command).map(|arg| arg.get_id().as_str())) {
+        Some(name) => format!("`{key}` is no setting: did you mean `{name}`?"),
         None => format!("`{key}` is no setting: `onrecord print-config` shows all"),
     }
 }
@@ -127,11 +131,9 @@ pub(super) fn strange_variables(command: &Command, names: impl Iterator<Item = S
     let mut strange: Vec<_> = ours.filter(|name| !known.contains(name)).collect();
     strange.sort();
     let told = strange.into_iter().map(|name| {
-        let own = |name: &str| name.strip_prefix(OURS).unwrap_or(name).to_owned();
-        let alike = known.iter().map(|known| (strsim::jaro_winkler(&own(known), &own(&name)), known));
-        let nearest = alike.filter(|(alike, _)| *alike > ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
-        match nearest {
-            Some((_, nearest)) => format!("the variable {name} is no setting: did you mean {nearest}?"),
+        let own = name.strip_prefix(OURS).unwrap_or(&name);
+        match nearest(own, known.iter().filter_map(|known| known.strip_prefix(OURS))) {
+            Some(nearest) => format!("the variable {name} is no setting: did you mean {OURS}{nearest}?"),
             None => format!("the variable {name} is no setting: `onrecord serve --help` names all"),
         }
     });

@@ -5,7 +5,7 @@
 //! - The cursor it tells is the end of a commit of which everything was sent.
 //! - It ends by a `Closing`, unless its subscriber left or stalled; a heartbeat comes right before it, once there is a cursor.
 
-use std::{convert::Infallible, pin::Pin, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -25,7 +25,7 @@ use super::{
     start::Origin,
     window::Position,
 };
-use crate::{domain::subscription::Point, jitter, journal::JournalError};
+use crate::{cores::cores, domain::subscription::Point, jitter, journal::JournalError};
 
 /// Events that the filter may leave out in a row before the subscriber's cursor is refreshed.
 const FILTERED_EVENTS_MAX: u64 = 1_000;
@@ -290,7 +290,7 @@ impl Follower {
     async fn close(&mut self, reason: ClosingReason) {
         self.beat().await;
         let cursor = self.sent.map(|point| self.shared.cursor(point, &self.selection)).unwrap_or_default();
-        let reconnect_after = jitter::up_to(reconnect_after_max(reason, || self.shared.leaving(), cores()));
+        let reconnect_after = jitter::up_to(reconnect_after_max(reason, || self.shared.leaving(), cores().get()));
         self.send(Message::Closing { reason, cursor, reconnect_after }).await;
     }
 
@@ -328,10 +328,6 @@ fn reconnect_after_max(reason: ClosingReason, leaving: impl Fn() -> u64, cores: 
             all.max(RECONNECT_AFTER_MAX)
         }
     }
-}
-
-fn cores() -> u32 {
-    available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok()).unwrap_or(1)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) enum Turned {
     NoTurn,
     /// No TLS came about with it.
     NoTls,
-    /// It sent frames that ask for nothing without end.
+    /// It sent frames that cost it nothing without end.
     Flood,
 }
 

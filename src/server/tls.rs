@@ -14,13 +14,12 @@ use std::{
     fs::File,
     future::pending,
     io::{self, Read as _},
-    num::{NonZeroU32, NonZeroUsize},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering::Relaxed},
     },
-    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
@@ -48,7 +47,7 @@ use tokio_rustls::{
 };
 use x509_parser::{extensions::GeneralName, parse_x509_certificate};
 
-use crate::{config::TlsFiles, domain::id::Caller};
+use crate::{config::TlsFiles, cores::cores, domain::id::Caller};
 
 /// How long a handshake may take, and how long one may wait for its turn.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -139,10 +138,7 @@ impl Tls {
         let sources = Sources::read(&files)?;
         let (config, known) = (ArcSwap::from_pointee(sources.config()?), Mutex::new(sources.digest()));
         let expires = AtomicI64::new(sources.expires());
-        let pace = handshakes_per_second.unwrap_or_else(|| {
-            let cores = available_parallelism().map_or(1, NonZeroUsize::get);
-            PER_CORE.saturating_mul(u32::try_from(cores).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN))
-        });
+        let pace = handshakes_per_second.unwrap_or_else(|| PER_CORE.saturating_mul(cores()));
         let pace = Pace::new(Quota::per_second(pace));
         Ok(Self { files, config, expires, known, pace })
     }

@@ -229,6 +229,7 @@ impl Sources {
             waiting: journal.waiting(),
             scrub: journal.scrubbed(),
             copies: journal.copies(),
+            // Those of calls are among all, where all are counted: only the process that serves does that.
             calls: Calls { begun, faults, panics: self.panicked.count().max(panics::count()) },
             certificate_expires: self.tls.as_ref().and_then(|tls| tls.expires()),
             faults: self.faults.all(),

@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 12] = [
     &["access"],
     &["domain"],
     &["lines"],
-    &["jitter", "origin", "panics", "trace", "version"],
+    &["cores", "jitter", "origin", "panics", "trace", "version"],
 ];
 
 fn sources() -> Vec<(String, String)> {
