@@ -33,7 +33,7 @@ pub(crate) struct Service {
     pub channel: Channel,
     pub address: SocketAddr,
     pub journal: Journal,
-    clock: Clock,
+    pub clock: Clock,
     directory: Arc<TempDir>,
     shutdown: CancellationToken,
     serving: JoinHandle<Result<(), server::ServeError>>,
