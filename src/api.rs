@@ -8,6 +8,7 @@ macro_rules! envelope {
     ($service:ident, $request:expr) => {
         Envelope {
             caller: admitted($request.extensions())?.caller.clone(),
+            origin: $crate::api::caller::origin($request.extensions()),
             mandate: Arc::clone(&admitted($request.extensions())?.mandate),
             request_id: &$request.get_ref().request_id,
             validate_only: $request.get_ref().validate_only,

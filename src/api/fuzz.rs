@@ -92,6 +92,7 @@ pub fn request(input: &[u8]) {
 fn envelope(request_id: &str) -> Envelope<'_> {
     Envelope {
         caller: Caller::service(),
+        origin: None,
         mandate: Mandate::of_everybody(),
         request_id,
         validate_only: false,

@@ -152,11 +152,11 @@ impl Gate {
     /// # Errors
     /// What the caller is answered instead.
     pub fn admit<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Pass, Box<Response<Body>>> {
+        request.extensions_mut().insert(peer.clone());
         let (path, credential) = (request.uri().path(), credential(request.headers(), peer));
         let admitted = match self.access.admit(path, credential, self.journal.now()) {
             Ok(None) => {
                 let place = peer.ask().map_err(|refusal| Box::new(answer(refusal)))?;
-                request.extensions_mut().insert(peer.clone());
                 let nobody =
                     Pass { span: Span::none(), place: None, open_place: Some(place), is_known: false, trace: None };
                 return Ok(nobody);

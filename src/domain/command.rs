@@ -8,7 +8,7 @@ use super::{
     content::Content,
     digest::Digest,
     draft::FieldFault,
-    entry::Action,
+    entry::{Action, Origin},
     id::{Caller, Code, LanguageTag, StatementId},
     live::Notice,
     mandate::Mandate,
@@ -180,6 +180,8 @@ pub struct Expunge {
 pub struct Call {
     /// Who.
     pub caller: Caller,
+    /// From where, and by what it showed who it is; none for the service itself.
+    pub origin: Option<Origin>,
     /// What of it may do this.
     pub mandate: Arc<Mandate>,
     /// A UUID, if the caller wants to be able to repeat the call.
@@ -195,6 +197,6 @@ impl Call {
     #[must_use]
     pub fn of_service(command: Command) -> Self {
         let mandate = Mandate::of_everybody();
-        Self { caller: Caller::service(), mandate, request_id: None, validate_only: false, command }
+        Self { caller: Caller::service(), origin: None, mandate, request_id: None, validate_only: false, command }
     }
 }

@@ -20,6 +20,9 @@ pub struct EntryHead {
     pub commit_time: Timestamp,
     /// Who called.
     pub caller: Caller,
+    /// From where, and by what it showed who it is; none for the service's own steps, and in entries written before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What was done.
     pub action: Action,
     /// To which statement; none where a subscription or the journal itself is meant.
@@ -53,6 +56,16 @@ impl EntryHead {
     pub fn seal(&self) -> Vec<u8> {
         canonical_json(self)
     }
+}
+
+/// From where a call came, and by what its caller showed who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// Address and port of the connection's other end: of the proxy, if there is one.
+    pub address: String,
+    /// What the credential was, with enough of its digest to know which; never the credential.
+    pub credential: String,
 }
 
 /// What a step did: the name of its RPC, or of the step that the service took.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     digest::Digest,
-    entry::Action,
+    entry::{Action, Origin},
     filter::Filter,
     id::{Caller, Code, SubscriptionId},
     rejection::{Conflict, Rejection, etag},
@@ -85,6 +85,8 @@ impl Step {
 pub struct SubscriptionCall {
     /// Who.
     pub caller: Caller,
+    /// From where, and by what it showed who it is.
+    pub origin: Option<Origin>,
     /// A UUID, if the caller wants to be able to repeat the call.
     pub request_id: Option<uuid::Uuid>,
     /// Answer as if, change nothing.
@@ -364,6 +366,7 @@ mod tests {
     fn a_subscription_is_created_changed_and_deleted() {
         let call = |step| SubscriptionCall {
             caller: Caller::parse("operator").unwrap(),
+            origin: None,
             request_id: None,
             validate_only: false,
             id: SubscriptionId::parse("press-site").unwrap(),

@@ -14,7 +14,7 @@ use crate::domain::{
     command::Call,
     decide::Decision,
     digest::{Digest, Salt},
-    entry::{Action, EntryHead},
+    entry::{Action, EntryHead, Origin},
     event::Event,
     id::{Caller, LanguageTag, StatementId},
     state::{Slots, State},
@@ -25,6 +25,7 @@ use crate::domain::{
 /// Who asked for a step, and for which.
 pub(super) struct Asked<'c> {
     caller: &'c Caller,
+    origin: Option<&'c Origin>,
     request_id: Option<uuid::Uuid>,
     /// What tells one step from another: the digest of its own encoding, which has no maps without order. Zero if there is no request
     /// id, since nothing is remembered then.
@@ -33,13 +34,15 @@ pub(super) struct Asked<'c> {
 
 impl<'c> Asked<'c> {
     pub(super) fn of(call: &'c Call) -> Self {
-        let Call { caller, request_id, command, .. } = call;
-        Self { caller, request_id: *request_id, fingerprint: fingerprint(*request_id, command) }
+        let Call { caller, origin, request_id, command, .. } = call;
+        let (origin, request_id, fingerprint) = (origin.as_ref(), *request_id, fingerprint(*request_id, command));
+        Self { caller, origin, request_id, fingerprint }
     }
 
     pub(super) fn of_subscription(call: &'c SubscriptionCall) -> Self {
-        let SubscriptionCall { caller, request_id, id, step, .. } = call;
-        Self { caller, request_id: *request_id, fingerprint: fingerprint(*request_id, &(id, step)) }
+        let SubscriptionCall { caller, origin, request_id, id, step, .. } = call;
+        let (origin, request_id, fingerprint) = (origin.as_ref(), *request_id, fingerprint(*request_id, &(id, step)));
+        Self { caller, origin, request_id, fingerprint }
     }
 
     /// The key under which the answer is remembered, if it is.
@@ -66,6 +69,7 @@ impl<'c> Asked<'c> {
             number: meta.next_entry,
             commit_time: now,
             caller: self.caller.clone(),
+            origin: self.origin.cloned(),
             action,
             statement: None,
             subscription: None,
@@ -150,7 +154,7 @@ pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Ch
     let reason = format!("restored from a copy that ends with entry {}", meta.next_entry - 1);
     let body = body(salt, reason, &[]);
     let (caller, fingerprint) = (Caller::service(), Digest::ZERO);
-    let asked = Asked { caller: &caller, request_id: None, fingerprint };
+    let asked = Asked { caller: &caller, origin: None, request_id: None, fingerprint };
     let head = EntryHead { epoch: Some(meta.epoch), ..asked.head(Action::BeginEpoch, &body, now, meta) };
     let mut rows = Vec::new();
     entry_rows(&head, body, meta, &mut rows);

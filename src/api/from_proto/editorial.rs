@@ -15,6 +15,7 @@ use crate::{
     domain::{
         command::{Call, Command, PublishDrafts, SaveDraft, Step, When},
         digest::Digest,
+        entry::Origin,
         id::{Caller, Code, EditionName, LanguageTag, StatementId, SubscriptionId},
         limits::{self, Limits},
         mandate::Mandate,
@@ -28,6 +29,7 @@ const NOTE: usize = limits::NOTE_GRAPHEMES_MAX;
 /// What every call that changes something has.
 pub(in crate::api) struct Envelope<'r> {
     pub(in crate::api) caller: Caller,
+    pub(in crate::api) origin: Option<Origin>,
     pub(in crate::api) mandate: Arc<Mandate>,
     pub(in crate::api) request_id: &'r str,
     pub(in crate::api) validate_only: bool,
@@ -43,8 +45,8 @@ impl Envelope<'_> {
     ) -> Result<Call, Rejection> {
         let request_id = self.request_id(&mut faults);
         let command = statement.zip(step).map(|(statement, step)| Command { statement, step });
-        let (caller, mandate, validate_only) = (self.caller, self.mandate, self.validate_only);
-        faults.finish_some(command.map(|command| Call { caller, mandate, request_id, validate_only, command }))
+        let Self { caller, origin, mandate, validate_only, .. } = self;
+        faults.finish_some(command.map(|command| Call { caller, origin, mandate, request_id, validate_only, command }))
     }
 
     pub(super) fn enrol(
@@ -54,8 +56,8 @@ impl Envelope<'_> {
         step: subscription::Step,
     ) -> Result<SubscriptionCall, Rejection> {
         let request_id = self.request_id(&mut faults);
-        let (caller, validate_only) = (self.caller, self.validate_only);
-        faults.finish_some(id.map(|id| SubscriptionCall { caller, request_id, validate_only, id, step }))
+        let Self { caller, origin, validate_only, .. } = self;
+        faults.finish_some(id.map(|id| SubscriptionCall { caller, origin, request_id, validate_only, id, step }))
     }
 
     fn request_id(&self, faults: &mut Faults) -> Option<Uuid> {

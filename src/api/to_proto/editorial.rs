@@ -207,6 +207,8 @@ pub(in crate::api) fn entry(record: &EntryRecord) -> v1::Entry {
         name: format!("entries/{}", head.number),
         commit_time: time(head.commit_time),
         caller: head.caller.to_string(),
+        caller_address: head.origin.as_ref().map(|origin| origin.address.clone()).unwrap_or_default(),
+        credential: head.origin.as_ref().map(|origin| origin.credential.clone()).unwrap_or_default(),
         action: head.action.as_str().to_owned(),
         statement: head.statement.as_ref().map(StatementId::name).unwrap_or_default(),
         subscription: head.subscription.as_ref().map(SubscriptionId::name).unwrap_or_default(),

@@ -13,7 +13,7 @@ use onrecord::{
     api::v1::{self, subscribe_response::Message},
 };
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::TraceServiceServer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Child, sync::mpsc, time::timeout};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
@@ -94,6 +94,7 @@ fn is_there(lines: &[Value], expected: &[(&str, &str)]) -> bool {
 async fn what_was_done_and_what_was_refused_is_logged_with_who_and_by_what() {
     let mut policy = Policy::new();
     let (anna, otto) = (policy.role(Role::Author), policy.role(Role::Operator));
+    let ada = policy.role(Role::Auditor);
     policy.grant("paris", "roles = [\"subscriber\"]\nsubscriptions = [\"paris\"]");
     policy.grant("dora", "roles = [\"author\"]");
     let dora = policy.token("dora", "expires = 2020-01-01T00:00:00Z");
@@ -149,9 +150,23 @@ async fn what_was_done_and_what_was_refused_is_logged_with_who_and_by_what() {
     let ends = async { while !matches!(stream.next().await, Message::Closing(_)) {} };
     timeout(PATIENCE, ends).await.expect("its stream ends");
 
+    let entries = logged.holder(&ada).editorial.list_entries(v1::ListEntriesRequest::default()).await.unwrap();
     let log = logged.stop().await;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let mark = format!("token {}", &onrecord::domain::digest::Digest::of(&[anna.as_bytes()]).to_string()[..8]);
+    let mark =
+        |token: &str| format!("token {}", &onrecord::domain::digest::Digest::of(&[token.as_bytes()]).to_string()[..8]);
+    // What changed something is in the journal too, under its hash.
+    let entries = entries.into_inner().entries;
+    let made = [("CreateStatement", &anna), ("CreateSubscription", &otto), ("CreateSubscription", &otto)];
+    assert_eq!(entries.len(), made.len());
+    for (entry, (action, token)) in entries.iter().zip(made) {
+        assert_eq!((entry.action.as_str(), &entry.credential), (action, &mark(token)));
+        assert!(entry.caller_address.starts_with("127.0.0.1:"), "{entry:?}");
+        let seal: Value = serde_json::from_slice(&entry.seal).unwrap();
+        let origin = json!({"address": entry.caller_address, "credential": entry.credential});
+        assert_eq!(seal["origin"], origin);
+    }
+    let mark = mark(&anna);
     let expected: &[&[(&str, &str)]] = &[
         &[
             ("fields.action", "CreateStatement"),
