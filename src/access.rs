@@ -8,6 +8,8 @@
 //! - What is not granted is refused: a caller without a grant has no role, and a method that is not in the table is for those who have one
 //!   (`every_method_is_open_to_whom_the_table_says_and_to_nobody_else`).
 //! - Of a token only its digest is kept (`token`).
+//! - No credential counts after its end, on a connection that is open neither (`the_end_of_a_token_ends_its_stream`,
+//!   `the_end_of_a_certificate_ends_its_stream_though_its_connection_stays`).
 //! - A policy that cannot be read changes nothing: the one before goes on (`a_broken_policy_leaves_the_one_before`).
 //!
 //! Nothing here knows of gRPC or of the journal.
@@ -57,10 +59,21 @@ use crate::domain::{
 pub struct Credential<'c> {
     /// The token of `authorization: Bearer …`. It counts before a certificate.
     pub bearer: Option<&'c str>,
-    /// The names in the certificate of the connection.
-    pub names: &'c [Caller],
+    /// The certificate of the connection.
+    pub certificate: Option<&'c Certificate>,
     /// The name that the caller gives itself. Counts only where nothing is checked.
     pub stated: Option<&'c str>,
+}
+
+/// What a client's certificate says, which one of our authorities signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its SPIFFE IDs first, then its DNS names, as they are written there.
+    pub names: Vec<Caller>,
+    /// When it ends.
+    pub expire_time: Timestamp,
+    /// SHA-256 of it (DER): its fingerprint.
+    pub digest: Digest,
 }
 
 /// A caller who may call a method.
@@ -94,8 +107,8 @@ pub enum By {
     Token(Digest),
     /// A token that was signed elsewhere, by the digest of who signs with which key.
     Signed(Digest),
-    /// The certificate of its connection.
-    Certificate,
+    /// The certificate of its connection, by its fingerprint.
+    Certificate(Digest),
 }
 
 impl By {
@@ -105,21 +118,21 @@ impl By {
             Self::Word => "word",
             Self::Token(_) => "token",
             Self::Signed(_) => "signed token",
-            Self::Certificate => "certificate",
+            Self::Certificate(_) => "certificate",
         }
     }
 }
 
-/// With enough of its digest to know which of a caller's tokens it is: `token ba7816bf`. The policy has the whole of it.
+/// With enough of its digest to know which of a caller's it is: `token ba7816bf`. The policy has the whole of a token's.
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())?;
         match self {
-            Self::Token(digest) | Self::Signed(digest) => {
+            Self::Token(digest) | Self::Signed(digest) | Self::Certificate(digest) => {
                 let head = digest.as_bytes().first_chunk::<4>().copied().unwrap_or_default();
                 write!(f, " {}", hex::encode(head))
             }
-            Self::Word | Self::Certificate => Ok(()),
+            Self::Word => Ok(()),
         }
     }
 }
@@ -131,7 +144,7 @@ impl Credential<'_> {
         match self {
             Self { bearer: Some(token), .. } if jwt::is_signed(token) => "signed token",
             Self { bearer: Some(_), .. } => "token",
-            Self { names: [_, ..], .. } => "certificate",
+            Self { certificate: Some(_), .. } => "certificate",
             Self { stated: Some(_), .. } => "word",
             Self { .. } => "nothing",
         }
@@ -321,7 +334,7 @@ impl Access {
             By::Word => false,
             By::Token(digest) => policy.has_token(&digest, admitted),
             By::Signed(signer) => policy.has_signer(&signer),
-            By::Certificate => true,
+            By::Certificate(_) => true,
         };
         let Who::Roles(roles) = method::who(path) else { return known };
         known && policy.mandate(&admitted.caller, roles).as_ref() == Some(&admitted.mandate)

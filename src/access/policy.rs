@@ -39,7 +39,7 @@ use std::{
 };
 
 use super::{
-    AccessRefusal, Admitted, By, Credential, Limits, METHODS, Role, Who,
+    AccessRefusal, Admitted, By, Certificate, Credential, Limits, METHODS, Role, Who,
     jwt::{self, Issuer},
     keys::{Fetched, KeySource},
     token,
@@ -195,9 +195,14 @@ impl Policy {
                 expire_time => Ok((known.caller.clone(), expire_time, By::Token(digest))),
             };
         }
-        let first = credential.names.first().ok_or(AccessRefusal::CredentialMissing)?;
-        let known = credential.names.iter().find(|name| self.given.contains_key(name));
-        Ok((known.unwrap_or(first).clone(), None, By::Certificate))
+        let Certificate { names, expire_time, digest } =
+            credential.certificate.ok_or(AccessRefusal::CredentialMissing)?;
+        let first = names.first().ok_or(AccessRefusal::CredentialMissing)?;
+        let caller = names.iter().find(|name| self.given.contains_key(name)).unwrap_or(first).clone();
+        if *expire_time <= now {
+            return Err(AccessRefusal::CredentialExpired(*expire_time, caller));
+        }
+        Ok((caller, Some(*expire_time), By::Certificate(*digest)))
     }
 
     fn signed(&self, token: &str, now: Timestamp) -> Result<(Caller, Option<Timestamp>, By), AccessRefusal> {
@@ -298,9 +303,16 @@ expires = 2027-01-01T00:00:00Z
         let policy = Policy::parse(POLICY, Path::new("")).unwrap();
         let names = |names: &[&str]| names.iter().map(|name| caller(name)).collect::<Vec<_>>();
         for (given, expected) in [(vec!["host", "bea"], "bea"), (vec!["host", "other"], "host")] {
-            let names = names(&given);
-            let credential = Credential { names: &names, ..Credential::default() };
-            assert_eq!(policy.caller(credential, at(0)), Ok((caller(expected), None, By::Certificate)));
+            let (end, digest) = (at(1_798_761_600), Digest::of(&[b"der"]));
+            let certificate = Certificate { names: names(&given), expire_time: end, digest };
+            let credential = Credential { certificate: Some(&certificate), ..Credential::default() };
+            let expected = caller(expected);
+            let by = By::Certificate(digest);
+            assert_eq!(policy.caller(credential, at(0)), Ok((expected.clone(), Some(end), by)));
+            assert_eq!(policy.caller(credential, end), Err(AccessRefusal::CredentialExpired(end, expected)));
         }
+        let nameless = Certificate { names: Vec::new(), expire_time: at(1), digest: Digest::ZERO };
+        let credential = Credential { certificate: Some(&nameless), ..Credential::default() };
+        assert_eq!(policy.caller(credential, at(0)), Err(AccessRefusal::CredentialMissing));
     }
 }

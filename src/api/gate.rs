@@ -23,7 +23,7 @@ use tracing::{
 };
 
 use crate::{
-    access::{self, Access, AccessRefusal, Admitted, Credential, Place, STATED},
+    access::{self, Access, AccessRefusal, Admitted, Certificate, Credential, Place, STATED},
     domain::id::Caller,
     journal::Journal,
     lines::Lines,
@@ -37,7 +37,7 @@ pub struct Peer(Arc<PeerParts>);
 #[derive(Debug)]
 struct PeerParts {
     address: SocketAddr,
-    names: Vec<Caller>,
+    certificate: Option<Certificate>,
     watching: AtomicU32,
     asking: AtomicU32,
 }
@@ -55,10 +55,10 @@ enum Open {
 }
 
 impl Peer {
-    /// Who connected from there, with these names in its certificate, if it has one.
+    /// Who connected from there, with this certificate, if it has one.
     #[must_use]
-    pub fn new(address: SocketAddr, names: Vec<Caller>) -> Self {
-        Self(Arc::new(PeerParts { address, names, watching: AtomicU32::new(0), asking: AtomicU32::new(0) }))
+    pub fn new(address: SocketAddr, certificate: Option<Certificate>) -> Self {
+        Self(Arc::new(PeerParts { address, certificate, watching: AtomicU32::new(0), asking: AtomicU32::new(0) }))
     }
 
     /// From where it connected.
@@ -91,7 +91,8 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.address)?;
-        self.0.names.iter().try_for_each(|name| write!(f, " {name}"))
+        let names = self.0.certificate.iter().flat_map(|certificate| &certificate.names);
+        names.into_iter().try_for_each(|name| write!(f, " {name}"))
     }
 }
 
@@ -201,5 +202,5 @@ fn credential<'c>(headers: &'c HeaderMap, peer: &'c Peer) -> Credential<'c> {
     // The scheme is of any case (RFC 9110, 11.1).
     let bearer = text(AUTHORIZATION.as_str()).and_then(|given| given.split_once(' '));
     let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    Credential { bearer, names: &peer.0.names, stated: text(STATED) }
+    Credential { bearer, certificate: peer.0.certificate.as_ref(), stated: text(STATED) }
 }

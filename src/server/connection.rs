@@ -204,7 +204,7 @@ impl Connections {
             None => {
                 // Without it calls are slower, and nothing is wrong.
                 drop(stream.set_nodelay(true));
-                self.speak(stream, Peer::new(address, Vec::new()), shutdown, cut).await;
+                self.speak(stream, Peer::new(address, None), shutdown, cut).await;
             }
             // In a box: whoever speaks plainly has no room for it.
             Some(tls) => Box::pin(self.encrypt(tls, stream, address, shutdown, cut)).await,
@@ -221,7 +221,7 @@ impl Connections {
     ) {
         match shutdown.run_until_cancelled(tls.handshake(stream)).await {
             Some(Ok(stream)) => {
-                let peer = Peer::new(address, tls::peer_names(&stream));
+                let peer = Peer::new(address, tls::peer_certificate(&stream));
                 self.speak(stream, peer, shutdown, cut).await;
             }
             Some(Err(error)) => {

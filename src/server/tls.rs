@@ -45,9 +45,14 @@ use tokio_rustls::{
     },
     server::TlsStream,
 };
-use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate};
 
-use crate::{config::TlsFiles, cores::cores, domain::id::Caller};
+use crate::{
+    access::Certificate,
+    config::TlsFiles,
+    cores::cores,
+    domain::{digest::Digest, id::Caller, time::Timestamp},
+};
 
 /// How long a handshake may take, and how long one may wait for its turn.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -229,15 +234,16 @@ impl Pace {
     }
 }
 
-/// How the peer's certificate names it: SPIFFE IDs first, then DNS names, as they are written there. None without a certificate.
-pub(super) fn peer_names(stream: &TlsStream<TcpStream>) -> Vec<Caller> {
-    let Some(leaf) = stream.get_ref().1.peer_certificates().and_then(<[_]>::first) else { return Vec::new() };
-    names(leaf)
+/// The peer's certificate, if it has shown one. It was verified.
+pub(super) fn peer_certificate(stream: &TlsStream<TcpStream>) -> Option<Certificate> {
+    let leaf = stream.get_ref().1.peer_certificates()?.first()?;
+    let (_, parsed) = parse_x509_certificate(leaf).ok()?;
+    let expire_time = Timestamp::from_micros(parsed.validity().not_after.timestamp().saturating_mul(1_000_000));
+    Some(Certificate { names: names(&parsed), expire_time, digest: Digest::of(&[leaf]) })
 }
 
-/// The names in a certificate (DER) that was verified.
-fn names(certificate: &[u8]) -> Vec<Caller> {
-    let Ok((_, certificate)) = parse_x509_certificate(certificate) else { return Vec::new() };
+/// The names in a certificate: SPIFFE IDs first, then DNS names.
+fn names(certificate: &X509Certificate<'_>) -> Vec<Caller> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let all = &extension.value.general_names;
     let ids = all.iter().filter_map(|name| if let GeneralName::URI(id) = name { Some(*id) } else { None });

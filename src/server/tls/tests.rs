@@ -113,7 +113,7 @@ async fn a_client_is_named_by_its_certificate() {
         uri("spiffe://example/desk"),
     ]);
     let (served, _client) = connect(&tls, client(&authority, Some(&own))).await;
-    let names = peer_names(&served.unwrap());
+    let names = peer_certificate(&served.unwrap()).unwrap().names;
     assert_eq!(names.iter().map(Caller::as_str).collect::<Vec<_>>(), ["spiffe://example/desk", "desk.example"]);
 }
 
@@ -122,7 +122,7 @@ async fn a_client_without_a_certificate_is_served_and_has_no_name() {
     let (directory, authority) = (tempdir().unwrap(), Authority::new());
     let tls = load(write(&directory, &authority.sign_server(), &authority)).unwrap();
     let (served, client) = connect(&tls, client(&authority, None)).await;
-    assert!(peer_names(&served.unwrap()).is_empty());
+    assert_eq!(peer_certificate(&served.unwrap()), None);
     client.unwrap();
 }
 
@@ -133,7 +133,7 @@ async fn without_authorities_no_client_is_asked_for_a_certificate() {
     let tls = load(TlsFiles { client_ca: None, ..files }).unwrap();
     let own = authority.sign(vec![uri("spiffe://example/desk")]);
     let (served, _client) = connect(&tls, client(&authority, Some(&own))).await;
-    assert!(peer_names(&served.unwrap()).is_empty());
+    assert_eq!(peer_certificate(&served.unwrap()), None);
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn a_session_ends_with_the_authority_of_its_client() {
         let (taken, asked) = connect(&tls, Arc::clone(&client)).await;
         let (taken, mut asked) = (taken.unwrap(), asked.unwrap());
         assert_eq!(taken.get_ref().1.handshake_kind(), Some(kind));
-        assert_eq!(peer_names(&taken).len(), 1);
+        assert_eq!(peer_certificate(&taken).unwrap().names.len(), 1);
         drop(taken);
         // What the session is resumed with comes after the handshake, before the end.
         drop(asked.read(&mut [0]).await);

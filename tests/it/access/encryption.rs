@@ -4,7 +4,7 @@ use std::{fs, process::Command, sync::Arc, time::Duration};
 
 use onrecord::{
     access::Access,
-    api::v1::{self, subscribe_response::Message},
+    api::v1::{self, closing::Reason, subscribe_response::Message},
     config::TlsFiles,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
@@ -18,9 +18,11 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-use super::Policy;
-use crate::harness::{Person, Service, from, refused};
+use super::{Policy, revocation::closing};
+use crate::harness::{BEGINNING, Person, Service, from, refused};
 
+/// When the certificates end, in Unix seconds: as the year 3000 begins.
+const END: i64 = 32_503_680_000;
 const SITE: &str = "spiffe://example.org/sites/paris";
 
 /// An authority, which signs certificates.
@@ -46,6 +48,7 @@ impl Authority {
     fn sign(&self, name: SanType) -> Signed {
         let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
         params.subject_alt_names = vec![name];
+        params.not_after = rcgen::date_time_ymd(3000, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Signed { certificate, key: key.serialize_pem() }
     }
@@ -129,6 +132,18 @@ async fn a_certificate_names_its_caller() {
     // Of another authority: there is no connection at all.
     let status = list(&encrypted.channel(&ours, Some(&strangers.site()))).await.unwrap_err();
     assert!(matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_certificate_ends_its_stream_though_its_connection_stays() {
+    let (ours, clients) = (Authority::new(), Authority::new());
+    let encrypted = Encrypted::start(&ours.server(), &clients, site_policy()).await;
+    let channel = encrypted.channel(&ours, Some(&clients.site()));
+    encrypted.service.advance(END - BEGINNING / 1_000_000 - 1).await;
+    let stream = Person::new(&channel, "what is said counts for nothing").follow_all().await;
+    assert_eq!(closing(stream).await, Reason::AccessRevoked);
+    encrypted.service.advance(1).await;
+    refused(list(&channel).await, Code::Unauthenticated, "CREDENTIAL_EXPIRED");
 }
 
 #[tokio::test(flavor = "multi_thread")]
