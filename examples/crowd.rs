@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, convert::Infallible, env, fs, io, process::Exit
 
 use onrecord::{
     api::v1::{Delivery, Snapshot},
-    client::{Begin, Follower, Note, Options, Position, Site, State, Wanted, channel, tls_channel},
+    client::{Begin, Credentials, Follower, Note, Options, Position, Site, State, Wanted, channel, tls_channel},
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -146,10 +146,10 @@ fn options(site: usize, name: Option<&str>) -> Result<Options, Box<dyn std::erro
         None => Options::all(),
     };
     options.begin = Begin::Beginning;
-    options.metadata.insert("onrecord-caller", "crowd".parse()?);
-    if let Ok(file) = env::var("ONRECORD_TOKEN_FILE") {
-        options.metadata.insert("authorization", format!("Bearer {}", fs::read_to_string(file)?.trim()).parse()?);
-    }
+    options.credentials = match env::var("ONRECORD_TOKEN_FILE") {
+        Ok(file) => Credentials::token_file(file)?,
+        Err(_) => Credentials::stated("crowd")?,
+    };
     Ok(options)
 }
 

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, env, fs, io, path::PathBuf};
 
 use onrecord::{
     api::v1::{Delivery, Live, Snapshot, delivery::Scope, event, live},
-    client::{Begin, Follower, Options, Position, Site, Wanted, channel, replace_file, tls_channel},
+    client::{Begin, Credentials, Follower, Options, Position, Site, Wanted, channel, replace_file, tls_channel},
 };
 use serde::{Deserialize, Serialize};
 
@@ -128,13 +128,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => Options::all(),
     };
     options.begin = Begin::Beginning;
-    match env::var("ONRECORD_TOKEN_FILE") {
-        Ok(file) => {
-            let token = fs::read_to_string(file)?;
-            options.metadata.insert("authorization", format!("Bearer {}", token.trim()).parse()?)
-        }
+    options.credentials = match env::var("ONRECORD_TOKEN_FILE") {
+        Ok(file) => Credentials::token_file(file)?,
         // Believed where the service runs with --insecure.
-        Err(_) => options.metadata.insert("onrecord-caller", "site".parse()?),
+        Err(_) => Credentials::stated("site")?,
     };
     let channel = match env::var("ONRECORD_CA_FILE") {
         Ok(file) => tls_channel(url, &fs::read(file)?)?,

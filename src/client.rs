@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A site implements [`Site`]; a [`Follower`] does the rest: it resumes, waits with full jitter as long as it is asked to, takes a new
-//! snapshot where that helps, and ends where only a person can help. [`Follower::state`] says which of these it is at.
+//! snapshot where that helps, shows the newest credential there is, and ends where only a person can help. [`Follower::state`] says which of these it is at.
 //!
 //! **Invariants**
 //! - Nothing is read while a site applies: its own speed is the back-pressure, and no more than one commit waits in memory.
@@ -23,6 +23,7 @@ mod acknowledge;
 mod backoff;
 mod channel;
 mod check;
+mod credentials;
 mod ending;
 mod file;
 mod follower;
@@ -34,6 +35,7 @@ pub use channel::channel;
 #[cfg(feature = "tls")]
 pub use channel::tls_channel;
 pub use check::{Breach, Link};
+pub use credentials::Credentials;
 pub use ending::{FollowError, Lost};
 pub use file::{PositionFile, replace_file};
 pub use follower::{Follower, State};

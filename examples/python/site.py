@@ -24,7 +24,7 @@ from onrecord.v1 import event_pb2, feed_service_pb2 as feed, feed_service_pb2_gr
 
 HEARTBEAT = 10  # seconds; after three that did not come the stream counts as lost
 FATAL = {"CURSOR_DIVERGED", "FILTER_CHANGED", "CURSOR_INVALID", "SUBSCRIPTION_TAKEN"}  # a person has to look
-SUPERSEDED = (feed.Closing.REASON_SUPERSEDED, feed.Closing.REASON_ACCESS_REVOKED)
+REFUSED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
 def channel(address):
@@ -140,8 +140,8 @@ def follow(stub, site, name):
                         raise
                     print("not acknowledged yet:", error.code(), file=sys.stderr)
             if kind == "closing":
-                if message.closing.reason in SUPERSEDED:
-                    raise SystemExit(f"closed for good: {feed.Closing.Reason.Name(message.closing.reason)}")
+                if message.closing.reason == feed.Closing.REASON_SUPERSEDED:
+                    raise SystemExit("closed for good: somebody else follows under this name")
                 if message.closing.reason == feed.Closing.REASON_TRIMMED:
                     site.held["cursor"] = ""
                 return message.closing.reconnect_after.ToTimedelta().total_seconds()
@@ -171,7 +171,7 @@ def main(address, path, name=""):
         except grpc.RpcError as error:
             reason, asked = refusal(error)
             print("lost:", error.code(), reason, file=sys.stderr)
-            if reason in FATAL or error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED):
+            if reason in FATAL or error.code() in REFUSED:
                 raise SystemExit(f"{reason}: {error.details()}")
             if reason == "CURSOR_TRIMMED":
                 site.held["cursor"] = ""

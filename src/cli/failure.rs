@@ -32,9 +32,6 @@ pub(super) enum Refusal {
     /// The service was not to be reached, or its answer did not come.
     #[error("{0}")]
     Unavailable(String),
-    /// The caller may not.
-    #[error("{0}")]
-    Permission(String),
 }
 
 /// Says what went wrong on standard error, and gives the exit code.
@@ -83,7 +80,6 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Refusal::NotFound(_)) => NOT_FOUND,
         Some(Refusal::Refused(_)) => REFUSED,
         Some(Refusal::Unavailable(_)) => UNAVAILABLE,
-        Some(Refusal::Permission(_)) => PERMISSION,
         None => OTHER,
     }
 }

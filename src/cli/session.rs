@@ -6,8 +6,7 @@ use anyhow::Context as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tonic::{
     Code, Request, Response, Status, Streaming,
-    metadata::{Ascii, MetadataMap, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
+    service::interceptor::InterceptedService,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 use uuid::Uuid;
@@ -23,7 +22,7 @@ use crate::{
         editorial_service_client::EditorialServiceClient, feed_service_client::FeedServiceClient,
         statement_service_client::StatementServiceClient,
     },
-    client::Backoff,
+    client::{Backoff, Credentials},
 };
 
 /// Longer than the longest batch of events (1 MiB) and a page of a thousand long texts is likely to be.
@@ -35,12 +34,8 @@ const CALL_TIME_MAX: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEP_ALIVE_TIME_MAX: Duration = Duration::from_secs(10);
 const RETRIES_MAX: u32 = 3;
-/// Who calls, where the service runs with `--insecure`.
-const CALLER: &str = "onrecord-caller";
-/// What shows who calls, elsewhere.
-const AUTHORIZATION: &str = "authorization";
 
-type Wire = InterceptedService<Channel, Identity>;
+type Wire = InterceptedService<Channel, Credentials>;
 /// The client of the service that writes.
 pub(super) type Editorial = EditorialServiceClient<Wire>;
 /// The client of the service that reads.
@@ -53,7 +48,9 @@ pub(super) type Feed = FeedServiceClient<Wire>;
 pub(super) struct Session {
     server: String,
     channel: Channel,
-    identity: Identity,
+    credentials: Credentials,
+    /// Whether a token shows who calls.
+    has_token: bool,
     /// For whom to write the answers.
     pub(super) format: Format,
 }
@@ -61,9 +58,9 @@ pub(super) struct Session {
 impl Session {
     /// Prepares a connection; the first call makes it.
     pub(super) fn new(global: &Global) -> anyhow::Result<Self> {
-        let identity = match &global.token_file {
-            Some(file) => Identity::of_token(file)?,
-            None => Identity::of_caller(&global.caller())?,
+        let credentials = match &global.token_file {
+            Some(file) => of_token(file)?,
+            None => of_caller(&global.caller())?,
         };
         let mut endpoint = endpoint(&global.server)?;
         if endpoint.uri().scheme_str() == Some("https") {
@@ -72,31 +69,32 @@ impl Session {
         } else if global.ca_file.is_some() || global.certificate_file.is_some() {
             return Err(Refusal::Usage(format!("`{}` is not encrypted: give an https:// URL", global.server)).into());
         }
-        Ok(Self::over(&endpoint, identity, &global.server, global.output))
+        let session = Self::over(&endpoint, credentials, &global.server, global.output);
+        Ok(Self { has_token: global.token_file.is_some(), ..session })
     }
 
     /// As [`Self::new`], without arguments of the command line.
     pub(super) fn to(server: &str, caller: &str, format: Format) -> anyhow::Result<Self> {
-        Ok(Self::over(&endpoint(server)?, Identity::of_caller(caller)?, server, format))
+        Ok(Self::over(&endpoint(server)?, of_caller(caller)?, server, format))
     }
 
-    fn over(endpoint: &Endpoint, identity: Identity, server: &str, format: Format) -> Self {
-        Self { server: server.to_owned(), channel: endpoint.connect_lazy(), identity, format }
+    fn over(endpoint: &Endpoint, credentials: Credentials, server: &str, format: Format) -> Self {
+        Self { server: server.to_owned(), channel: endpoint.connect_lazy(), credentials, has_token: false, format }
     }
 
     /// The same connection in another caller's name.
     pub(super) fn with_caller(&self, caller: &str) -> anyhow::Result<Self> {
-        Ok(Self { identity: Identity::of_caller(caller)?, ..self.clone() })
+        Ok(Self { credentials: of_caller(caller)?, has_token: false, ..self.clone() })
     }
 
     /// The same connection, by another caller's token.
     pub(super) fn with_token(&self, file: &Path) -> anyhow::Result<Self> {
-        Ok(Self { identity: Identity::of_token(file)?, ..self.clone() })
+        Ok(Self { credentials: of_token(file)?, has_token: true, ..self.clone() })
     }
 
     /// Whether a token shows who calls.
     pub(super) fn has_token(&self) -> bool {
-        self.identity.key == AUTHORIZATION
+        self.has_token
     }
 
     /// How a command is begun by somebody else.
@@ -116,7 +114,7 @@ impl Session {
     }
 
     fn wire(&self) -> Wire {
-        InterceptedService::new(self.channel.clone(), self.identity.clone())
+        InterceptedService::new(self.channel.clone(), self.credentials.clone())
     }
 
     /// The connection itself.
@@ -124,11 +122,9 @@ impl Session {
         self.channel.clone()
     }
 
-    /// What every call has with it.
-    pub(super) fn metadata(&self) -> MetadataMap {
-        let mut metadata = MetadataMap::new();
-        metadata.insert(self.identity.key, self.identity.value.clone());
-        metadata
+    /// What every call has with it to show who calls.
+    pub(super) fn credentials(&self) -> Credentials {
+        self.credentials.clone()
     }
 
     /// A client of the feed.
@@ -241,39 +237,15 @@ pub(super) fn request_id() -> String {
     Uuid::new_v4().to_string()
 }
 
-/// What every call has with it to show who calls.
-#[derive(Clone, Debug)]
-pub(super) struct Identity {
-    key: &'static str,
-    value: MetadataValue<Ascii>,
+/// A name that is believed, where nothing is checked.
+fn of_caller(name: &str) -> anyhow::Result<Credentials> {
+    Credentials::stated(name).map_err(|error| Refusal::Usage(format!("the caller's name `{name}` {error}")).into())
 }
 
-impl Identity {
-    /// A name that is believed, where nothing is checked.
-    fn of_caller(name: &str) -> anyhow::Result<Self> {
-        let value = name.parse().ok().filter(|_| name.is_ascii());
-        let value =
-            value.with_context(|| Refusal::Usage(format!("the caller's name `{name}` must be printable ASCII")))?;
-        Ok(Self { key: CALLER, value })
-    }
-
-    /// The token in a file.
-    fn of_token(file: &Path) -> anyhow::Result<Self> {
-        let refused = |words: String| Refusal::Usage(format!("--token-file {}: {words}", file.display()));
-        let token = fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
-        let value = format!("Bearer {}", token.trim()).parse::<MetadataValue<Ascii>>();
-        let mut value =
-            value.ok().filter(|_| !token.trim().is_empty()).ok_or_else(|| refused("holds no token".to_owned()))?;
-        value.set_sensitive(true);
-        Ok(Self { key: AUTHORIZATION, value })
-    }
-}
-
-impl Interceptor for Identity {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert(self.key, self.value.clone());
-        Ok(request)
-    }
+/// The token in a file.
+fn of_token(file: &Path) -> anyhow::Result<Credentials> {
+    let refused = |error| Refusal::Usage(format!("--token-file {}: {error}", file.display())).into();
+    Credentials::token_file(file).map_err(refused)
 }
 
 #[cfg(test)]
@@ -282,7 +254,7 @@ mod tests {
 
     use tonic::{Code, Response, Status};
 
-    use super::{Identity, retried};
+    use super::retried;
 
     async fn check(failures: u32, with: Code, wanted: Option<u32>) {
         let calls = Cell::new(0);
@@ -302,12 +274,5 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_is_final() {
         check(1, Code::Aborted, None).await;
-    }
-
-    #[test]
-    fn a_caller_is_printable_ascii() {
-        assert!(Identity::of_caller("anna.b").is_ok());
-        assert!(Identity::of_caller("änna").is_err());
-        assert!(Identity::of_caller("a\nb").is_err());
     }
 }

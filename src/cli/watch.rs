@@ -102,7 +102,7 @@ impl Args {
         };
         let mut options = Options::wanting(wanted);
         options.begin = self.begin();
-        options.metadata = session.metadata();
+        options.credentials = session.credentials();
         options.until_current = self.until_current;
         if self.until_current {
             options.heartbeat = Duration::from_secs(1);

@@ -7,10 +7,14 @@ use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
-use tonic::{Request, metadata::MetadataMap, transport::Channel};
+use tonic::{Request, transport::Channel};
 use tracing::debug;
 
-use super::{backoff::Backoff, ending::Lost, ending::Remedy};
+use super::{
+    Credentials,
+    backoff::Backoff,
+    ending::{Lost, Remedy},
+};
 use crate::api::v1::{AcknowledgeRequest, feed_service_client::FeedServiceClient};
 
 /// Between two acknowledgements.
@@ -28,9 +32,9 @@ pub(super) struct Acknowledger {
 }
 
 impl Acknowledger {
-    pub(super) fn start(channel: Channel, metadata: MetadataMap) -> Self {
+    pub(super) fn start(channel: Channel, credentials: Credentials) -> Self {
         let newest = watch::Sender::new(None);
-        let task = tokio::spawn(acknowledge(channel, metadata, newest.subscribe()));
+        let task = tokio::spawn(acknowledge(channel, credentials, newest.subscribe()));
         Self { newest, task }
     }
 
@@ -53,12 +57,16 @@ impl Acknowledger {
     }
 }
 
-async fn acknowledge(channel: Channel, metadata: MetadataMap, mut newest: watch::Receiver<Option<AcknowledgeRequest>>) {
+async fn acknowledge(
+    channel: Channel,
+    credentials: Credentials,
+    mut newest: watch::Receiver<Option<AcknowledgeRequest>>,
+) {
     let (mut client, mut backoff) = (FeedServiceClient::new(channel), Backoff::default());
     while newest.changed().await.is_ok() {
         loop {
             let Some(request) = newest.borrow_and_update().clone() else { break };
-            let mut call = Request::from_parts(metadata.clone(), tonic::Extensions::default(), request);
+            let mut call = Request::from_parts(credentials.metadata(), tonic::Extensions::default(), request);
             call.set_timeout(CALL_TIME_MAX);
             match client.acknowledge(call).await {
                 Ok(_) => {

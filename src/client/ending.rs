@@ -23,10 +23,10 @@ pub enum FollowError<E> {
     /// The position belongs to another filter: forget it, and begin anew.
     #[error("this was followed with another filter: {0}")]
     FilterChanged(Status),
-    /// The service closed the stream for good: the caller lost the right, or somebody else follows under this name.
+    /// The service closed the stream for good: somebody else follows under this name, or it was changed or deleted.
     #[error("the service closed the stream for good: {}", .0.as_str_name())]
     Closed(closing::Reason),
-    /// The service refuses, and trying again cannot help.
+    /// The service refuses, and trying again cannot help: the right or the credential ended, say.
     #[error("the service refuses: {0}")]
     Refused(Status),
     /// The service was not to be reached, and somebody waits: see [`Options::until_current`](super::Options::until_current).

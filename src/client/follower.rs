@@ -151,7 +151,8 @@ impl<S: Site> Follower<S> {
         self.snapshot = Snapshot::default();
         self.chain.last = self.position.last;
         let mut client = FeedServiceClient::new(self.channel.clone()).max_decoding_message_size(RECEIVE_BYTES_MAX);
-        let request = Request::from_parts(self.options.metadata.clone(), tonic::Extensions::default(), self.request());
+        let request =
+            Request::from_parts(self.options.credentials.metadata(), tonic::Extensions::default(), self.request());
         let mut stream = match client.subscribe(request).await {
             Ok(answer) => answer.into_inner(),
             Err(status) => return self.lost(Lost::Status(status)),
@@ -235,8 +236,8 @@ impl<S: Site> Follower<S> {
         let Wanted::Named(name) = &self.options.wanted else { return Ok(()) };
         if self.generation > 0 && !self.position.cursor.is_empty() {
             let (name, generation, cursor) = (name.clone(), self.generation, self.position.cursor.clone());
-            let (channel, metadata) = (self.channel.clone(), self.options.metadata.clone());
-            let acknowledger = self.acknowledger.get_or_insert_with(|| Acknowledger::start(channel, metadata));
+            let (channel, credentials) = (self.channel.clone(), self.options.credentials.clone());
+            let acknowledger = self.acknowledger.get_or_insert_with(|| Acknowledger::start(channel, credentials));
             acknowledger.tell(AcknowledgeRequest { name, generation, cursor });
         }
         Ok(())
@@ -336,12 +337,14 @@ impl<S: Site> Follower<S> {
         let (reason, asked) = (closing.reason(), closing.reconnect_after);
         self.advance(closing.cursor).await?;
         match reason {
-            closing::Reason::AccessRevoked | closing::Reason::Superseded => return Err(FollowError::Closed(reason)),
+            closing::Reason::Superseded => return Err(FollowError::Closed(reason)),
             closing::Reason::Trimmed => self.begin_anew(&Note::Trimmed),
             closing::Reason::Lifetime
             | closing::Reason::Drain
             | closing::Reason::Stalled
             | closing::Reason::StoreFailed
+            // Its credential ended, and there may be a new one; if not, that is said when it comes again.
+            | closing::Reason::AccessRevoked
             | closing::Reason::Unspecified => self.site.note(&Note::Closed { reason: reason.as_str_name() }),
         }
         let asked = asked.and_then(|asked| Duration::try_from(asked).ok()).unwrap_or_default();

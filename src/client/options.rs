@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::metadata::MetadataMap;
-
+use super::Credentials;
 use crate::api::v1::Filter;
 
 const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(10);
@@ -43,8 +42,8 @@ pub struct Options {
     pub wanted: Wanted,
     /// Where to begin, without a position.
     pub begin: Begin,
-    /// Sent with each call: who calls.
-    pub metadata: MetadataMap,
+    /// Who calls.
+    pub credentials: Credentials,
     /// How long the stream may be quiet before a heartbeat, 1 to 60 s: 10 s by default. After three that did not come it counts as lost.
     pub heartbeat: Duration,
     /// End once there is nothing new, and give up after five attempts.
@@ -67,7 +66,7 @@ impl Options {
         Self {
             wanted,
             begin: Begin::default(),
-            metadata: MetadataMap::new(),
+            credentials: Credentials::none(),
             heartbeat: HEARTBEAT_DEFAULT,
             until_current: false,
             snapshot_when_diverged: false,

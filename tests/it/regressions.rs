@@ -90,14 +90,14 @@ async fn opened(stream: &mut Stream) -> v1::Opened {
 
 /// A site that shows what it applied to whoever watches.
 #[derive(Debug)]
-struct Shelf(watch::Sender<Shown>);
+pub(crate) struct Shelf(pub watch::Sender<Shown>);
 
 #[derive(Clone, Debug, Default)]
-struct Shown {
+pub(crate) struct Shown {
     position: Option<Position>,
     applied: Vec<u64>,
     snapshots: usize,
-    opened: usize,
+    pub opened: usize,
     lost: usize,
 }
 
@@ -108,7 +108,7 @@ impl Shelf {
         Self(watch::Sender::new(Shown { position: Some(position), ..Shown::default() }))
     }
 
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(watch::Sender::new(Shown::default()))
     }
 

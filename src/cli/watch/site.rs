@@ -4,7 +4,7 @@ use anyhow::{Error, Result};
 
 use super::{keep::Keep, line};
 use crate::{
-    api::v1::{Delivery, Opened, Snapshot, SubscribeResponse, closing, subscribe_response::Message},
+    api::v1::{Delivery, Opened, Snapshot, SubscribeResponse, subscribe_response::Message},
     cli::{
         failure::Refusal,
         output::{note, say},
@@ -74,11 +74,10 @@ pub(super) fn told(session: &Session, error: FollowError<Error>) -> Error {
         FollowError::Breach(breach) => Refusal::Refused(breach.to_string()).into(),
         FollowError::Diverged(status) => Error::from(status).context(DIVERGED),
         FollowError::FilterChanged(status) => Error::from(status).context(ANOTHER_FILTER),
-        FollowError::Closed(closing::Reason::Superseded) => {
+        FollowError::Closed(_) => {
             let words = "somebody else follows under this name by now, or it was changed or deleted";
             Refusal::Refused(words.to_owned()).into()
         }
-        FollowError::Closed(_) => Refusal::Permission("the caller lost the right to follow".to_owned()).into(),
         FollowError::Refused(status) | FollowError::GaveUp(Lost::Status(status)) => session.explained(status),
         FollowError::GaveUp(lost) => Refusal::Unavailable(lost.to_string()).into(),
     }

@@ -310,13 +310,18 @@ async fn a_replica_that_is_behind_is_waited_for() {
 
 #[tokio::test]
 async fn what_only_a_person_can_mend_ends_it() {
-    for reason in [closing::Reason::AccessRevoked, closing::Reason::Superseded] {
-        let closing = Closing { reason: reason.into(), ..Closing::default() };
-        let scripts = vec![vec![opened(), says(Message::Closing(closing))]];
-        let (ended, _, requests) = follow(Shelf::default(), scripts).await;
-        assert!(matches!(ended, Err(FollowError::Closed(why)) if why == reason));
-        assert_eq!(requests.len(), 1);
-    }
+    let closed =
+        |reason: closing::Reason| says(Message::Closing(Closing { reason: reason.into(), ..Closing::default() }));
+    let superseded = vec![opened(), closed(closing::Reason::Superseded)];
+    let (ended, _, requests) = follow(Shelf::default(), vec![superseded]).await;
+    assert!(matches!(ended, Err(FollowError::Closed(closing::Reason::Superseded))));
+    assert_eq!(requests.len(), 1);
+    // There may be a new credential: it comes again once.
+    let revoked = vec![opened(), closed(closing::Reason::AccessRevoked)];
+    let gone = vec![refusal(Code::Unauthenticated, "CREDENTIAL_EXPIRED")];
+    let (ended, _, requests) = follow(Shelf::default(), vec![revoked, gone]).await;
+    assert!(matches!(ended, Err(FollowError::Refused(_))));
+    assert_eq!(requests.len(), 2);
     let (ended, ..) = follow(Shelf::default(), vec![vec![refusal(Code::InvalidArgument, "FILTER_CHANGED")]]).await;
     assert!(matches!(ended, Err(FollowError::FilterChanged(_))));
     let (ended, ..) = follow(Shelf::default(), vec![vec![refusal(Code::PermissionDenied, "NO")]]).await;

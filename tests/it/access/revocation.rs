@@ -1,14 +1,23 @@
 //! What ends a live stream: a policy that says otherwise, and the end of a token.
 
+use std::{fs, time::Duration};
+
 use onrecord::{
     access::Role,
     api::v1::{BackupRequest, Start, SubscribeRequest, closing::Reason, subscribe_response::Message},
+    client::{Credentials, FollowError, Follower, Options, channel},
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 use tonic::Code;
 
 use super::{Policy, holder, provider::Provider};
-use crate::harness::{Person, Stream, at, from, refused};
+use crate::{
+    harness::{Person, Stream, at, from, refused},
+    regressions::Shelf,
+};
+
+/// How long a test waits for something that has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Streams that are open when the right to them goes.
 const STREAMS: usize = 100;
@@ -85,6 +94,34 @@ async fn the_end_of_a_token_ends_its_stream() {
     service.advance(1).await;
     let again = holder(&service, &token).follow(from(Start::Now)).await;
     refused(again.map(drop), Code::Unauthenticated, "CREDENTIAL_EXPIRED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_whose_token_is_changed_for_a_new_one_in_time_goes_on() {
+    let mut policy = Policy::new();
+    policy.grant("site", "roles = [\"subscriber\"]");
+    let before = policy.token("site", "expires = 2026-01-01T00:00:01Z");
+    let without = policy.clone();
+    let after = policy.token("site", "");
+    let (service, access) = policy.serve().await;
+    let file = policy.directory().join("token");
+    fs::write(&file, before).unwrap();
+    let options = Options { credentials: Credentials::token_file(&file).unwrap(), ..Options::all() };
+    let (channel, site) = (channel(&format!("http://{}", service.address)).unwrap(), Shelf::new());
+    let mut shown = site.0.subscribe();
+    let following = tokio::spawn(async move { Follower::new(channel, options, site).run().await });
+    let mut opened = async |times| {
+        timeout(PATIENCE, shown.wait_for(|shown| shown.opened == times)).await.expect("it opens").map(drop).unwrap();
+    };
+    opened(1).await;
+    fs::write(&file, after).unwrap();
+    opened(2).await;
+    // That one is taken out, and there is no other.
+    policy.replace(&without);
+    access.reload().unwrap();
+    let ended = timeout(PATIENCE, following).await.expect("it ends").unwrap();
+    let Err(FollowError::Refused(status)) = ended else { panic!("{ended:?}") };
+    refused::<()>(Err(status), Code::Unauthenticated, "CREDENTIAL_UNKNOWN");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onrecord::{
     api::v1::{Start, closing, subscribe_response::Message},
-    client::{Begin, Follower, Options, channel},
+    client::{Begin, Credentials, Follower, Options, channel},
 };
 use tokio::{sync::watch, time::timeout};
 use tonic::transport::Channel;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn follower(way: &Way, begin: Begin, site: Shelf) -> Follower<Shelf> {
     let mut options = Options { begin, ..Options::all() };
-    options.metadata.insert("onrecord-caller", "site".parse().unwrap());
+    options.credentials = Credentials::stated("site").unwrap();
     Follower::new(channel(&way.url()).unwrap(), options, site)
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onrecord::{
     api::v1::{self, Start, closing, event, subscribe_response::Message},
-    client::{Follower, Options, channel},
+    client::{Credentials, Follower, Options, channel},
 };
 use tokio::time::timeout;
 use tonic::Code;
@@ -134,7 +134,7 @@ async fn a_replica_behind_never_makes_a_site_begin_anew() {
     let site = Shelf::at(&moved(&now, 900));
     let mut shown = site.0.subscribe();
     let mut options = Options { snapshot_when_diverged: true, ..Options::all() };
-    options.metadata.insert("onrecord-caller", "site".parse().unwrap());
+    options.credentials = Credentials::stated("site").unwrap();
     let mut follower = Follower::new(channel(&format!("http://{}", service.address)).unwrap(), options, site);
     let tried = timeout(Duration::from_secs(20), shown.wait_for(|shown| shown.lost >= 3));
     tokio::select! {
