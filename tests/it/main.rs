@@ -33,6 +33,7 @@ mod following;
 mod formats;
 mod harness;
 mod kills;
+mod metrics;
 mod model;
 mod operating;
 mod regressions;

@@ -24,7 +24,7 @@ use tonic::{
 use super::Policy;
 use crate::{
     harness::{Person, refused, words},
-    operating::get,
+    metrics::get,
     traces::Collector,
 };
 
