@@ -9,7 +9,7 @@
 //!   (`every_method_is_open_to_whom_the_table_says_and_to_nobody_else`).
 //! - Of a token only its digest is kept (`token`).
 //! - No credential counts after its end, on a connection that is open neither (`the_end_of_a_token_ends_its_stream`,
-//!   `the_end_of_a_certificate_ends_its_stream_though_its_connection_stays`).
+//!   `the_end_of_a_certificate_ends_its_stream`).
 //! - A policy that cannot be read changes nothing: the one before goes on (`a_broken_policy_leaves_the_one_before`).
 //!
 //! Nothing here knows of gRPC or of the journal.

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A site implements [`Site`]; a [`Follower`] does the rest: it resumes, waits with full jitter as long as it is asked to, takes a new
-//! snapshot where that helps, shows the newest credential there is, and ends where only a person can help. [`Follower::state`] says which of these it is at.
+//! snapshot where that helps, shows the newest credential there is, and ends where only a person can help. [`Follower::state`] says
+//! which of these it is at.
 //!
 //! **Invariants**
 //! - Nothing is read while a site applies: its own speed is the back-pressure, and no more than one commit waits in memory.

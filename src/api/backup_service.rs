@@ -35,23 +35,22 @@ pub struct Backups {
 /// The method whose callers keep their right only as long as they would be let in anew.
 const BACKUP: &str = "onrecord.v1.BackupService/Backup";
 
-/// Returns once who was admitted would be no more.
-async fn revoked(access: Access, admitted: Admitted, now: Timestamp) {
+/// Returns once who was admitted would be no more, and why.
+async fn revoked(access: Access, admitted: Admitted, now: Timestamp) -> AccessRefusal {
     let mut changes = access.changes();
-    let left = admitted.time_left(now);
     let ends = async {
-        match left {
-            Some(left) => sleep(left).await,
-            None => pending().await,
-        }
+        let Some((left, end)) = admitted.time_left(now).zip(admitted.expire_time) else { return pending().await };
+        sleep(left).await;
+        AccessRefusal::CredentialExpired(end, admitted.caller.clone())
     };
     // Not by `wait_for`: it would hold the policy while `stands` looks at it.
     let stands = async { while access.stands(BACKUP, &admitted) && changes.changed().await.is_ok() {} };
-    tokio::select! {
-        () = ends => {}
-        () = stands => {}
-    }
+    let refusal = tokio::select! {
+        ended = ends => ended,
+        () = stands => AccessRefusal::CredentialUnknown,
+    };
     audit::lost(&admitted, BACKUP);
+    refusal
 }
 
 #[tonic::async_trait]
@@ -81,7 +80,7 @@ impl v1::backup_service_server::BackupService for Backups {
             let _place = place;
             tokio::select! {
                 () = copy.run(follow) => {}
-                () = revoked => drop(stopped.send(Err(AccessRefusal::CredentialUnknown.into())).await),
+                refusal = revoked => drop(stopped.send(Err(refusal.into())).await),
                 () = shutdown.cancelled() => drop(stopped.send(Err(FeedRefusal::Draining.into())).await),
             }
         });

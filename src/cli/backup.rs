@@ -5,9 +5,10 @@ pub(super) mod register;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Error, Result, anyhow};
 use serde::Serialize;
 use tokio::time::sleep;
+use tonic::{Code, Status};
 
 use self::file::Writer;
 #[cfg(any(test, fuzzing))]
@@ -32,7 +33,8 @@ Examples:
   onrecord backup record.backup              begins a copy, or brings it up to date
   onrecord backup record.backup --follow     and goes on with what follows, as a second site does
 
-It may be cut off at any time: run it again, and it goes on after what is whole. With --follow it connects again by itself. `onrecord restore` builds a store from it.
+It may be cut off at any time: run it again, and it goes on after what is whole. With --follow it connects again by itself,
+with the newest token of --token-file. `onrecord restore` builds a store from it.
 Erasures are also noted in FILE.erasures: keep the newest of these where older copies are, and `restore` repeats them.";
 
 /// Copy the record to a file
@@ -89,7 +91,7 @@ impl Args {
         let request = BackupRequest { after_entry: entry, after_hash: hash, follow: self.follow };
         let mut stream = session.backup(request).await?;
         let (mut entries, mut feed_id, mut whole) = (0, Vec::new(), false);
-        while let Some(response) = stream.message().await.map_err(|status| session.explained(status))? {
+        while let Some(response) = stream.message().await.map_err(|status| self.broken(session, status))? {
             let message = response.message.context("the service sent an empty message")?;
             whole = matches!(message, Message::End(_));
             match message {
@@ -118,6 +120,15 @@ impl Args {
             return Ok(());
         }
         Err(Refusal::Unavailable("the service ended the copy before it was whole: run it again".to_owned()).into())
+    }
+
+    /// Why a copy that was begun goes no further. Whose credential ended meanwhile may have a new one: what it is told when it comes again
+    /// counts.
+    fn broken(&self, session: &Session, status: Status) -> Error {
+        if self.follow && status.code() == Code::Unauthenticated {
+            return Refusal::Unavailable(status.message().to_owned()).into();
+        }
+        session.explained(status)
     }
 }
 

@@ -69,17 +69,16 @@ impl Session {
         } else if global.ca_file.is_some() || global.certificate_file.is_some() {
             return Err(Refusal::Usage(format!("`{}` is not encrypted: give an https:// URL", global.server)).into());
         }
-        let session = Self::over(&endpoint, credentials, &global.server, global.output);
-        Ok(Self { has_token: global.token_file.is_some(), ..session })
+        Ok(Self::over(&endpoint, (credentials, global.token_file.is_some()), &global.server, global.output))
     }
 
     /// As [`Self::new`], without arguments of the command line.
     pub(super) fn to(server: &str, caller: &str, format: Format) -> anyhow::Result<Self> {
-        Ok(Self::over(&endpoint(server)?, of_caller(caller)?, server, format))
+        Ok(Self::over(&endpoint(server)?, (of_caller(caller)?, false), server, format))
     }
 
-    fn over(endpoint: &Endpoint, credentials: Credentials, server: &str, format: Format) -> Self {
-        Self { server: server.to_owned(), channel: endpoint.connect_lazy(), credentials, has_token: false, format }
+    fn over(endpoint: &Endpoint, (credentials, has_token): (Credentials, bool), server: &str, format: Format) -> Self {
+        Self { server: server.to_owned(), channel: endpoint.connect_lazy(), credentials, has_token, format }
     }
 
     /// The same connection in another caller's name.

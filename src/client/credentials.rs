@@ -4,6 +4,7 @@ use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tonic::{
@@ -18,8 +19,11 @@ const CALLER: &str = "onrecord-caller";
 /// What shows who calls, elsewhere.
 const AUTHORIZATION: &str = "authorization";
 
-/// What each call has with it to show who calls. It is asked before each: a token that was changed for a new one counts from the next
-/// call on. Cheap to clone; also an interceptor for clients of one's own.
+/// How long a token that was read is not read again.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What each call has with it to show who calls. It is asked before each, so a new token counts without a new start. Cheap to clone; also an
+/// interceptor for clients of one's own.
 ///
 /// A client certificate is no part of it: it is the channel's, and a new one takes a new channel.
 #[derive(Clone)]
@@ -49,25 +53,32 @@ impl Credentials {
         Ok(Self::asked(move || metadata.clone()))
     }
 
-    /// The token in a file, read again before each call. While it cannot be read, or holds none, the one before counts.
+    /// The token in a local file, read again before a call if it was not within the last second. While it cannot be read, or holds none, the
+    /// one before counts. A new one is written beside it, and moved into its place, before the old one ends. What comes by a pipe is read once.
     ///
     /// # Errors
     /// If it cannot be read now, or holds no token.
     pub fn token_file(path: impl Into<PathBuf>) -> io::Result<Self> {
-        let path = path.into();
+        Self::token_file_read_after(path.into(), FRESH)
+    }
+
+    fn token_file_read_after(path: PathBuf, fresh: Duration) -> io::Result<Self> {
         let first = bearer(&path)?;
-        // What a pipe held is gone.
         if !fs::metadata(&path)?.is_file() {
             return Ok(Self::asked(move || first.clone()));
         }
-        let newest = Mutex::new(first);
+        let newest = Mutex::new((first, Instant::now()));
         Ok(Self::asked(move || {
             let mut newest = newest.lock().unwrap_or_else(PoisonError::into_inner);
-            match bearer(&path) {
-                Ok(read) => *newest = read,
-                Err(error) => warn!(file = %path.display(), %error, "the token before is used"),
+            let (token, read_at) = &mut *newest;
+            if read_at.elapsed() >= fresh {
+                *read_at = Instant::now();
+                match bearer(&path) {
+                    Ok(read) => *token = read,
+                    Err(error) => warn!(file = %path.display(), %error, "the token before is used"),
+                }
             }
-            newest.clone()
+            token.clone()
         }))
     }
 
@@ -110,6 +121,8 @@ fn invalid(words: &str) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Write as _, os::fd::AsRawFd as _};
+
     use super::*;
 
     fn shown(credentials: &Credentials, key: &str) -> String {
@@ -132,8 +145,10 @@ mod tests {
         fs::write(&path, " \n").unwrap();
         assert_eq!(Credentials::token_file(&path).unwrap_err().to_string(), "holds no token");
         fs::write(&path, "one\n").unwrap();
-        let credentials = Credentials::token_file(&path).unwrap();
+        let credentials = Credentials::token_file_read_after(path.clone(), Duration::ZERO).unwrap();
+        let kept = Credentials::token_file_read_after(path.clone(), Duration::MAX).unwrap();
         fs::write(&path, "two\n").unwrap();
+        assert_eq!(shown(&kept, AUTHORIZATION), "Bearer one");
         assert_eq!(shown(&credentials, AUTHORIZATION), "Bearer two");
         for broken in ["", "a\u{1}b"] {
             fs::write(&path, broken).unwrap();
@@ -142,5 +157,15 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(shown(&credentials, AUTHORIZATION), "Bearer two");
         assert!(!format!("{credentials:?}").contains("two"));
+    }
+
+    #[test]
+    fn what_comes_by_a_pipe_is_read_once() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"one\n").unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", reader.as_raw_fd());
+        let credentials = Credentials::token_file_read_after(path.into(), Duration::ZERO).unwrap();
+        assert_eq!([(); 2].map(|()| shown(&credentials, AUTHORIZATION)), ["Bearer one"; 2]);
     }
 }

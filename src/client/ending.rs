@@ -6,7 +6,6 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::check::Breach;
-use crate::api::v1::closing;
 
 /// Why a follower ended. Only a person can help.
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +19,12 @@ pub enum FollowError<E> {
     /// The history that was followed is not the history of this feed: it was restored from an older copy, or this is another service.
     #[error("the feed is not the one that was followed before: {0}")]
     Diverged(Status),
-    /// The position belongs to another filter: forget it, and begin anew.
-    #[error("this was followed with another filter: {0}")]
+    /// The position belongs to another filter, or to what the caller might have before: forget it, and begin anew.
+    #[error("this was followed with another filter or another grant: {0}")]
     FilterChanged(Status),
-    /// The service closed the stream for good: somebody else follows under this name, or it was changed or deleted.
-    #[error("the service closed the stream for good: {}", .0.as_str_name())]
-    Closed(closing::Reason),
+    /// The service closed the stream for good.
+    #[error("somebody else follows under this name, or the subscription was changed or deleted")]
+    Superseded,
     /// The service refuses, and trying again cannot help: the right or the credential ended, say.
     #[error("the service refuses: {0}")]
     Refused(Status),

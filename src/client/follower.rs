@@ -337,7 +337,7 @@ impl<S: Site> Follower<S> {
         let (reason, asked) = (closing.reason(), closing.reconnect_after);
         self.advance(closing.cursor).await?;
         match reason {
-            closing::Reason::Superseded => return Err(FollowError::Closed(reason)),
+            closing::Reason::Superseded => return Err(FollowError::Superseded),
             closing::Reason::Trimmed => self.begin_anew(&Note::Trimmed),
             closing::Reason::Lifetime
             | closing::Reason::Drain

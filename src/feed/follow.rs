@@ -321,8 +321,8 @@ async fn superseded(hold: Option<&Hold>) {
 /// Who has to take a new snapshot may do so at once; the others come back one by one.
 fn reconnect_after_max(reason: ClosingReason, leaving: impl Fn() -> u64, cores: u32) -> Duration {
     match reason {
-        ClosingReason::Trimmed | ClosingReason::AccessRevoked | ClosingReason::Superseded => Duration::ZERO,
-        ClosingReason::Lifetime | ClosingReason::Stalled => RECONNECT_AFTER_MAX,
+        ClosingReason::Trimmed | ClosingReason::Superseded => Duration::ZERO,
+        ClosingReason::Lifetime | ClosingReason::Stalled | ClosingReason::AccessRevoked => RECONNECT_AFTER_MAX,
         ClosingReason::Drain | ClosingReason::StoreFailed => {
             let all = RECONNECT_AFTER_EACH.saturating_mul(u32::try_from(leaving()).unwrap_or(u32::MAX)) / cores.max(1);
             all.max(RECONNECT_AFTER_MAX)
@@ -338,6 +338,7 @@ mod tests {
     fn who_goes_with_many_others_has_more_time_to_come_back() {
         let most = |reason, streams| reconnect_after_max(reason, || streams, 2);
         assert_eq!(most(ClosingReason::Lifetime, 20_000), Duration::from_secs(2));
+        assert_eq!(most(ClosingReason::AccessRevoked, 20_000), Duration::from_secs(2));
         assert_eq!(most(ClosingReason::Drain, 100), Duration::from_secs(2));
         assert_eq!(most(ClosingReason::Drain, 20_000), Duration::from_secs(20));
         assert_eq!(reconnect_after_max(ClosingReason::Drain, || 20_000, 8), Duration::from_secs(5));

@@ -19,8 +19,8 @@ Find out why. To go on with what it says now, remove the mirror or the cursor.
 The service says";
 
 const ANOTHER_FILTER: &str = "\
-this was followed with another filter, or another choice of --embargoed. Use that one, or remove the mirror or the cursor
-to begin anew. The service says";
+this was followed with another filter, with another choice of --embargoed, or before the policy gave the caller another choice of
+texts. Use what was used before, or remove the mirror or the cursor to begin anew. The service says";
 
 #[derive(Debug)]
 pub(super) struct Watcher {
@@ -74,7 +74,7 @@ pub(super) fn told(session: &Session, error: FollowError<Error>) -> Error {
         FollowError::Breach(breach) => Refusal::Refused(breach.to_string()).into(),
         FollowError::Diverged(status) => Error::from(status).context(DIVERGED),
         FollowError::FilterChanged(status) => Error::from(status).context(ANOTHER_FILTER),
-        FollowError::Closed(_) => {
+        FollowError::Superseded => {
             let words = "somebody else follows under this name by now, or it was changed or deleted";
             Refusal::Refused(words.to_owned()).into()
         }

@@ -314,7 +314,7 @@ async fn what_only_a_person_can_mend_ends_it() {
         |reason: closing::Reason| says(Message::Closing(Closing { reason: reason.into(), ..Closing::default() }));
     let superseded = vec![opened(), closed(closing::Reason::Superseded)];
     let (ended, _, requests) = follow(Shelf::default(), vec![superseded]).await;
-    assert!(matches!(ended, Err(FollowError::Closed(closing::Reason::Superseded))));
+    assert!(matches!(ended, Err(FollowError::Superseded)));
     assert_eq!(requests.len(), 1);
     // There may be a new credential: it comes again once.
     let revoked = vec![opened(), closed(closing::Reason::AccessRevoked)];

@@ -135,7 +135,7 @@ async fn a_certificate_names_its_caller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_a_certificate_ends_its_stream_though_its_connection_stays() {
+async fn the_end_of_a_certificate_ends_its_stream() {
     let (ours, clients) = (Authority::new(), Authority::new());
     let encrypted = Encrypted::start(&ours.server(), &clients, site_policy()).await;
     let channel = encrypted.channel(&ours, Some(&clients.site()));
