@@ -30,7 +30,7 @@ fn sources() -> Vec<(String, String)> {
             let path: PathBuf = item.unwrap().path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_of_tests(&path) {
                 let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
                 found.push((name, fs::read_to_string(&path).unwrap()));
             }
@@ -38,6 +38,11 @@ fn sources() -> Vec<(String, String)> {
     }
     assert!(found.len() > 50, "the source was found");
     found
+}
+
+/// `tests.rs`, and what is in a folder `tests` beside it.
+fn is_of_tests(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.parent().is_some_and(|folder| folder.ends_with("tests"))
 }
 
 fn level(module: &str) -> Option<usize> {

@@ -13,6 +13,10 @@ use crate::{
     survival::verified,
 };
 
+mod holder;
+
+use holder::Holder;
+
 const CACHE_BYTES: u64 = 1 << 20;
 
 fn about(topics: &[&str]) -> v1::Filter {
@@ -32,74 +36,6 @@ async fn create(person: &mut Person, id: &str, filter: v1::Filter) -> v1::Subscr
 async fn get(person: &mut Person, id: &str) -> Result<v1::Subscription, Status> {
     let request = v1::GetSubscriptionRequest { name: format!("subscriptions/{id}") };
     Ok(person.feed.get_subscription(request).await?.into_inner().subscription.unwrap())
-}
-
-/// A stream under a name, and its generation.
-struct Holder {
-    person: Person,
-    name: String,
-    stream: Stream,
-    generation: u64,
-    opened: v1::Opened,
-}
-
-impl Holder {
-    async fn open(service: &Service, id: &str) -> Self {
-        let mut person = service.person(id);
-        let name = format!("subscriptions/{id}");
-        let request = v1::SubscribeRequest {
-            start: v1::Start::Acknowledged.into(),
-            subscription: name.clone(),
-            ..Default::default()
-        };
-        let mut stream = person.follow(request).await.unwrap();
-        let Message::Opened(opened) = stream.next().await else { panic!("it opens") };
-        Self { person, name, stream, generation: opened.generation, opened }
-    }
-
-    /// The cursor after the state, which came first.
-    async fn snapshot(&mut self) -> String {
-        loop {
-            if let Message::SnapshotEnd(end) = self.stream.next().await {
-                return end.cursor;
-            }
-        }
-    }
-
-    /// The next events and the cursor after them.
-    async fn batch(&mut self) -> (Vec<u64>, String) {
-        loop {
-            if let Message::EventBatch(batch) = self.stream.next().await {
-                let sequences = batch.deliveries.iter().map(|it| it.event.as_ref().unwrap().sequence);
-                return (sequences.collect(), batch.cursor);
-            }
-        }
-    }
-
-    async fn acknowledge(&mut self, cursor: &str) -> Result<u64, Status> {
-        let request =
-            v1::AcknowledgeRequest { name: self.name.clone(), generation: self.generation, cursor: cursor.to_owned() };
-        Ok(self.person.feed.acknowledge(request).await?.into_inner().acknowledged_sequence)
-    }
-
-    async fn reject(&mut self, sequence: u64) -> Result<(), Status> {
-        let request = v1::RejectRequest {
-            name: self.name.clone(),
-            generation: self.generation,
-            sequence,
-            reason_code: "too-long".to_owned(),
-            detail: "The page has no room for it.".to_owned(),
-        };
-        self.person.feed.reject(request).await.map(drop)
-    }
-
-    async fn closing(&mut self) -> closing::Reason {
-        loop {
-            if let Message::Closing(closing) = self.stream.next().await {
-                return closing.reason();
-            }
-        }
-    }
 }
 
 /// What became of what happened last to a statement, or of an edition: site, sequence, outcome.
