@@ -42,10 +42,10 @@ mod jitter;
 mod lines;
 
 #[cfg(feature = "server")]
-mod panics;
+mod origin;
 
 #[cfg(feature = "server")]
-mod prefix;
+mod panics;
 
 #[cfg(feature = "server")]
 pub mod trace;
