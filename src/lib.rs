@@ -42,10 +42,10 @@ mod jitter;
 mod lines;
 
 #[cfg(feature = "server")]
-mod origin;
+mod panics;
 
 #[cfg(feature = "server")]
-mod panics;
+mod prefix;
 
 #[cfg(feature = "server")]
 pub mod trace;

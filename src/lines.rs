@@ -17,7 +17,7 @@ use governor::{
     Quota, RateLimiter, clock::MonotonicClock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
 };
 
-use crate::origin::origin;
+use crate::prefix::prefix;
 
 /// Lines of one address a second, in the long run and at once.
 const PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
@@ -51,7 +51,7 @@ impl Lines {
         if self.pace.len() > ADDRESSES_MAX {
             self.pace.retain_recent();
         }
-        if self.pace.check_key(&origin(address)).is_err() {
+        if self.pace.check_key(&prefix(address)).is_err() {
             self.unwritten.fetch_add(1, Relaxed);
             return None;
         }

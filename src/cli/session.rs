@@ -3,6 +3,7 @@
 use std::{error::Error, fmt::Debug, fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
+use http::header::AUTHORIZATION;
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tonic::{
     Code, Request, Response, Status, Streaming,
@@ -49,8 +50,6 @@ pub(super) struct Session {
     server: String,
     channel: Channel,
     credentials: Credentials,
-    /// Whether a token shows who calls.
-    has_token: bool,
     /// For whom to write the answers.
     pub(super) format: Format,
 }
@@ -69,31 +68,31 @@ impl Session {
         } else if global.ca_file.is_some() || global.certificate_file.is_some() {
             return Err(Refusal::Usage(format!("`{}` is not encrypted: give an https:// URL", global.server)).into());
         }
-        Ok(Self::over(&endpoint, (credentials, global.token_file.is_some()), &global.server, global.output))
+        Ok(Self::over(&endpoint, credentials, &global.server, global.output))
     }
 
     /// As [`Self::new`], without arguments of the command line.
     pub(super) fn to(server: &str, caller: &str, format: Format) -> anyhow::Result<Self> {
-        Ok(Self::over(&endpoint(server)?, (of_caller(caller)?, false), server, format))
+        Ok(Self::over(&endpoint(server)?, of_caller(caller)?, server, format))
     }
 
-    fn over(endpoint: &Endpoint, (credentials, has_token): (Credentials, bool), server: &str, format: Format) -> Self {
-        Self { server: server.to_owned(), channel: endpoint.connect_lazy(), credentials, has_token, format }
+    fn over(endpoint: &Endpoint, credentials: Credentials, server: &str, format: Format) -> Self {
+        Self { server: server.to_owned(), channel: endpoint.connect_lazy(), credentials, format }
     }
 
     /// The same connection in another caller's name.
     pub(super) fn with_caller(&self, caller: &str) -> anyhow::Result<Self> {
-        Ok(Self { credentials: of_caller(caller)?, has_token: false, ..self.clone() })
+        Ok(Self { credentials: of_caller(caller)?, ..self.clone() })
     }
 
     /// The same connection, by another caller's token.
     pub(super) fn with_token(&self, file: &Path) -> anyhow::Result<Self> {
-        Ok(Self { credentials: of_token(file)?, has_token: true, ..self.clone() })
+        Ok(Self { credentials: of_token(file)?, ..self.clone() })
     }
 
     /// Whether a token shows who calls.
     pub(super) fn has_token(&self) -> bool {
-        self.has_token
+        self.credentials.metadata().contains_key(AUTHORIZATION.as_str())
     }
 
     /// How a command is begun by somebody else.

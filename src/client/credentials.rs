@@ -1,4 +1,8 @@
 //! Who calls: what each call has with it to show that.
+//!
+//! **Invariants** (`a_token_is_the_newest_that_its_file_held`)
+//! - A file that cannot be used changes nothing: the token before counts.
+//! - What it shows is printed nowhere.
 
 use std::{
     fmt, fs, io,

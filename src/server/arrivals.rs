@@ -15,7 +15,7 @@ use std::{
     },
 };
 
-use crate::origin::origin;
+use crate::prefix::prefix;
 
 /// Why a connection was turned away, or cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(super) struct Most {
 #[derive(Debug, Default)]
 struct Here {
     count: usize,
-    by_origin: HashMap<IpAddr, usize>,
+    by_prefix: HashMap<IpAddr, usize>,
 }
 
 /// Keeps count of them.
@@ -75,19 +75,19 @@ impl Arrivals {
     /// # Errors
     /// If there are as many as there may be.
     pub(super) fn place(self: &Arc<Self>, address: SocketAddr) -> Result<Arrival, Turned> {
-        let origin = origin(address);
+        let prefix = prefix(address);
         let mut here = self.here();
         if here.count >= self.most.in_all {
             return Err(Turned::TooMany);
         }
-        let of_one = here.by_origin.entry(origin).or_default();
+        let of_one = here.by_prefix.entry(prefix).or_default();
         // Who has no connection has a place, as at least one is allowed; so no entry without one stays.
         if self.most.of_one.is_some_and(|most| *of_one >= most.get()) {
             return Err(Turned::TooManyOfOne);
         }
         *of_one += 1;
         here.count += 1;
-        Ok(Arrival { arrivals: Arc::clone(self), origin })
+        Ok(Arrival { arrivals: Arc::clone(self), prefix })
     }
 
     /// One was turned away.
@@ -122,17 +122,17 @@ impl Arrivals {
 #[derive(Debug)]
 pub(super) struct Arrival {
     arrivals: Arc<Arrivals>,
-    origin: IpAddr,
+    prefix: IpAddr,
 }
 
 impl Drop for Arrival {
     fn drop(&mut self) {
         let mut here = self.arrivals.here();
         here.count -= 1;
-        if let Some(of_one) = here.by_origin.get_mut(&self.origin) {
+        if let Some(of_one) = here.by_prefix.get_mut(&self.prefix) {
             *of_one -= 1;
             if *of_one == 0 {
-                here.by_origin.remove(&self.origin);
+                here.by_prefix.remove(&self.prefix);
             }
         }
     }
@@ -157,7 +157,7 @@ mod tests {
         drop(first);
         assert!(arrivals.count() == 2 && place("192.0.2.1").is_ok());
         drop((second, third));
-        assert!(arrivals.count() == 0 && arrivals.here().by_origin.is_empty());
+        assert!(arrivals.count() == 0 && arrivals.here().by_prefix.is_empty());
     }
 
     #[test]

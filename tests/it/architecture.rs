@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 12] = [
     &["access"],
     &["domain"],
     &["lines"],
-    &["cores", "jitter", "origin", "panics", "trace", "version"],
+    &["cores", "jitter", "panics", "prefix", "trace", "version"],
 ];
 
 fn sources() -> Vec<(String, String)> {

@@ -74,10 +74,7 @@ pub(super) fn told(session: &Session, error: FollowError<Error>) -> Error {
         FollowError::Breach(breach) => Refusal::Refused(breach.to_string()).into(),
         FollowError::Diverged(status) => Error::from(status).context(DIVERGED),
         FollowError::FilterChanged(status) => Error::from(status).context(ANOTHER_FILTER),
-        FollowError::Superseded => {
-            let words = "somebody else follows under this name by now, or it was changed or deleted";
-            Refusal::Refused(words.to_owned()).into()
-        }
+        error @ FollowError::Superseded => Refusal::Refused(error.to_string()).into(),
         FollowError::Refused(status) | FollowError::GaveUp(Lost::Status(status)) => session.explained(status),
         FollowError::GaveUp(lost) => Refusal::Unavailable(lost.to_string()).into(),
     }
