@@ -3,6 +3,8 @@
 //! **Invariants**
 //! - A follower waits on a level (the window tail is beyond its place), never on an edge, so no wake-up can be missed.
 //! - The cursor it tells is the end of a commit of which everything was sent.
+//! - A heartbeat comes one interval after the message before it, and never sooner, but for the one before the end and the one that refreshes a
+//!   cursor (`a_quiet_stream_has_one_heartbeat_an_interval`).
 //! - It ends by a `Closing`, unless its subscriber left or stalled; a heartbeat comes right before it, once there is a cursor.
 
 use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
@@ -296,8 +298,10 @@ impl Follower {
 
     async fn send(&mut self, message: Message) {
         self.outbox.send(message).await;
-        self.heartbeat_at = self.now + self.heartbeat;
-        self.sent_at = Some(self.now);
+        // Not the beginning of the turn: it may have waited for a whole interval since.
+        let now = Instant::now();
+        self.heartbeat_at = now + self.heartbeat;
+        self.sent_at = Some(now);
     }
 }
 

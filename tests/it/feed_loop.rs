@@ -19,6 +19,7 @@ use onrecord::{
     },
 };
 use prost::Message as _;
+use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -118,6 +119,73 @@ async fn a_stream_ends_after_its_lifetime_with_a_heartbeat_and_a_cursor() {
     assert!(reconnect_after <= Duration::from_secs(2));
     assert!(stream.next().await.is_none());
     assert!(feed.subscribe(all(Start::Cursor(cursor))).await.is_ok());
+}
+
+/// How long after one another, and after now, heartbeats come until another message does. The clock of tokio stands.
+async fn heartbeats(stream: &mut Messages, most: usize) -> (Vec<Duration>, Option<Message>) {
+    let (mut intervals, mut last) = (Vec::new(), Instant::now());
+    while intervals.len() < most {
+        match next(stream).await {
+            Message::Heartbeat { .. } => intervals.push(last.elapsed()),
+            other => return (intervals, Some(other)),
+        }
+        last = Instant::now();
+    }
+    (intervals, None)
+}
+
+/// Each comes one interval after the one before, with the variation of its stream, to the millisecond of tokio's timer.
+#[track_caller]
+fn one_an_interval(intervals: &[Duration], first_late: Duration) {
+    let (first, others) = intervals.split_first().unwrap();
+    let interval = *others.last().unwrap();
+    assert!((Duration::from_secs(9)..=Duration::from_millis(11_001)).contains(&interval), "{intervals:?}");
+    assert!(others.iter().all(|other| other.abs_diff(interval) <= Duration::from_millis(1)), "{intervals:?}");
+    assert!(*first <= interval + Duration::from_millis(1) && *first + first_late >= interval, "{intervals:?}");
+}
+
+#[tokio::test]
+async fn a_quiet_stream_has_one_heartbeat_an_interval() {
+    let service = Service::start().await;
+    events(&service, "fire", &["en"], 1).await;
+    let (feed, _drain) = feed(&service, |options| options.lifetime = Duration::from_hours(1));
+    let quiet = |start| StreamRequest { heartbeat: Duration::from_secs(10), ..all(start) };
+    let mut stream = feed.subscribe(quiet(Start::Now)).await.unwrap();
+    assert!(matches!(next(&mut stream).await, Message::Opened { .. }));
+    tokio::time::pause();
+    one_an_interval(&heartbeats(&mut stream, 5).await.0, Duration::from_secs(1));
+    // Events, so close to each other that the last of them are gathered.
+    tokio::time::resume();
+    events(&service, "flood", &["en"], 8).await;
+    let mut seen = 0;
+    while seen < 8 {
+        if let Message::Batch { deliveries, .. } = next(&mut stream).await {
+            seen += deliveries.len();
+        }
+    }
+    tokio::time::pause();
+    one_an_interval(&heartbeats(&mut stream, 5).await.0, Duration::from_secs(1));
+    // A snapshot, and what follows it.
+    tokio::time::resume();
+    let mut stream = feed.subscribe(quiet(Start::Snapshot)).await.unwrap();
+    while !matches!(next(&mut stream).await, Message::SnapshotEnd { .. }) {}
+    tokio::time::pause();
+    one_an_interval(&heartbeats(&mut stream, 5).await.0, Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn the_end_of_a_lifetime_adds_the_one_heartbeat_before_it() {
+    let service = Service::start().await;
+    let (feed, _drain) = feed(&service, |options| options.lifetime = Duration::from_secs(60));
+    let mut stream =
+        feed.subscribe(StreamRequest { heartbeat: Duration::from_secs(10), ..all(Start::Now) }).await.unwrap();
+    assert!(matches!(next(&mut stream).await, Message::Opened { .. }));
+    tokio::time::pause();
+    let (mut intervals, end) = heartbeats(&mut stream, usize::MAX).await;
+    assert!(matches!(end, Some(Message::Closing { reason: ClosingReason::Lifetime, .. })), "{end:?}");
+    let last = intervals.pop().unwrap();
+    one_an_interval(&intervals, Duration::from_secs(1));
+    assert!(last < intervals[1], "it comes with the end: {last:?} after {intervals:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
