@@ -28,6 +28,7 @@ mod command_line;
 mod connecting;
 mod copying;
 mod crowd;
+mod differences;
 mod feed_loop;
 mod following;
 mod formats;
