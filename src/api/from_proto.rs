@@ -24,6 +24,8 @@ use crate::domain::{
 
 /// Faults that are noted of one request.
 const FAULTS_MAX: usize = 100;
+/// The path of a field mask that means all of them (AIP-134).
+const EVERYTHING: &str = "*";
 /// Bytes of the path of a field, and of what is said about it: both may have words of the request in them.
 const WORDS_BYTES_MAX: usize = 256;
 
@@ -51,12 +53,15 @@ impl Faults {
         value
     }
 
-    /// Whether a field is to be changed: those that the mask names, or all if it names none (AIP-134).
+    /// Whether a field is to be changed: those that the mask names, or all if it names none or is `*`, which replaces them (AIP-134).
     fn mask(&mut self, mask: Option<&prost_types::FieldMask>, fields: &[&str]) -> impl Fn(&str) -> bool + use<> {
-        let paths = mask.map(|mask| mask.paths.clone()).filter(|paths| !paths.is_empty());
-        let unknown = paths.iter().flatten().filter(|path| !fields.contains(&path.as_str()));
+        let paths = mask.map(|mask| mask.paths.clone()).filter(|paths| !paths.is_empty() && paths != &[EVERYTHING]);
+        if paths.iter().flatten().any(|path| path == EVERYTHING) {
+            self.add("update_mask", "must not name another field beside `*`");
+        }
+        let unknown = paths.iter().flatten().filter(|path| *path != EVERYTHING && !fields.contains(&path.as_str()));
         for path in unknown.take(FAULTS_MAX) {
-            self.add("update_mask", format!("must name {}, not {path}", fields.join(", ")));
+            self.add("update_mask", format!("must name {}, or be `*`, not {path}", fields.join(", ")));
         }
         move |field| paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field))
     }

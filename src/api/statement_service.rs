@@ -61,22 +61,17 @@ impl v1::statement_service_server::StatementService for Statements {
         let (ids, language) = both(batch(&given.names), language)?;
         let read = self.journal.read(move |view| {
             let (mut readings, mut bytes) = (Vec::new(), 0);
-            for id in &ids {
+            for (place, id) in ids.iter().enumerate() {
                 let reading = reading(view, &mandate, id, language.as_ref(), None)?;
                 bytes += reading.as_ref().map_or(0, prost::Message::encoded_len);
+                if bytes > BATCH_BYTES_MAX {
+                    return Ok(Err(place));
+                }
                 readings.extend(reading);
             }
-            Ok((readings, bytes))
+            Ok(Ok(readings))
         });
-        let (readings, bytes) = read.await?;
-        if bytes > BATCH_BYTES_MAX {
-            let mut faults = Faults::default();
-            faults.add(
-                "names",
-                format!("the answer would have {bytes} bytes, more than {BATCH_BYTES_MAX}: ask for fewer at a time"),
-            );
-            faults.finish(())?;
-        }
+        let readings = read.await?.or_else(too_many_bytes)?;
         Ok(Response::new(v1::BatchGetStatementsResponse { readings }))
     }
 
@@ -153,6 +148,13 @@ pub(super) fn batch(names: &[String]) -> Result<Vec<StatementId>, Rejection> {
         .filter_map(|(place, name)| faults.take(format!("names[{place}]"), StatementId::parse_name(name)))
         .collect();
     faults.finish(ids)
+}
+
+/// Says how many of the names fit.
+fn too_many_bytes<T>(fits: usize) -> Result<T, Rejection> {
+    let mut faults = Faults::default();
+    faults.add("names", format!("what they show has more than {BATCH_BYTES_MAX} bytes: ask for {fits} at a time"));
+    faults.finish_some(None)
 }
 
 fn edition_ref(field: &str, name: &str) -> Result<EditionRef, Rejection> {

@@ -24,6 +24,7 @@ Examples:
 /// Publish approved drafts of one statement: all of them or none.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("time").args(["at", "embargo_until"]))]
 pub(super) struct Args {
     /// The statement
     #[arg(value_name = "ID")]
@@ -32,13 +33,13 @@ pub(super) struct Args {
     #[arg(value_name = "LANG", required = true)]
     languages: Vec<String>,
     /// Publish then: RFC 3339, or from now as +90s
-    #[arg(long, value_name = "TIME", conflicts_with = "embargo_until")]
+    #[arg(long, value_name = "TIME")]
     at: Option<Moment>,
     /// Publish then, and send it to cleared subscribers now
     #[arg(long, value_name = "TIME")]
     embargo_until: Option<Moment>,
-    /// Later than this after the time, hold it instead [default: 1h]
-    #[arg(long, value_name = "LENGTH")]
+    /// Later than this after the time, hold it instead [default: 1h]. Takes --at or --embargo-until
+    #[arg(long, value_name = "LENGTH", requires = "time")]
     max_lateness: Option<Length>,
     #[command(flatten)]
     force: Force,

@@ -266,6 +266,84 @@ async fn a_request_of_a_million_faults_is_refused_in_a_few_words() {
     assert_eq!(everything(&service).await, before);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_that_is_a_star_replaces_every_field() {
+    let service = Service::start().await;
+    let mut person = service.person("author");
+    let made = person.create("fire", "en").await;
+    let mask = |paths: &[&str]| Some(prost_types::FieldMask { paths: paths.iter().map(ToString::to_string).collect() });
+    let annotations = |key: &str| [(key.to_owned(), "1".to_owned())].into_iter().collect();
+    let set = v1::Statement { owner: "us".into(), annotations: annotations("a"), ..made };
+    let update = |statement: &v1::Statement, paths: &[&str]| v1::UpdateStatementRequest {
+        statement: Some(statement.clone()),
+        update_mask: mask(paths),
+        ..Default::default()
+    };
+    let set = person.editorial.update_statement(update(&set, &["*"])).await.unwrap().into_inner().statement.unwrap();
+    assert_eq!((set.owner.as_str(), set.annotations.len()), ("us", 1));
+    // What is not set is cleared.
+    let other = v1::Statement { owner: String::new(), annotations: annotations("b"), ..set };
+    let cleared =
+        person.editorial.update_statement(update(&other, &["*"])).await.unwrap().into_inner().statement.unwrap();
+    assert_eq!((cleared.owner.as_str(), &cleared.annotations), ("", &annotations("b")));
+    for paths in [&["*", "owner"][..], &["owner", "*"], &["*", "*"], &["kind"]] {
+        let status = refused(
+            person.editorial.update_statement(update(&cleared, paths)).await,
+            Code::InvalidArgument,
+            "INVALID_ARGUMENT",
+        );
+        assert_eq!(fields(&status), ["update_mask"], "{paths:?}");
+    }
+
+    let mut operator = service.person("operator");
+    let filter = Some(v1::Filter { kinds: vec!["notice".into()], ..Default::default() });
+    let subscription = v1::Subscription { filter, annotations: annotations("a"), ..Default::default() };
+    let request = v1::CreateSubscriptionRequest {
+        subscription_id: "site".into(),
+        subscription: Some(subscription),
+        ..Default::default()
+    };
+    let made = operator.feed.create_subscription(request).await.unwrap().into_inner().subscription.unwrap();
+    let cleared = v1::Subscription { filter: None, annotations: annotations("b"), ..made };
+    let request =
+        v1::UpdateSubscriptionRequest { subscription: Some(cleared), update_mask: mask(&["*"]), ..Default::default() };
+    let now = operator.feed.update_subscription(request).await.unwrap().into_inner().subscription.unwrap();
+    assert!(now.filter.unwrap_or_default() == v1::Filter::default() && now.annotations == annotations("b"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lateness_without_a_time_is_refused() {
+    let service = service().await;
+    let draft = approved(&service, "fire", "en", changed("Update", ChangeKind::Major)).await;
+    let before = everything(&service).await;
+    let max_lateness = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let now = v1::PublishDraftsRequest { max_lateness, ..Person::publication(&[&draft]) };
+    let status = refused(service.person("publisher").publish(now).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    assert_eq!(fields(&status), ["max_lateness"]);
+    assert_eq!(everything(&service).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_has_a_bound_of_names_and_of_bytes() {
+    let service = Service::start().await;
+    let ids: Vec<_> = (0..7).map(|number| format!("long-{number}")).collect();
+    for id in &ids {
+        service.person("author").create(id, "en").await;
+        publish(&service, id, "en", v1::Content { body: "x".repeat(500 * 1024), ..words(id) }).await;
+    }
+    let mut reader = service.person("reader");
+    let names = |count: usize| ids.iter().take(count).map(|id| format!("statements/{id}")).collect();
+    let batch = |names: Vec<String>| v1::BatchGetStatementsRequest { names, ..Default::default() };
+    let six = reader.statements.batch_get_statements(batch(names(6))).await.unwrap().into_inner().readings;
+    assert_eq!(six.len(), 6);
+    let too_many = [batch(names(7)), batch(Vec::new()), batch(vec!["statements/long-0".to_owned(); 101])];
+    for (request, words) in too_many.into_iter().zip(["ask for 6 at a time", "it has 0", "it has 101"]) {
+        let status =
+            refused(reader.statements.batch_get_statements(request).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+        assert!(fields(&status) == ["names"] && status.message().contains(words), "{status:?}");
+    }
+}
+
 /// A page token as the service seals it, for a place of our own.
 fn forged(request: &impl Message, name: &str, place: &str) -> String {
     let listing = Digest::of(&[name.as_bytes(), b"\0", &request.encode_to_vec()]);

@@ -176,6 +176,9 @@ pub(in crate::api) fn publish(envelope: Envelope<'_>, given: &v1::PublishDraftsR
     let drafts = drafts(&mut faults, &given.drafts);
     let when = when(&mut faults, given);
     let lateness_seconds_max = lateness(&mut faults, given.max_lateness);
+    if given.max_lateness.is_some() && when == When::Now {
+        faults.add("max_lateness", "is of a release: set release_time or embargo_end_time, or leave it out");
+    }
     let reason = text(&mut faults, "reason", &given.reason, NOTE);
     if given.force && reason.trim().is_empty() {
         faults.add("reason", "is required with force: it goes into the audit trail");
