@@ -18,7 +18,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::{failure::Refusal, names::Slot};
+use super::{
+    failure::{Refusal, unreadable},
+    names::Slot,
+};
 use crate::api::v1::{Content, Draft, Release};
 
 pub(super) use self::head::Head;
@@ -36,8 +39,7 @@ pub(super) struct DraftFile {
 
 /// Reads a draft file.
 pub(super) fn read(path: &Path) -> Result<DraftFile> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
+    let text = std::fs::read_to_string(path).with_context(|| unreadable(path))?;
     parse(&text).map_err(|error| Refusal::Usage(format!("{}: {error:#}", path.display())).into())
 }
 
@@ -133,6 +135,45 @@ mod tests {
         assert!(error.contains(wanted), "{error:?} has no {wanted:?}");
     }
 
+    /// The lines of a file without those that are below a line, as a list or a map of its own is.
+    fn without_block(lines: &[&str], at: usize) -> Vec<String> {
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let below = lines[at + 1..].iter().take_while(|line| indent(line) > indent(lines[at])).count();
+        let ends = |(place, _): &(usize, &&str)| *place <= at || *place > at + below;
+        lines.iter().enumerate().filter(ends).map(|(_, line)| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_one_that_is_not_given() {
+        let lines: Vec<_> = FULL.lines().collect();
+        let head = lines.iter().skip(1).position(|line| *line == "---").unwrap() + 1;
+        let required = ["statement", "language", "title", "- title", "uri", "- claim", "verdict", "- name"];
+        let mut checked = 0;
+        for at in (1..head).filter(|at| lines[*at].contains(':')) {
+            let key = lines[at].split(':').next().unwrap();
+            // The title of a piece of evidence is optional, and the first of its keys.
+            let (indent, name) = (key.len() - key.trim_start().len(), key.trim_start());
+            if required.contains(&name) && (name != "- title" || indent < 6) {
+                continue;
+            }
+            let mut rest = without_block(&lines, at);
+            let given = std::mem::take(&mut rest[at]);
+            rest[at] = if name.starts_with("- ") {
+                given.replace("- title: Test report", "- title: \"\"")
+            } else {
+                String::new()
+            };
+            let removed = parse(&rest.join("\n")).map(|file| file.content).map_err(|error| error.to_string());
+            for value in ["", " ", " ~", " null"] {
+                rest[at] = format!("{key}:{value}");
+                let read = parse(&rest.join("\n")).map(|file| file.content).map_err(|error| error.to_string());
+                assert_eq!(read, removed, "{}", rest[at]);
+            }
+            checked += 1;
+        }
+        assert_eq!(checked, 33);
+    }
+
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         check("title: x\n", "line 1 has to be `---`");
@@ -140,6 +181,7 @@ mod tests {
         check("---\nstatement: a\nlanguage: en\ntitle: t\ntitel: t\n---\n", "line 5");
         check("---\nstatement: a\nlanguage: en\ntitle: t\ntitel: t\n---\n", "titel");
         check("---\nlanguage: en\ntitle: t\n---\n", "statement");
+        check("---\nstatement: a\nlanguage: en\ntitle:\n---\n", "line 4");
         check("---\nstatement: a\nlanguage: en\ntitle: t\nkind_of_change: huge\n---\n", "line 5");
         check("---\nstatement: a\nlanguage: en\ntitle: t\nexpire_time: soon\n---\n", "line 5");
     }

@@ -1,14 +1,17 @@
 //! Errors, said to people; and the exit codes, said to programs.
 
-use std::{io, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
 use owo_colors::OwoColorize as _;
 use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::output::{note, plain};
-use crate::telemetry;
+use super::{
+    backup::Fault,
+    output::{note, plain},
+};
+use crate::{server::ServeError, telemetry};
 
 const OTHER: u8 = 1;
 const USAGE: u8 = 2;
@@ -20,7 +23,7 @@ const PERMISSION: u8 = 6;
 /// What the command line itself refuses.
 #[derive(Debug, Error)]
 pub(super) enum Refusal {
-    /// The arguments, or a file they name, make no sense.
+    /// The arguments make no sense, or a file that they name cannot be read or is not what it should be.
     #[error("{0}")]
     Usage(String),
     /// It is not there.
@@ -32,6 +35,11 @@ pub(super) enum Refusal {
     /// The service was not to be reached, or its answer did not come.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// A file that the command line names and that cannot be read, whatever it is for: exit code 2.
+pub(super) fn unreadable(path: &Path) -> Refusal {
+    Refusal::Usage(format!("cannot read {}", path.display()))
 }
 
 /// Says what went wrong on standard error, and gives the exit code.
@@ -80,8 +88,14 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Refusal::NotFound(_)) => NOT_FOUND,
         Some(Refusal::Refused(_)) => REFUSED,
         Some(Refusal::Unavailable(_)) => UNAVAILABLE,
+        None if is_of_a_file(error) => USAGE,
         None => OTHER,
     }
+}
+
+/// True if a copy, or a file of TLS, is not what it should be.
+fn is_of_a_file(error: &anyhow::Error) -> bool {
+    find::<Fault>(error).is_some() || matches!(find(error), Some(ServeError::Tls(_)))
 }
 
 /// True if the service is not there now.

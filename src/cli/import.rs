@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 
 use self::{plan::Plan, record::Record, run::Importer};
 use super::{
-    failure::{Refusal, is_away, told},
+    failure::{Refusal, is_away, told, unreadable},
     output::{Format, note, say},
     session::Session,
 };
@@ -135,8 +135,7 @@ async fn line(
 }
 
 fn read(path: &Path) -> Result<Vec<(usize, Result<Record>)>> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
+    let text = std::fs::read_to_string(path).with_context(|| unreadable(path))?;
     Ok(records(&text))
 }
 

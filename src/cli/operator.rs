@@ -31,7 +31,10 @@ impl Operator {
         let address = &self.address;
         let away = |error: reqwest::Error| {
             let cause = failure::deepest(&error);
-            Refusal::Unavailable(format!("cannot reach the operator's port at {address}: {cause}"))
+            Refusal::Unavailable(format!(
+                "cannot reach the operator's port at {address}: {cause}\n  a service has one if it is started with `--metrics-listen \
+                 {address}` (`metrics_listen` in the settings); give the same address here"
+            ))
         };
         let answer = self.client.get(format!("http://{address}{path}")).send().await.map_err(away)?;
         Ok((answer.status(), answer.text().await.context("the answer ended early")?))

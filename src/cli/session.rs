@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     args::Global,
-    failure::{self, Refusal},
+    failure::{self, Refusal, unreadable},
     output::Format,
 };
 use crate::{
@@ -191,8 +191,7 @@ fn endpoint(server: &str) -> anyhow::Result<Endpoint> {
 
 /// Whom to believe, and what to show.
 fn encryption(global: &Global) -> anyhow::Result<ClientTlsConfig> {
-    let read =
-        |file: &Path| fs::read(file).with_context(|| Refusal::Usage(format!("{} cannot be read", file.display())));
+    let read = |file: &Path| fs::read(file).with_context(|| unreadable(file));
     let authority = global.ca_file.as_deref().with_context(|| {
         Refusal::Usage("an https:// server needs `--ca-file`, the authority that signed its certificate".to_owned())
     })?;
@@ -242,7 +241,7 @@ fn of_caller(name: &str) -> anyhow::Result<Credentials> {
 
 /// The token in a file.
 fn of_token(file: &Path) -> anyhow::Result<Credentials> {
-    let refused = |error| Refusal::Usage(format!("--token-file {}: {error}", file.display())).into();
+    let refused = |error| Refusal::Usage(format!("{}: {error}", unreadable(file))).into();
     Credentials::token_file(file).map_err(refused)
 }
 

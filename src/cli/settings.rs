@@ -19,7 +19,7 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
 use toml::{Spanned, Value};
 
-use super::failure::Refusal;
+use super::failure::{Refusal, unreadable};
 
 /// The argument that names the file.
 pub(super) const FILE: &str = "config";
@@ -29,7 +29,7 @@ const ALIKE: f64 = 0.7;
 /// What `command` takes from a file: its values are the defaults.
 pub(super) fn with_file(command: Command, file: &Path) -> Result<Command, Refusal> {
     let said = |words: &dyn fmt::Display| Refusal::Usage(format!("{}, {words}", file.display()));
-    let text = fs::read_to_string(file).map_err(|error| said(&error))?;
+    let text = fs::read_to_string(file).map_err(|error| Refusal::Usage(format!("{}: {error}", unreadable(file))))?;
     with_text(command, &text).map_err(|faults| {
         Refusal::Usage(faults.iter().map(|fault| said(fault).to_string()).collect::<Vec<_>>().join("\n"))
     })

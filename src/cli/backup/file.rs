@@ -21,7 +21,7 @@ use prost::Message as _;
 
 use crate::{
     api::v1::{BackupEnd, BackupHeader, BackupResponse, backup_response::Message},
-    cli::failure::Refusal,
+    cli::failure::{Refusal, unreadable},
 };
 
 const MAGIC: &[u8; 18] = b"onrecord backup 1\n";
@@ -55,7 +55,7 @@ pub(in crate::cli) struct Reader<R = BufReader<File>> {
 
 impl Reader {
     pub(in crate::cli) fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| Refusal::Usage(format!("cannot read {}", path.display())))?;
+        let file = File::open(path).with_context(|| unreadable(path))?;
         Self::of(BufReader::new(file), path)
     }
 
@@ -238,7 +238,8 @@ pub(in crate::cli) fn copy_of(message: &[u8]) -> Vec<u8> {
 fn is_begun(path: &Path) -> Result<bool> {
     let mut first = Vec::new();
     let length = u64::try_from(MAGIC.len())?;
-    File::open(path)?.take(length).read_to_end(&mut first)?;
+    let read = File::open(path).and_then(|file| file.take(length).read_to_end(&mut first));
+    read.with_context(|| unreadable(path))?;
     Ok(first.len() == MAGIC.len() || !MAGIC.starts_with(&first))
 }
 

@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use super::file::sync_folder;
 use crate::{
-    cli::{failure::Refusal, output::note},
+    cli::{
+        failure::{Refusal, unreadable},
+        output::note,
+    },
     journal::Erasure,
 };
 
@@ -70,7 +73,7 @@ fn write(path: &Path, lines: &str) -> Result<()> {
 /// The erasures of a record that a register has.
 pub(in crate::cli) fn read(path: &Path, feed_id: &[u8]) -> Result<Vec<Erasure>> {
     let name = path.display();
-    let text = fs::read_to_string(path).with_context(|| Refusal::Usage(format!("cannot read {name}")))?;
+    let text = fs::read_to_string(path).with_context(|| unreadable(path))?;
     let feed_id = hex::encode(feed_id);
     let mut erasures = Vec::new();
     for (line, number) in text.split_inclusive('\n').zip(1..) {

@@ -6,49 +6,49 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::{api::v1::claim_review, cli::times::Moment};
 
-/// The head of a draft file. A key that is not here is refused.
+/// The head of a draft file. A key that is not here is refused; an optional one without a value is as one that is not given.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::cli) struct Head {
     pub(super) statement: String,
     pub(super) language: String,
     pub(super) title: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) summary: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) media_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kind_of_change: Option<KindOfChange>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) change_note: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) correction: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) corrected_edition: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) base_edition: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) source_edition: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) topics: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) regions: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) excluded_regions: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) audiences: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) channels: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) urgency: Option<i32>,
     /// Channel to text.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "given_values", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) renditions: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) attachments: Vec<Attachment>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) claim_reviews: Vec<ClaimReview>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) contacts: Vec<Contact>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expire_time: Option<Moment>,
@@ -75,11 +75,11 @@ pub(super) enum KindOfChange {
 pub(super) struct Attachment {
     pub(super) title: String,
     pub(super) uri: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) media_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
     pub(super) size_bytes: i64,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) sha256: String,
 }
 
@@ -87,17 +87,17 @@ pub(super) struct Attachment {
 #[serde(deny_unknown_fields)]
 pub(super) struct ClaimReview {
     pub(super) claim: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) claimant: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) first_appearance_uri: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) first_appearance_time: Option<Moment>,
     #[serde(deserialize_with = "verdict")]
     pub(super) verdict: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) verdict_text: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Vec::is_empty")]
     pub(super) evidence: Vec<Evidence>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) as_of_time: Option<Moment>,
@@ -106,7 +106,7 @@ pub(super) struct ClaimReview {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Evidence {
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) title: String,
     pub(super) uri: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,12 +117,23 @@ pub(super) struct Evidence {
 #[serde(deny_unknown_fields)]
 pub(super) struct Contact {
     pub(super) name: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) email: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) phone: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) uri: String,
+}
+
+/// A key without a value is one that is not given.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The same for a map and each of its values.
+fn given_values<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let values: BTreeMap<String, Option<String>> = given(deserializer)?;
+    Ok(values.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
 }
 
 impl<'de> Deserialize<'de> for Moment {

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use super::fold::Mirror;
 use crate::{
     api::v1::{Delivery, Opened, Snapshot},
-    cli::failure::Refusal,
+    cli::failure::{Refusal, unreadable},
     client::replace_file,
 };
 
@@ -102,7 +102,7 @@ fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Err(error) => Err(error).with_context(|| unreadable(path)),
     }
 }
 
