@@ -13,6 +13,7 @@ mod health;
 mod keys;
 mod metrics;
 mod operator;
+mod protocol;
 mod reload;
 mod tls;
 mod vitals;
@@ -48,6 +49,7 @@ use connection::{Connections, Doors, Times};
 use even::Even;
 use keys::Keys;
 use operator::Operator;
+use protocol::Protocol;
 use reload::Faults;
 use tls::Tls;
 use vitals::Sources;
@@ -187,10 +189,12 @@ async fn serve(
     let following = feed.clone();
     let most = Most { in_all: config.connections_max, of_one: config.connections_per_address_max };
     let arrivals = Arc::new(Arrivals::new(most));
+    let protocol = Protocol::new(Arc::clone(&lines));
     let sources = Sources {
         journal: journal.clone(),
         feed: feed.clone(),
         arrivals: Arc::clone(&arrivals),
+        protocol: protocol.clone(),
         tls: tls.clone(),
         panicked: panicked.clone(),
         faults,
@@ -217,7 +221,7 @@ async fn serve(
         gate,
         calls,
         Even::start()?,
-        Doors { arrivals: Arc::clone(&arrivals), lines, tls },
+        Doors { arrivals: Arc::clone(&arrivals), lines, protocol, tls },
         Times { first_call: config.first_call, age: config.connection_age, grace },
     ));
     if let Some(operator) = &operator {

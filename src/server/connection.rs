@@ -41,6 +41,7 @@ use super::{
     calls::CallCounts,
     even::{Asked, Even},
     frames::Frames,
+    protocol::Protocol,
     tls::{self, Tls},
 };
 use crate::{
@@ -77,6 +78,7 @@ const AGE_PERCENT: u32 = 10;
 /// What answers the calls of a connection.
 #[derive(Clone)]
 struct Calls {
+    protocol: Protocol,
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
     counts: CallCounts,
@@ -93,6 +95,9 @@ impl Service<Request<Incoming>> for Calls {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(refused) = self.protocol.refuse(&request, &self.peer) {
+            return Box::pin(ready(Ok(refused)));
+        }
         let mut counted = self.counts.begin(request.uri().path());
         let Pass { span, place, open_place, is_known, trace } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
@@ -141,6 +146,7 @@ pub(super) struct Connections {
 pub(super) struct Doors {
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) lines: Arc<Lines>,
+    pub(super) protocol: Protocol,
     pub(super) tls: Option<Arc<Tls>>,
 }
 
@@ -242,7 +248,8 @@ impl Connections {
         let any = Arc::new(AtomicBool::new(false));
         let (routes, gate) = (self.routes.clone(), self.gate.clone());
         let (counts, even) = (self.counts.clone(), self.even.clone());
-        let calls = Calls { routes, gate, counts, even, peer, any: Arc::clone(&any) };
+        let protocol = self.doors.protocol.clone();
+        let calls = Calls { protocol, routes, gate, counts, even, peer, any: Arc::clone(&any) };
         let age = jitter::around(self.times.age, AGE_PERCENT);
         let flood = {
             let (this, peer) = (Arc::clone(self), calls.peer.clone());

@@ -109,6 +109,9 @@ impl Collector for Vitals {
         let sheet = &mut Sheet(encoder);
         record(sheet, &self.record)?;
         connections(sheet, &self.connections)?;
+        let refused = self.requests_refused.iter().map(|(why, count)| (why.as_str(), ConstCounter::new(*count)));
+        let help = "Requests that are no gRPC calls, by what is wrong with them: answered HTTP 405 or 415";
+        sheet.family("onrecord_requests_refused", help, "reason", refused)?;
         feed(sheet, self.feed)?;
         self.sites.iter().try_for_each(|named| sites(sheet, named))?;
         self.waiting.iter().try_for_each(|waiting| newsroom(sheet, waiting, self.time))?;

@@ -13,7 +13,7 @@ use procfs::process::{LimitValue, Process as System};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{arrivals::Arrivals, calls::CallCounts, reload::Faults, tls::Tls};
+use super::{arrivals::Arrivals, calls::CallCounts, protocol::Protocol, reload::Faults, tls::Tls};
 use crate::{
     api::Panicked,
     feed::{Feed, Occupancy, Standing, StandingState},
@@ -42,6 +42,9 @@ pub struct Vitals {
     pub record: Record,
     /// Connections.
     pub connections: Connections,
+    /// Requests since the start that were refused because they are no gRPC calls, by what is wrong with them.
+    #[serde(default)]
+    pub requests_refused: BTreeMap<String, u64>,
     /// Streams of subscribers.
     pub feed: Occupancy,
     /// Named subscriptions; none if the store cannot be read.
@@ -199,6 +202,7 @@ pub(super) struct Sources {
     pub(super) journal: Journal,
     pub(super) feed: Feed,
     pub(super) arrivals: Arc<Arrivals>,
+    pub(super) protocol: Protocol,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) panicked: Panicked,
     pub(super) faults: Faults,
@@ -224,6 +228,7 @@ impl Sources {
             not_ready: if stops { Some("it stops".to_owned()) } else { self.not_ready() },
             record: Record::of(journal),
             connections: Connections::of(&self.arrivals),
+            requests_refused: self.protocol.all_refused().map(|(why, count)| (why.to_owned(), count)).collect(),
             feed: self.feed.occupancy(),
             sites,
             waiting: journal.waiting(),

@@ -37,6 +37,8 @@ mod kills;
 mod metrics;
 mod model;
 mod operating;
+mod protocol;
+mod raw;
 mod regressions;
 mod retention;
 mod subscriptions;
