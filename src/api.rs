@@ -53,7 +53,7 @@ pub use from_proto::{backup_entry, backup_identity};
 #[cfg(feature = "server")]
 pub use gate::{Gate, Pass, Peer};
 #[cfg(feature = "server")]
-pub use status::{Panicked, deadline_passed};
+pub use status::{Panicked, RequestFault, code_name, complete_head, complete_trailers, deadline_passed};
 #[cfg(feature = "server")]
 pub use to_proto::ENCODER;
 #[cfg(feature = "server")]

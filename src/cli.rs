@@ -65,7 +65,8 @@ Examples:
   onrecord watch --mirror site.json                  what a site does
 
 Exit codes:
-  0 done        1 other failure     2 wrong usage     3 not found
+  0 done        1 other failure     3 not found
+  2 wrong usage, or a file that cannot be read or is not what it should be
   4 refused: invalid argument, failed precondition, aborted or already exists
   5 unavailable or out of time      6 no permission";
 

@@ -8,16 +8,18 @@ pub use crate::{
     cli::fuzz::{backup_file, draft_file, import_file},
     feed::fuzz::cursor,
     journal::fuzz::row,
+    server::fuzz_framing as framing,
 };
 
 /// Takes any bytes.
 pub type Decode = fn(&[u8]);
 
 /// By the name of its program.
-pub const DECODERS: [(&str, Decode); 9] = [
+pub const DECODERS: [(&str, Decode); 10] = [
     ("backup_file", backup_file),
     ("cursor", cursor),
     ("draft_file", draft_file),
+    ("framing", framing),
     ("import_file", import_file),
     ("page_token", page_token),
     ("policy", policy),

@@ -9,6 +9,7 @@ mod calls;
 mod connection;
 mod even;
 mod frames;
+mod framing;
 mod health;
 mod keys;
 mod metrics;
@@ -27,16 +28,21 @@ use tokio::{
     task::spawn_blocking,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
+use tonic::{codec::CompressionEncoding::Gzip, service::Routes};
 use tower_http::catch_panic::CatchPanic;
 use tracing::{info, warn};
 
 pub use accept::listen;
+#[cfg(any(test, fuzzing))]
+pub use framing::fuzz as fuzz_framing;
 pub use tls::TlsError;
 pub use vitals::{Calls, Connections as OpenConnections, Process, Record, Site, Sites, Vitals};
 
 use crate::{
-    api::{self, Gate, Panicked},
+    api::{
+        self, Gate, Panicked,
+        names::{BACKUPS, EDITORIAL, FEED, STATEMENTS},
+    },
     config::{Config, TlsFiles},
     feed::Feed,
     journal::{self, Journal, JournalError, prune, scrub},
@@ -47,17 +53,13 @@ use arrivals::{Arrivals, Most};
 use calls::CallCounts;
 use connection::{Connections, Doors, Times};
 use even::Even;
+use framing::{HEALTH, REFLECTION, message_bytes_max};
 use keys::Keys;
 use operator::Operator;
 use protocol::Protocol;
 use reload::Faults;
 use tls::Tls;
 use vitals::Sources;
-
-/// Bytes of a request of an editor: the longest text with room for its frame.
-const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Of a reader or a subscriber: the longest lists of names and filters, with room.
-const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -184,8 +186,6 @@ async fn serve(
     let lines = Arc::new(Lines::default());
     let gate = Gate::new(config.access.clone(), journal.clone(), Arc::clone(&lines));
     let (health, reporter) = health::service(&journal, shutdown.clone()).await;
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
     let following = feed.clone();
     let most = Most { in_all: config.connections_max, of_one: config.connections_per_address_max };
     let arrivals = Arc::new(Arrivals::new(most));
@@ -200,17 +200,23 @@ async fn serve(
         faults,
         sites: Mutex::default(),
     };
-    let routes = Routes::new(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(
-            api::editorial(journal.clone(), config.limits.clone()).max_decoding_message_size(REQUEST_BYTES_MAX),
-        )
-        .add_service(api::backups(journal.clone(), config.access.clone(), shutdown.clone()))
-        .add_service(api::statements(journal.clone()).max_decoding_message_size(READ_BYTES_MAX))
-        .add_service(
-            api::feed(feed, journal, config.access.clone(), config.limits).max_decoding_message_size(READ_BYTES_MAX),
-        );
+    // Requests may be compressed, answers are not: an event is encoded once for all its subscribers. What a message has when it is decompressed
+    // is bounded as what it has on the wire is.
+    macro_rules! serve {
+        ($service:expr, $name:expr) => {
+            $service.accept_compressed(Gzip).max_decoding_message_size(message_bytes_max($name))
+        };
+    }
+    let reflection =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
+    let limits = config.limits;
+    let routes = Routes::new(serve!(health, HEALTH))
+        .add_service(serve!(reflection().build_v1()?, REFLECTION))
+        .add_service(serve!(reflection().build_v1alpha()?, REFLECTION))
+        .add_service(serve!(api::editorial(journal.clone(), limits.clone()), EDITORIAL))
+        .add_service(serve!(api::backups(journal.clone(), config.access.clone(), shutdown.clone()), BACKUPS))
+        .add_service(serve!(api::statements(journal.clone()), STATEMENTS))
+        .add_service(serve!(api::feed(feed, journal, config.access.clone(), limits), FEED));
     let insecure = config.access.is_insecure();
     if insecure {
         warn!("INSECURE: every caller is believed, and may do everything. For development on this machine only");

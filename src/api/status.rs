@@ -1,5 +1,7 @@
 //! The only place that builds a `Status`: every failure to its code, reason and details.
 
+mod wire;
+
 use std::{
     any::Any,
     collections::HashMap,
@@ -13,6 +15,8 @@ use std::{
 use tonic::{Code, Status, metadata::MetadataMap};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use tower_http::catch_panic::ResponseForPanic;
+
+pub use wire::{RequestFault, complete_head, complete_trailers};
 
 use crate::{
     access::AccessRefusal,
@@ -332,6 +336,30 @@ pub fn deadline_passed() -> http::Response<tonic::body::Body> {
     let words = "the deadline passed before there was an answer: what was asked may have been done, and may be asked again under the same \
                  request_id";
     Answer::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", words).into_status().into_http()
+}
+
+/// The name of a code, as gRPC writes it: `NOT_FOUND`.
+#[must_use]
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
 }
 
 #[cfg(test)]

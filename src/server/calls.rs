@@ -12,7 +12,7 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -26,7 +26,12 @@ use prometheus_client::{
 };
 use tonic::{Code, Status, body::Body};
 
-use crate::{access::METHODS, trace::CallTrace};
+use super::framing::Framing;
+use crate::{
+    access::METHODS,
+    api::{code_name, complete_head, complete_trailers},
+    trace::CallTrace,
+};
 
 /// Seconds. The first is a read from memory, the last the deadline that clients usually give; streams last longer.
 const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -120,7 +125,7 @@ impl CallCounts {
         let of = KNOWN.get(path.strip_prefix('/').unwrap_or(path)).unwrap_or(&UNKNOWN);
         self.0.started.get_or_create(of).inc();
         self.0.begun.fetch_add(1, Relaxed);
-        Counted { calls: self.clone(), of, begun: Instant::now(), ended: false, trace: None }
+        Counted { calls: self.clone(), of, begun: Instant::now(), ended: false, trace: None, framing: None }
     }
 }
 
@@ -133,15 +138,20 @@ pub(super) struct Counted {
     ended: bool,
     /// What is told of it, once it was let in.
     pub(super) trace: Option<CallTrace>,
+    /// What was found in its request, once that is read.
+    pub(super) framing: Option<Framing>,
 }
 
 impl Counted {
-    /// Follows an answer to its end.
-    pub(super) fn follow<B>(mut self, answer: Response<B>) -> Response<Body>
+    /// Follows an answer to its end. Every status in it gets its code, reason and details.
+    pub(super) fn follow<B>(mut self, mut answer: Response<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<tower::BoxError>,
     {
+        if let Some(framing) = &self.framing {
+            complete_head(answer.headers_mut(), framing.fault(), framing.message_bytes_max());
+        }
         // A refusal has its code in the head.
         if let Some(status) = Status::from_header_map(answer.headers()) {
             self.end(status.code());
@@ -159,7 +169,7 @@ impl Counted {
                 self.calls.0.faults.fetch_add(1, Relaxed);
             }
             if let Some(trace) = &self.trace {
-                trace.end(constant(code), is_fault(code));
+                trace.end(code_name(code), is_fault(code));
             }
             self.calls.0.seconds.get_or_create(self.of).observe(self.begun.elapsed().as_secs_f64());
         }
@@ -195,29 +205,6 @@ fn named(code: Code) -> &'static str {
     }
 }
 
-/// As OpenTelemetry names them (`rpc.response.status_code`).
-fn constant(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
 /// Whether the span of a server says that it failed (OpenTelemetry, semantic conventions for gRPC).
 fn is_fault(code: Code) -> bool {
     use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
@@ -238,13 +225,20 @@ where
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(trailers) = frame.trailers_ref()
-        {
-            self.call.end(code(trailers));
-        }
-        polled
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            other => return Poll::Ready(other),
+        };
+        Poll::Ready(Some(Ok(match frame.into_trailers() {
+            Ok(mut trailers) => {
+                if let Some(framing) = &self.call.framing {
+                    complete_trailers(&mut trailers, framing.fault(), framing.has_ended());
+                }
+                self.call.end(code(&trailers));
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {

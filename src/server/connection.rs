@@ -41,6 +41,7 @@ use super::{
     calls::CallCounts,
     even::{Asked, Even},
     frames::Frames,
+    framing::Framing,
     protocol::Protocol,
     tls::{self, Tls},
 };
@@ -109,12 +110,14 @@ impl Service<Request<Incoming>> for Calls {
         }
         let context = trace.as_ref().and_then(CallTrace::context);
         counted.trace = trace;
+        let framing = Framing::of(&request);
+        counted.framing = Some(framing.clone());
         let (routes, even, asked) = (self.routes.clone(), self.even.clone(), Asked::default());
         let answer = async move {
             let _until_answered = (place, open_place);
             // A shorter one would tell by the clock of the service how long it took to find out.
             let deadline = deadline(request.headers()).unwrap_or(ANSWER_MAX).max(NOT_FOUND_AFTER);
-            let request = request.map(|body| asked.note(body));
+            let request = request.map(|body| asked.note(framing.check(body)));
             let Some(answer) = within(deadline, routes.oneshot(request)).await? else {
                 return Ok(counted.follow(api::deadline_passed()));
             };

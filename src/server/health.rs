@@ -23,8 +23,6 @@ use crate::{
     journal::Journal,
 };
 
-/// Bytes of a request: more than the longest name. Anybody may ask, and each may have one under way for as long as it likes.
-const REQUEST_BYTES_MAX: usize = 1024;
 /// What can be asked about, and needs a journal that takes writes; the empty name is the whole service.
 const FOR_EDITORS: [&str; 2] = ["", EDITORIAL];
 /// What needs one that can be read.
@@ -38,7 +36,6 @@ pub(super) async fn service(
 ) -> (HealthServer<impl Health>, JoinHandle<()>) {
     let reporter = HealthReporter::new();
     let service = HealthServer::new(Limited(HealthService::from_health_reporter(reporter.clone())));
-    let service = service.max_decoding_message_size(REQUEST_BYTES_MAX);
     for name in FOR_EDITORS.into_iter().chain(FOR_READERS) {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }

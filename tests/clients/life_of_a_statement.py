@@ -280,3 +280,15 @@ fields = refused(
 )
 assert fields == ["draft.name", "draft.content.title", "draft.content.topics[0]", "draft.content.urgency"], fields
 say("bad input: every field at fault is named")
+
+small = reading_grpc.StatementServiceStub(grpc.insecure_channel(sys.argv[1], compression=grpc.Compression.Gzip))
+batch = reading.BatchGetStatementsRequest(names=["statements/fire"] * 100)
+assert len(small.BatchGetStatements(batch, metadata=by("site")).readings) == 100
+long = reading.ListStatementsRequest(page_token="x" * (5 << 20))
+for stub in (reader, small):
+    refused(lambda: stub.ListStatements(long, metadata=by("site")), grpc.StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LONG")
+unknown = channel.unary_unary("/onrecord.v1.StatementService/Nothing")
+refused(lambda: unknown(b"", metadata=by("site")), grpc.StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
+undecodable = channel.unary_unary("/onrecord.v1.StatementService/GetStatement")
+refused(lambda: undecodable(b"\xff\xff", metadata=by("site")), grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_UNDECODABLE")
+say("requests compressed with gzip; what is too long, unknown or no message is refused with a reason")

@@ -68,8 +68,18 @@ impl Server {
 
     /// KiB in memory.
     pub(crate) fn resident_kib(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    /// The most KiB that were in memory.
+    pub(crate) fn peak_resident_kib(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    /// A line of proc(5), `status`.
+    fn kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 

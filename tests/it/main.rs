@@ -39,6 +39,7 @@ mod model;
 mod operating;
 mod protocol;
 mod raw;
+mod refusals;
 mod regressions;
 mod retention;
 mod subscriptions;

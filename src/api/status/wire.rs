@@ -1,0 +1,145 @@
+//! Refusals of requests that never reach a handler: their framing, their encoding, their method. Every status without details, as libraries
+//! build them, is completed here.
+
+use http::{HeaderMap, HeaderName};
+use tonic::{Code, Status};
+
+use super::{Answer, code_name};
+
+/// What is wrong with the messages of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestFault {
+    /// It ended with an error of HTTP/2, as when its caller resets it.
+    Broken,
+    /// It ended within a message.
+    Truncated,
+    /// It has no message, and the method takes one.
+    MessageMissing,
+    /// It has a second message, and the method takes one.
+    SecondMessage,
+    /// The flag before a message is neither 0 nor 1.
+    FlagUnknown {
+        /// What it is.
+        flag: u8,
+    },
+    /// The flag says that a message is compressed, and `grpc-encoding` does not say how.
+    EncodingMissing,
+    /// A message is too long, compressed or decompressed.
+    TooLong {
+        /// Its bytes, if they are known.
+        bytes: Option<usize>,
+        /// Bytes that it may have.
+        bytes_max: usize,
+    },
+    /// A message is no protobuf of its type, or cannot be decompressed.
+    Undecodable,
+}
+
+impl RequestFault {
+    fn answer(self) -> Answer {
+        let malformed = |reason, words: &str| Answer::new(Code::InvalidArgument, reason, words);
+        match self {
+            Self::Broken => Answer::new(Code::Cancelled, "REQUEST_BROKEN", "the request ended with an error of HTTP/2"),
+            Self::Truncated => malformed("MESSAGE_TRUNCATED", "the request ends within a message"),
+            Self::EncodingMissing => malformed(
+                "COMPRESSION_FLAG_INVALID",
+                "a message is flagged as compressed, and `grpc-encoding` does not say how",
+            ),
+            Self::FlagUnknown { flag } => {
+                malformed("COMPRESSION_FLAG_INVALID", &format!("the flag before a message must be 0 or 1, not {flag}"))
+            }
+            Self::Undecodable => {
+                malformed("MESSAGE_UNDECODABLE", "a message is no protobuf of its type, or cannot be decompressed")
+            }
+            // gRPC, "Status codes": "Request cardinality violation".
+            Self::MessageMissing => Answer::new(
+                Code::Unimplemented,
+                "MESSAGE_MISSING",
+                "the method takes one message; the request has none",
+            ),
+            Self::SecondMessage => {
+                Answer::new(Code::Unimplemented, "SECOND_MESSAGE", "the method takes one message; the request has more")
+            }
+            Self::TooLong { bytes, bytes_max } => too_long(bytes, bytes_max),
+        }
+    }
+}
+
+fn too_long(bytes: Option<usize>, bytes_max: usize) -> Answer {
+    let has = bytes.map_or_else(|| "has more when it is decompressed".to_owned(), |bytes| format!("has {bytes}"));
+    let words = format!("a request message of this service may have {bytes_max} bytes; this one {has}");
+    let answer = Answer::new(Code::ResourceExhausted, "MESSAGE_TOO_LONG", words);
+    answer.with("limit", "bytes of a request message").with("most", bytes_max.to_string())
+}
+
+/// Encodings that a request may have, as tonic answers where it has another one.
+const ACCEPTED: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Completes the head of an answer to a request of which messages may have so many bytes. A refusal of a request with a fault becomes that
+/// of the fault; one without details gets its code, reason and details.
+pub fn complete_head(head: &mut HeaderMap, fault: Option<RequestFault>, bytes_max: usize) {
+    let Some(code) = code(head).filter(|code| *code != Code::Ok) else { return };
+    if let Some(fault) = fault {
+        return replace(head, fault.answer());
+    }
+    if head.contains_key(Status::GRPC_STATUS_DETAILS) {
+        return;
+    }
+    // Before a handler runs, tonic reads and decodes all of the request: it is what fails there, and a handler has details.
+    let answer = match code {
+        Code::Unimplemented if head.contains_key(ACCEPTED) => {
+            Answer::new(code, "ENCODING_UNSUPPORTED", "a request may be compressed with gzip, or not at all")
+        }
+        Code::Unimplemented => Answer::new(code, "METHOD_UNKNOWN", "the service has no such method"),
+        Code::Internal => RequestFault::Undecodable.answer(),
+        Code::ResourceExhausted | Code::OutOfRange => too_long(None, bytes_max),
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => unexplained(head, code),
+    };
+    replace(head, answer);
+}
+
+/// Completes the trailers of an answer, as [`complete_head`] does. `has_ended` says whether all of the request was read: a handler that
+/// ends well without that met a message that it could not decode, as that of reflection does without a word.
+pub fn complete_trailers(trailers: &mut HeaderMap, fault: Option<RequestFault>, has_ended: bool) {
+    let fault = fault.or((!has_ended).then_some(RequestFault::Undecodable));
+    match code(trailers) {
+        Some(Code::Ok) => {
+            if let Some(fault) = fault {
+                replace(trailers, fault.answer());
+            }
+        }
+        Some(code) if !trailers.contains_key(Status::GRPC_STATUS_DETAILS) => {
+            let answer = unexplained(trailers, code);
+            replace(trailers, answer);
+        }
+        Some(_) | None => {}
+    }
+}
+
+/// A refusal of a library, with its own words: the reason is the code.
+fn unexplained(headers: &HeaderMap, code: Code) -> Answer {
+    let status = Status::from_header_map(headers);
+    let words = status.as_ref().map_or("", |status| status.message());
+    Answer::new(code, code_name(code), if words.is_empty() { code.description() } else { words })
+}
+
+fn code(headers: &HeaderMap) -> Option<Code> {
+    Some(Code::from_bytes(headers.get(Status::GRPC_STATUS)?.as_bytes()))
+}
+
+fn replace(headers: &mut HeaderMap, answer: Answer) {
+    // Of base64 and escaped words: it has a place in any header.
+    drop(answer.into_status().add_header(headers));
+}
