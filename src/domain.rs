@@ -17,6 +17,7 @@ pub mod language;
 pub mod limits;
 pub mod live;
 pub mod mandate;
+pub mod region;
 pub mod rejection;
 pub mod state;
 pub mod subscription;

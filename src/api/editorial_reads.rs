@@ -39,6 +39,7 @@ impl Editorial {
     ) -> Result<v1::GetDraftResponse, Status> {
         let (id, language) = slot(&request.name, "drafts")?;
         let state = self.state(id.clone(), mandate).await?;
+        let language = state.tag(&language).cloned().unwrap_or(language);
         let draft = state.languages.get(&language).and_then(|slots| slots.draft.clone());
         let draft = draft.ok_or_else(|| Rejection::DraftNotFound(language.clone()))?;
         let digest = draft.outline.digest;
@@ -53,6 +54,7 @@ impl Editorial {
     ) -> Result<v1::GetReleaseResponse, Status> {
         let (id, language) = slot(&request.name, "releases")?;
         let state = self.state(id.clone(), mandate).await?;
+        let language = state.tag(&language).cloned().unwrap_or(language);
         let release = state.languages.get(&language).and_then(|slots| slots.release.clone());
         let release = release.ok_or_else(|| Rejection::ReleaseNotFound(language.clone()))?;
         let digest = release.outline.digest;

@@ -226,12 +226,12 @@ fn reading(
 ) -> Result<Option<v1::Reading>, JournalError> {
     let Some(public) = visible(view, mandate, id, at)? else { return Ok(None) };
     let source = &public.statement.source_language;
-    let Some(language) = lookup(asked, source, |language| public.lives.contains_key(language)) else { return Ok(None) };
-    let Some(live) = public.lives.get(&language) else { return Ok(None) };
+    let Some(language) = lookup(asked, source, &public.lives.keys()) else { return Ok(None) };
+    let Some(live) = public.lives.get(language) else { return Ok(None) };
     Ok(Some(v1::Reading {
         statement: id.name(),
         requested_language_code: asked.map(ToString::to_string).unwrap_or_default(),
-        live: Some(show(view, &public, &language, live)?),
+        live: Some(show(view, &public, language, live)?),
         available_language_codes: public.lives.keys().map(ToString::to_string).collect(),
         source_language_code: source.to_string(),
     }))
@@ -300,14 +300,15 @@ struct Found {
 impl Found {
     fn at(view: &View<'_>, mandate: &Mandate, name: &EditionRef) -> Result<Option<Self>, JournalError> {
         let Some(public) = visible(view, mandate, &name.statement, None)? else { return Ok(None) };
-        let Some(live) = public.lives.get(&name.language) else { return Ok(None) };
+        let Some(language) = name.language.find(public.lives.keys()) else { return Ok(None) };
+        let Some(live) = public.lives.get(language) else { return Ok(None) };
         let number = name.number.unwrap_or(live.edition.number);
         if number > live.edition.number {
             return Ok(None);
         }
-        let name = EditionName::new(&name.statement, &name.language, number);
+        let name = EditionName::new(&name.statement, language, number);
         let kind = &public.statement.kind;
-        let may_read = |it: &Edition| mandate.admits(&name.statement, kind, &name.language, &it.outline.facts);
+        let may_read = |it: &Edition| mandate.admits(&name.statement, kind, language, &it.outline.facts);
         let edition = view.edition(&name)?.filter(may_read);
         Ok(edition.map(|edition| Self { name, edition, public: live.state.has_text() }))
     }
@@ -339,8 +340,7 @@ fn history(
 ) -> Result<Option<(Vec<v1::Edition>, Option<Place>)>, JournalError> {
     let Some(public) = visible(view, mandate, id, None)? else { return Ok(None) };
     let mut shown = Vec::new();
-    for (language, live) in public.lives.iter().filter(|(language, _)| wanted.is_none_or(|wanted| wanted == *language))
-    {
+    for (language, live) in public.lives.iter().filter(|(language, _)| wanted.is_none_or(|tag| tag.matches(language))) {
         let mut below = match place.after.first() {
             Some(last) if language.as_str() < last.as_str() => continue,
             Some(last) if language.as_str() == last => u32::try_from(place.tail).unwrap_or(u32::MAX),

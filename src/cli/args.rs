@@ -76,10 +76,10 @@ pub(super) struct FilterArgs {
     /// Only these topics
     #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]
     topics: Vec<String>,
-    /// Only these languages, exactly (fr does not admit fr-CA)
+    /// Only these languages and their equals (en admits en-US, fr does not admit fr-CA)
     #[arg(long = "language", value_name = "LANG", value_delimiter = ',')]
     languages: Vec<String>,
-    /// Only what applies in these regions
+    /// Only what applies in some part of one of these regions and is excluded from none of it, e.g. DE or 150
     #[arg(long = "region", value_name = "CODE", value_delimiter = ',')]
     regions: Vec<String>,
     /// Only what is for these audiences

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use owo_colors::OwoColorize as _;
 
 use super::{
@@ -15,7 +15,10 @@ use super::{
     session::{Session, request_id},
     show,
 };
-use crate::api::v1::{ChangeKind, Correction, Draft, DraftToPublish, GetStatementRequest, PublishDraftsRequest, live};
+use crate::{
+    api::v1::{ChangeKind, Correction, Draft, DraftToPublish, GetStatementRequest, Live, PublishDraftsRequest, live},
+    domain::id::LanguageTag,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,7 +78,10 @@ async fn live_edition(session: &Session, slot: &Slot) -> Result<(String, bool)> 
     let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await;
     let live = answer.with_context(nothing)?.reading.and_then(|reading| reading.live);
     // Another language may be served in its place.
-    let live = live.filter(|live| live.language_code.eq_ignore_ascii_case(&slot.language));
+    let asked =
+        LanguageTag::parse(&slot.language).map_err(|fault| anyhow!("{}: the language {fault}", slot.language))?;
+    let is_asked = |live: &Live| LanguageTag::stored(&live.language_code).is_ok_and(|served| served.matches(&asked));
+    let live = live.filter(is_asked);
     let live = live.with_context(|| Refusal::NotFound(nothing()))?;
     let withdrawn = live.state() == live::State::Withdrawn;
     Ok((live.edition.unwrap_or_default().name, withdrawn))

@@ -12,7 +12,7 @@ use super::{
     id::{Caller, Code, LanguageTag, StatementId},
     live::Notice,
     mandate::Mandate,
-    state::{DueStep, Removal},
+    state::{DueStep, Removal, State},
     time::Timestamp,
 };
 
@@ -74,6 +74,59 @@ impl Step {
             | Self::SetLegalHold { .. }
             | Self::RepeatErasure { .. } => None,
         }
+    }
+
+    /// The languages that it names, to be changed to the tags that a statement has them by. Of the words of a draft that is so for
+    /// the editions they name; their own language may be new.
+    fn named_languages(&mut self) -> Vec<&mut LanguageTag> {
+        match self {
+            Self::SaveDraft(save) => save.content.editions_mut().map(|edition| &mut edition.language).collect(),
+            Self::SubmitDraft { language, .. }
+            | Self::ApproveDraft { language, .. }
+            | Self::RejectDraft { language, .. }
+            | Self::DiscardDraft { language, .. }
+            | Self::ApproveEdition { language, .. }
+            | Self::CancelRelease { language, .. } => vec![language],
+            Self::PublishDrafts(publish) => publish.drafts.iter_mut().map(|(language, _)| language).collect(),
+            Self::Withdraw { languages, .. }
+            | Self::Reinstate(Seconded::Propose(Reinstate { languages, .. }))
+            | Self::Remove(Seconded::Propose(Remove { languages, .. })) => languages.iter_mut().collect(),
+            Self::CreateStatement { .. }
+            | Self::UpdateStatement { .. }
+            | Self::Reinstate(Seconded::Second(_))
+            | Self::Remove(Seconded::Second(_))
+            | Self::Expunge(_)
+            | Self::SetLegalHold { .. }
+            | Self::Due { .. }
+            | Self::RepeatErasure { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether each language that it names is spelled as the statement has it, or is new to it.
+    #[must_use]
+    pub fn is_resolved(&self, state: &State) -> bool {
+        let is_exact = |language: &LanguageTag| state.tag(language).is_none_or(|tag| tag == language);
+        let editions_are = |content: &Content| content.editions().all(|edition| is_exact(&edition.language));
+        let content = if let Self::SaveDraft(save) = self { Some(&save.content) } else { None };
+        content.is_none_or(editions_are) && self.languages().iter().flatten().all(is_exact)
+    }
+
+    /// The same step with each language under the tag that the statement has it by, if it has it or an equal one. A draft is saved
+    /// under another spelling only if both have one canonical form.
+    #[must_use]
+    pub fn resolved(mut self, state: &State) -> Self {
+        for language in self.named_languages() {
+            if let Some(tag) = state.tag(language) {
+                language.clone_from(tag);
+            }
+        }
+        if let Self::SaveDraft(save) = &mut self {
+            let language = &mut save.content.language_code;
+            if let Some(tag) = state.tag(language).filter(|tag| tag.is_alias_of(language)) {
+                language.clone_from(tag);
+            }
+        }
+        self
     }
 
     /// How the audit trail names it.

@@ -76,6 +76,18 @@ impl Content {
         serde_json::from_slice(bytes)
     }
 
+    /// The editions that it names.
+    pub fn editions(&self) -> impl Iterator<Item = &EditionName> {
+        let corrected = self.correction.as_ref().and_then(|correction| correction.corrected_edition.as_ref());
+        [corrected, self.source_edition.as_ref()].into_iter().flatten()
+    }
+
+    /// The same, to be changed.
+    pub fn editions_mut(&mut self) -> impl Iterator<Item = &mut EditionName> {
+        let corrected = self.correction.as_mut().and_then(|correction| correction.corrected_edition.as_mut());
+        [corrected, self.source_edition.as_mut()].into_iter().flatten()
+    }
+
     /// What filters look at.
     #[must_use]
     pub fn facts(&self) -> Facts {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     content::Facts,
     id::{Code, LanguageTag, Region, StatementId},
+    region::{self, Reach},
 };
 
 /// Which statements: any of the values inside a field, all of the fields. An empty field admits everything.
@@ -19,9 +20,9 @@ pub struct Filter {
     pub kinds: Vec<Code>,
     /// Topics. A text without topics matches none.
     pub topics: Vec<Code>,
-    /// Languages, matched exactly: `fr` does not admit `fr-CA`.
+    /// Languages, and those equal to them by likely subtags: `en` admits `en-US`, `fr` does not admit `fr-CA`.
     pub languages: Vec<LanguageTag>,
-    /// Regions. A text without regions applies everywhere but where it is excluded.
+    /// Regions, each shown as one. A text without regions applies everywhere but where it is excluded.
     pub regions: Vec<Region>,
     /// Audiences. A text without audiences is for everyone.
     pub audiences: Vec<Code>,
@@ -32,24 +33,38 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it admits a text of that statement, kind and language, with those facts.
+    /// Whether it admits a text of that statement, kind and language, with those facts, to a site: the text applies in one of its
+    /// regions, and is excluded from no part of that region, which the site shows as one.
     #[must_use]
     pub fn admits(&self, statement: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
+        region::is_for(&facts.regions, &facts.excluded_regions, &self.regions)
+            && self.admits_otherwise(statement, kind, language, facts)
+    }
+
+    /// Whether a text lies inside at least in part, as the scope of somebody who works on texts: it applies somewhere in its regions,
+    /// and may be excluded elsewhere in them. Whoever writes for Europe excludes Germany, and sees the text still.
+    #[must_use]
+    pub fn overlaps(&self, statement: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
+        self.reach(facts) != Reach::None && self.admits_otherwise(statement, kind, language, facts)
+    }
+
+    /// The same but for regions.
+    fn admits_otherwise(&self, statement: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
         self.admits_name(statement, Some(kind), language)
             && any_of(&self.topics, |topic| facts.topics.contains(topic))
-            && any_of(&self.regions, |region| applies_in(facts, region))
             && any_of(&self.audiences, |audience| facts.audiences.is_empty() || facts.audiences.contains(audience))
             && any_of(&self.channels, |channel| facts.channels.is_empty() || facts.channels.contains(channel))
     }
 
-    /// The same filter with the values of each field in order and without repetition: equal filters are written alike.
+    /// The same filter with the values of each field in order, without repetition and under one name each: equal filters are written
+    /// alike.
     #[must_use]
     pub fn in_order(&self) -> Self {
         Self {
             kinds: in_order(&self.kinds),
             topics: in_order(&self.topics),
-            languages: in_order(&self.languages),
-            regions: in_order(&self.regions),
+            languages: in_order(&self.languages.iter().map(LanguageTag::shortest).collect::<Vec<_>>()),
+            regions: in_order(&self.regions.iter().map(Region::canonical).collect::<Vec<_>>()),
             audiences: in_order(&self.audiences),
             channels: in_order(&self.channels),
             statements: in_order(&self.statements),
@@ -59,7 +74,7 @@ impl Filter {
     /// Whether it admits that statement and language, whatever the facts of its texts; a kind that is not known passes.
     #[must_use]
     pub fn admits_name(&self, statement: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
-        self.admits_statement(statement, kind) && any_of(&self.languages, |wanted| wanted == language)
+        self.admits_statement(statement, kind) && any_of(&self.languages, |wanted| wanted.matches(language))
     }
 
     /// Whether a text lies wholly inside: each of its values in a field that is limited, and at least one. Who may write on what is for the
@@ -68,9 +83,17 @@ impl Filter {
     pub fn contains(&self, statement: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
         self.admits_name(statement, Some(kind), language)
             && all_of(&self.topics, &facts.topics)
-            && all_of(&self.regions, &facts.regions)
+            && self.reach(facts) == Reach::All
             && all_of(&self.audiences, &facts.audiences)
             && all_of(&self.channels, &facts.channels)
+    }
+
+    /// How much of where a text applies lies inside.
+    fn reach(&self, facts: &Facts) -> Reach {
+        if self.regions.is_empty() {
+            return Reach::All;
+        }
+        Reach::of(&facts.regions, &facts.excluded_regions, &self.regions)
     }
 
     /// The same of the statement, in any language.
@@ -94,10 +117,6 @@ fn any_of<T>(wanted: &[T], matches: impl Fn(&T) -> bool) -> bool {
 
 fn all_of<T: PartialEq>(limit: &[T], values: &[T]) -> bool {
     limit.is_empty() || (!values.is_empty() && values.iter().all(|value| limit.contains(value)))
-}
-
-fn applies_in(facts: &Facts, region: &Region) -> bool {
-    (facts.regions.is_empty() || facts.regions.contains(region)) && !facts.excluded_regions.contains(region)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::limits;
+pub use super::{language::LanguageTag, region::Region};
 
 /// What is wrong with a value and what would be right: the end of a sentence that begins with the name of the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,57 +109,6 @@ resource_id!(
     "subscriptions/{subscription}, such as subscriptions/press-site"
 );
 
-/// A language: a BCP-47 tag (RFC 5646) in canonical case, such as `de`, `pt-BR` or `zh-Hant`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct LanguageTag(String);
-
-impl LanguageTag {
-    /// Parses a tag of any case.
-    ///
-    /// # Errors
-    /// If it is not well-formed by RFC 5646, begins with a private use subtag or with a language of more than three letters (none is
-    /// registered), or is longer than 35 characters.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let fault =
-            || Malformed::new("must be a BCP-47 language tag of at most 35 characters, such as de, pt-BR or zh-Hant");
-        if text.len() > limits::LANGUAGE_BYTES_MAX {
-            return Err(fault());
-        }
-        let tag = oxilangtag::LanguageTag::parse_and_normalize(text).map_err(|_| fault())?;
-        if tag.as_str().starts_with("x-") || tag.primary_language().len() > 3 {
-            return Err(fault());
-        }
-        Ok(Self(tag.into_inner()))
-    }
-
-    /// The tag.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The tag without its last subtag: `fr` for `fr-CA`, `zh` for `zh-Hant`. A singleton goes with what follows it (RFC 4647,
-    /// section 3.4).
-    #[must_use]
-    pub fn parent(&self) -> Option<Self> {
-        let (mut rest, _) = self.0.rsplit_once('-')?;
-        while let Some((shorter, last)) = rest.rsplit_once('-') {
-            if last.len() > 1 {
-                break;
-            }
-            rest = shorter;
-        }
-        Some(Self(rest.to_owned()))
-    }
-}
-
-impl fmt::Display for LanguageTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// A code chosen by the issuer (a kind, topic, audience or channel): 1 to 63 characters of `a-z`, `0-9` and, inside, hyphens
 /// and full stops.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -190,33 +140,6 @@ impl Code {
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A region: two letters (ISO 3166-1 alpha-2) or three digits (UN M.49), in upper case. Whether the code is assigned is not
-/// checked: the lists change more often than this software.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Region(String);
-
-impl Region {
-    /// Parses a region code of any case.
-    ///
-    /// # Errors
-    /// If it is neither two letters nor three digits.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let letters = text.len() == 2 && text.bytes().all(|b| b.is_ascii_alphabetic());
-        let digits = text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
-        if letters || digits {
-            return Ok(Self(text.to_ascii_uppercase()));
-        }
-        Err(Malformed::new("must be two letters (ISO 3166-1 alpha-2) or three digits (UN M.49), such as BR or 419"))
-    }
-
-    /// The code.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -283,7 +206,11 @@ impl EditionName {
     /// # Errors
     /// If it is not such a name.
     pub fn parse(name: &str) -> Result<Self, Malformed> {
-        match EditionRef::parse(name)? {
+        Self::numbered(EditionRef::parse(name)?)
+    }
+
+    fn numbered(edition: EditionRef) -> Result<Self, Malformed> {
+        match edition {
             EditionRef { statement, language, number: Some(number) } => Ok(Self { statement, language, number }),
             EditionRef { .. } => Err(Malformed::new("must end in the number of an edition, not in live")),
         }
@@ -302,12 +229,17 @@ impl Serialize for EditionName {
     }
 }
 
+/// Takes the tag as it is stored: digests are of what was written.
 impl<'de> Deserialize<'de> for EditionName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|fault| de::Error::custom(fault.0))
+        let parsed = EditionRef::parse_parts(&text, LanguageTag::stored).and_then(Self::numbered);
+        parsed.map_err(|fault| de::Error::custom(fault.0))
     }
 }
+
+/// How the tag in a name is read: as callers write it, or as it is stored.
+type LanguageParser = fn(&str) -> Result<LanguageTag, Malformed>;
 
 /// An edition by number, or the one that is live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -326,23 +258,23 @@ impl EditionRef {
     /// # Errors
     /// If it is not such a name.
     pub fn parse(name: &str) -> Result<Self, Malformed> {
-        Self::parse_parts(name).ok_or_else(|| {
+        Self::parse_parts(name, LanguageTag::parse)
+    }
+
+    fn parse_parts(name: &str, language: LanguageParser) -> Result<Self, Malformed> {
+        Self::parts(name, language).ok_or_else(|| {
             Malformed::new("must be statements/{statement}/editions/{language}.{number} or ….live, such as statements/fire/editions/de.1")
         })
     }
 
-    fn parse_parts(name: &str) -> Option<Self> {
+    fn parts(name: &str, language: LanguageParser) -> Option<Self> {
         let (statement, edition) = name.split_once("/editions/")?;
-        let (language, number) = edition.rsplit_once('.')?;
+        let (tag, number) = edition.rsplit_once('.')?;
         let number = match number {
             "live" => None,
             digits => Some(digits.parse::<u32>().ok().filter(|n| *n > 0 && !digits.starts_with(['0', '+']))?),
         };
-        Some(Self {
-            statement: StatementId::parse_name(statement).ok()?,
-            language: LanguageTag::parse(language).ok()?,
-            number,
-        })
+        Some(Self { statement: StatementId::parse_name(statement).ok()?, language: language(tag).ok()?, number })
     }
 }
 
@@ -358,27 +290,6 @@ fn is_label(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_language_tag_takes_its_canonical_case() {
-        for (given, canonical) in
-            [("DE", "de"), ("pt-br", "pt-BR"), ("ZH-hant-tw", "zh-Hant-TW"), ("sr-latn", "sr-Latn")]
-        {
-            assert_eq!(LanguageTag::parse(given).unwrap().as_str(), canonical);
-        }
-        for wrong in ["", "en_GB", "e", "123", "x-private", "de--CH", "deutsch-land-zu-lang-x"] {
-            assert!(LanguageTag::parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_parent_of_a_tag_drops_its_last_subtag() {
-        let parent = |tag: &str| LanguageTag::parse(tag).unwrap().parent().map(|t| t.0);
-        assert_eq!(parent("fr-CA").as_deref(), Some("fr"));
-        assert_eq!(parent("zh-Hant-TW").as_deref(), Some("zh-Hant"));
-        assert_eq!(parent("de-a-valu").as_deref(), Some("de"));
-        assert_eq!(parent("de"), None);
-    }
 
     #[test]
     fn names_survive_the_round_trip() {

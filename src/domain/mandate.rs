@@ -79,7 +79,7 @@ impl Mandate {
     /// Whether it admits a text of that statement, kind and language, with those facts.
     #[must_use]
     pub fn admits(&self, statement: &StatementId, kind: &Code, language: &LanguageTag, facts: &Facts) -> bool {
-        self.0.iter().any(|grant| grant.what.admits(statement, kind, language, facts))
+        self.0.iter().any(|grant| grant.what.overlaps(statement, kind, language, facts))
     }
 
     /// The same while the text is under embargo.
@@ -91,7 +91,7 @@ impl Mandate {
         language: &LanguageTag,
         facts: &Facts,
     ) -> bool {
-        self.0.iter().filter(|grant| grant.embargoed).any(|grant| grant.what.admits(statement, kind, language, facts))
+        self.0.iter().filter(|grant| grant.embargoed).any(|grant| grant.what.overlaps(statement, kind, language, facts))
     }
 
     /// Whether it admits that statement and language, whatever the facts of its texts; a kind that is not known passes.
@@ -138,7 +138,8 @@ impl Mandate {
     fn contains_language(&self, state: &State, language: &LanguageTag) -> bool {
         let (id, kind) = (&state.statement.id, &state.statement.kind);
         let contains = |facts: &Facts| self.0.iter().any(|grant| grant.what.contains(id, kind, language, facts));
-        let mut texts = state.languages.get(language).into_iter().flat_map(Slots::facts);
+        let slots = state.tag(language).and_then(|tag| state.languages.get(tag));
+        let mut texts = slots.into_iter().flat_map(Slots::facts);
         self.admits_name(id, Some(kind), language) && texts.all(contains)
     }
 

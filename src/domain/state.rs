@@ -29,6 +29,15 @@ impl State {
         self.statement.expunge_time.is_some()
     }
 
+    /// Under which tag the statement has a language, if it has it or an equal one: as its source language, or in some slot.
+    #[must_use]
+    pub fn tag(&self, language: &LanguageTag) -> Option<&LanguageTag> {
+        if let Some((tag, _)) = self.languages.get_key_value(language) {
+            return Some(tag);
+        }
+        language.find(self.languages.keys().chain([&self.statement.source_language]))
+    }
+
     /// What is live in a language, visible or not.
     #[must_use]
     pub fn live(&self, language: &LanguageTag) -> Option<&Live> {

@@ -330,10 +330,13 @@ fn records(
             let newest = state.languages.keys().map(|language| view.newest_events(id, language, tail, EVENTS_MAX));
             newest.collect::<Result<_, _>>().map(Ok)
         }
-        Some(name) if !state.languages.contains_key(&name.language) => Ok(Err(Rejection::EditionNotFound)),
-        Some(name) => match view.event_of_edition(name, tail)? {
-            Some(record) => Ok(Ok(vec![vec![record]])),
-            None => Ok(Err(Rejection::EditionNotFound)),
-        },
+        Some(name) => {
+            let Some(language) = name.language.find(state.languages.keys()) else {
+                return Ok(Err(Rejection::EditionNotFound));
+            };
+            let name = EditionName::new(id, language, name.number);
+            let record = view.event_of_edition(&name, tail)?;
+            Ok(record.map(|record| vec![vec![record]]).ok_or(Rejection::EditionNotFound))
+        }
     }
 }

@@ -213,7 +213,7 @@ const TIME_END: usize = 9;
 
 fn text_parts(text: &[u8]) -> Option<(StatementId, LanguageTag)> {
     let mut parts = std::str::from_utf8(text).ok()?.split('\0');
-    Some((StatementId::parse(parts.next()?).ok()?, LanguageTag::parse(parts.next()?).ok()?))
+    Some((StatementId::parse(parts.next()?).ok()?, LanguageTag::stored(parts.next()?).ok()?))
 }
 
 /// What stands at the end of a key after its prefix, as text.

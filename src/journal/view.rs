@@ -37,7 +37,7 @@ impl Reader<'_> {
         let (mut languages, mut version) = (BTreeMap::new(), row.version);
         let prefix = key::languages(id);
         for (key, row) in self.rows(&prefix)? {
-            let tag = key::text_after(&prefix, &key).and_then(|tag| LanguageTag::parse(tag).ok());
+            let tag = key::text_after(&prefix, &key).and_then(|tag| LanguageTag::stored(tag).ok());
             let tag = tag.ok_or_else(|| JournalError::Damaged("a language row has no language".to_owned()))?;
             languages.insert(tag, decode::<Slots>(&row.value)?);
             version = version.max(row.version);

@@ -37,6 +37,7 @@ mod kills;
 mod metrics;
 mod model;
 mod operating;
+mod places;
 mod protocol;
 mod raw;
 mod refusals;

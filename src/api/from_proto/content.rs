@@ -127,7 +127,7 @@ fn correction(
     let text = required(faults, "draft.content.correction.text", &given.text, NOTE);
     let field = "draft.content.correction.corrected_edition";
     let edition = edition_of(faults, field, &given.corrected_edition, statement);
-    if edition.as_ref().is_some_and(|edition| edition.language != *language) {
+    if edition.as_ref().is_some_and(|edition| !edition.language.matches(language)) {
         faults.add(field, "must be an edition in the language of the draft");
     }
     Correction { text, corrected_edition: edition }

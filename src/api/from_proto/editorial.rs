@@ -8,7 +8,7 @@ use super::{
     Faults,
     content::{content, notice},
     slot_name,
-    text::{bounded, codes, short, text, too_many},
+    text::{bounded, language_list, short, text, too_many},
 };
 use crate::{
     api::v1,
@@ -144,7 +144,7 @@ pub(in crate::api) fn save(envelope: Envelope<'_>, given: &v1::SaveDraftRequest)
 
 fn base(faults: &mut Faults, given: &str, statement: &StatementId, language: &LanguageTag) -> Option<u32> {
     let edition = faults.take("draft.base_edition", EditionName::parse(given))?;
-    if edition.statement != *statement || edition.language != *language {
+    if edition.statement != *statement || !edition.language.matches(language) {
         faults.add("draft.base_edition", "must be an edition of the same statement and language");
     }
     Some(edition.number)
@@ -202,7 +202,7 @@ fn drafts(faults: &mut Faults, given: &[v1::DraftToPublish]) -> Vec<(LanguageTag
         let language = faults.take(field.clone(), LanguageTag::parse(&draft.language_code));
         let etag = etag(faults, &format!("drafts[{place}].etag"), &draft.etag);
         let Some(language) = language else { continue };
-        if drafts.iter().any(|(other, _)| *other == language) {
+        if drafts.iter().any(|(other, _)| other.matches(&language)) {
             faults.add(field, "is given twice");
         }
         drafts.push((language, etag));
@@ -259,7 +259,7 @@ pub(in crate::api) fn cancel(envelope: Envelope<'_>, given: &v1::CancelReleaseRe
 }
 
 pub(super) fn languages(faults: &mut Faults, given: &[String]) -> Vec<LanguageTag> {
-    codes(faults, "language_codes", given, limits::LANGUAGES_MAX, LanguageTag::parse)
+    language_list(faults, "language_codes", given, limits::LANGUAGES_MAX)
 }
 
 pub(in crate::api) fn withdraw(

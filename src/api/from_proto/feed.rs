@@ -2,12 +2,15 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::{Faults, text::codes};
+use super::{
+    Faults,
+    text::{codes, language_list},
+};
 use crate::{
     api::v1,
     domain::{
         filter::Filter,
-        id::{Code, LanguageTag, Region, StatementId, SubscriptionId},
+        id::{Code, Region, StatementId, SubscriptionId},
         rejection::Rejection,
     },
     feed::{Right, Start, StreamRequest, Wanted},
@@ -104,7 +107,7 @@ pub(super) fn filter_in(faults: &mut Faults, given: Option<&v1::Filter>) -> Filt
     Filter {
         kinds: codes(faults, "filter.kinds", &given.kinds, most, Code::parse),
         topics: codes(faults, "filter.topics", &given.topics, most, Code::parse),
-        languages: codes(faults, "filter.language_codes", &given.language_codes, most, LanguageTag::parse),
+        languages: language_list(faults, "filter.language_codes", &given.language_codes, most),
         regions: codes(faults, "filter.region_codes", &given.region_codes, most, Region::parse),
         audiences: codes(faults, "filter.audiences", &given.audiences, most, Code::parse),
         channels: codes(faults, "filter.channels", &given.channels, most, Code::parse),

@@ -6,7 +6,11 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::Faults;
-use crate::domain::{content::TextMediaType, id::Malformed, limits};
+use crate::domain::{
+    content::TextMediaType,
+    id::{LanguageTag, Malformed},
+    limits,
+};
 
 /// Text in NFC with a limit in grapheme clusters.
 pub(super) fn text(faults: &mut Faults, field: impl Into<String>, given: &str, graphemes_max: usize) -> String {
@@ -121,6 +125,21 @@ pub(super) fn codes<T: Ord + Clone>(
         }
     }
     values
+}
+
+/// A list of language tags of which no two are equal.
+pub(super) fn language_list(faults: &mut Faults, field: &str, given: &[String], max: usize) -> Vec<LanguageTag> {
+    let mut tags: Vec<LanguageTag> = Vec::new();
+    for (place, text) in bounded(faults, field, given, max).iter().enumerate() {
+        let field = format!("{field}[{place}]");
+        let Some(tag) = faults.take(field.clone(), LanguageTag::parse(text)) else { continue };
+        match tags.iter().find(|other| other.matches(&tag)) {
+            Some(other) if *other == tag => faults.add(field, "is given twice"),
+            Some(other) => faults.add(field, format!("equals {other}, which is given before")),
+            None => tags.push(tag),
+        }
+    }
+    tags
 }
 
 /// The items of a list that may have so many. Of a longer one no more is read: it would cost whoever sends it nothing, and us much.

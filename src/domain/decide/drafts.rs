@@ -15,6 +15,7 @@ use crate::domain::{
 pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Rejection> {
     work.refuse_if_expunged()?;
     let language = save.content.language_code.clone();
+    refuse_second_tag(work, &language)?;
     refuse_too_many_languages(work, &language)?;
     let newest = work.state.live(&language).map_or(0, |live| live.edition.number);
     if save.base.is_some_and(|base| base != newest) {
@@ -27,6 +28,18 @@ pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Reje
     let draft = draft(work, old.as_ref(), outline, save, newest);
     work.slots(&language).draft = Some(draft.clone());
     Ok(Answer::Draft(language, Box::new(draft)))
+}
+
+/// A statement has each language once: readers who ask for one of two equal tags would be served by chance.
+fn refuse_second_tag(work: &Work<'_>, language: &LanguageTag) -> Result<(), Rejection> {
+    match work.state.tag(language) {
+        Some(tag) if tag != language => {
+            let words =
+                format!("must name the language as {tag}: the statement has it by that tag, and {language} equals it");
+            Err(Rejection::Invalid(vec![FieldFault::new("draft.name", words)]))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn refuse_too_many_languages(work: &Work<'_>, language: &LanguageTag) -> Result<(), Rejection> {

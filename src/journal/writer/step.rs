@@ -1,6 +1,6 @@
 //! One step on a statement: who may take it, what it changes, and the rows it leaves.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::{Answered, Group, Writer};
 use crate::{
@@ -40,6 +40,7 @@ impl Writer {
         if let Some(answer) = remembered {
             return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
         }
+        let call = &state.as_ref().map_or_else(|| Cow::Borrowed(call), |state| resolved(call, state));
         let languages = call.command.step.languages();
         if state.as_ref().is_some_and(|state| !call.mandate.admits_request(state, languages.as_deref())) {
             return Err(Rejection::OutOfMandate.into());
@@ -136,6 +137,16 @@ impl Writer {
         }
         Ok(true)
     }
+}
+
+/// The call with each language under the tag that the statement has it by.
+fn resolved<'c>(call: &'c Call, state: &State) -> Cow<'c, Call> {
+    if call.command.step.is_resolved(state) {
+        return Cow::Borrowed(call);
+    }
+    let mut call = call.clone();
+    call.command.step = call.command.step.resolved(state);
+    Cow::Owned(call)
 }
 
 /// What hides a text that may be erased from those who have its digest.
