@@ -22,7 +22,7 @@ const STATEMENTS: [&str; 3] = ["flood", "merger", "recall"];
 const SOURCES: [&str; 3] = ["en", "fr", "en"];
 const LANGUAGES: [&str; 3] = ["en", "fr", "fr-CA"];
 const TOPICS: [&str; 2] = ["law", "tax"];
-const REGIONS: [&str; 2] = ["BR", "DE"];
+const REGIONS: [&str; 3] = ["BR", "DE", "150"];
 /// A statement that every filter admits: a new edition of it shows a subscriber that it has caught up.
 const MARK: &str = "mark";
 const HOUR: i64 = 3_600;

