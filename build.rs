@@ -4,11 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "onrecord/v1/editorial_service.proto",
     "onrecord/v1/statement_service.proto",
     "onrecord/v1/feed_service.proto",
     "onrecord/v1/backup_service.proto",
+    "onrecord/v1/clock_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

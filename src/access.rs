@@ -89,15 +89,6 @@ pub struct Admitted {
     pub by: By,
 }
 
-impl Admitted {
-    /// How long the credential is still good, if it ends.
-    #[must_use]
-    pub fn time_left(&self, now: Timestamp) -> Option<Duration> {
-        let left = |end: Timestamp| Duration::from_micros(end.micros_since(now).try_into().unwrap_or(0));
-        self.expire_time.map(left)
-    }
-}
-
 /// By what a caller showed who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {

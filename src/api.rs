@@ -23,6 +23,8 @@ mod audit;
 mod backup_service;
 #[cfg(feature = "server")]
 mod caller;
+#[cfg(feature = "server")]
+mod clock_service;
 pub(crate) mod codec;
 mod delivery;
 #[cfg(feature = "server")]
@@ -59,6 +61,7 @@ pub use to_proto::ENCODER;
 #[cfg(feature = "server")]
 pub use v1::{
     backup_service_server::BackupServiceServer as BackupServer,
+    clock_service_server::ClockServiceServer as ClockServer,
     editorial_service_server::EditorialServiceServer as EditorialServer,
     feed_service_server::FeedServiceServer as FeedServer,
     statement_service_server::StatementServiceServer as StatementServer,
@@ -79,14 +82,16 @@ pub mod names {
     use tonic::server::NamedService;
 
     use super::{
-        BackupServer, EditorialServer, FeedServer, StatementServer, backup_service::Backups,
-        editorial_service::Editorial, feed_service::Follow, statement_service::Statements,
+        BackupServer, ClockServer, EditorialServer, FeedServer, StatementServer, backup_service::Backups,
+        clock_service::Clocks, editorial_service::Editorial, feed_service::Follow, statement_service::Statements,
     };
 
     /// `onrecord.v1.EditorialService`
     pub const EDITORIAL: &str = EditorialServer::<Editorial>::NAME;
     /// `onrecord.v1.BackupService`
     pub const BACKUPS: &str = BackupServer::<Backups>::NAME;
+    /// `onrecord.v1.ClockService`
+    pub const CLOCK: &str = ClockServer::<Clocks>::NAME;
     /// `onrecord.v1.StatementService`
     pub const STATEMENTS: &str = StatementServer::<Statements>::NAME;
     /// `onrecord.v1.FeedService`
@@ -112,6 +117,13 @@ pub fn statements(journal: Journal) -> StatementServer<statement_service::Statem
 #[must_use]
 pub fn backups(journal: Journal, access: Access, shutdown: CancellationToken) -> BackupServer<backup_service::Backups> {
     BackupServer::new(backup_service::Backups { journal, access, shutdown })
+}
+
+/// `ClockService` on a journal.
+#[cfg(feature = "server")]
+#[must_use]
+pub fn clock(journal: Journal) -> ClockServer<clock_service::Clocks> {
+    ClockServer::new(clock_service::Clocks { journal })
 }
 
 /// `FeedService` on a feed and the journal it is of, as long as `access` lets who follows.

@@ -10,6 +10,7 @@ mod approvals;
 mod args;
 mod backup;
 mod check_config;
+mod clock;
 mod compact;
 mod completions;
 mod correct;
@@ -116,6 +117,9 @@ enum Command {
     Healthcheck(healthcheck::Args),
     Status(status::StatusArgs),
     Top(status::TopArgs),
+    /// See the service's clock, and confirm it where it is in doubt.
+    #[command(subcommand)]
+    Clock(clock::Command),
     Compact(compact::Args),
     CheckConfig(check_config::Args),
     PrintConfig(print_config::Args),
@@ -176,6 +180,7 @@ impl Cli {
             Command::Import(args) => args.run(&session()?).await,
             Command::Backup(args) => args.run(&session()?).await,
             Command::Restore(args) => args.run(self.global.output).await,
+            Command::Clock(command) => command.run(&session()?).await,
             Command::Compact(args) => args.run(self.global.output).await,
             Command::Healthcheck(args) => args.run(session).await,
             Command::Status(args) => args.run(self.global.output).await,

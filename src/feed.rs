@@ -49,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use item::{Delivery, Encoder, Item};
 pub use message::{
-    ClosingReason, Ground, Message, Page, Right, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted,
+    ClosingReason, Ends, Ground, Message, Page, Right, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted,
 };
 pub use outbox::Messages;
 pub use refusal::FeedRefusal;
@@ -157,6 +157,7 @@ impl Feed {
         });
         tokio::spawn(window::fill(Arc::clone(&shared)));
         tokio::spawn(sweep(Arc::clone(&shared)));
+        tokio::spawn(review_after_moves(Arc::clone(&shared)));
         tokio::spawn(ledger::note(Arc::clone(&shared)));
         Self { shared }
     }
@@ -320,6 +321,21 @@ async fn sweep(shared: Arc<Shared>) {
     tokio::select! {
         () = shared.drain.cancelled() => {}
         () = shared.lanes.sweep(shared.options.stall) => {}
+    }
+}
+
+/// Has every stream look again at the end of its right once the clock has moved against the timers, as after a suspension: until the service
+/// stops.
+async fn review_after_moves(shared: Arc<Shared>) {
+    let mut moves = shared.journal.clock().moves();
+    let review = async {
+        while moves.changed().await.is_ok() {
+            shared.window.review();
+        }
+    };
+    tokio::select! {
+        () = shared.drain.cancelled() => {}
+        () = review => {}
     }
 }
 

@@ -12,7 +12,7 @@
 //! - Entry, rows, indexes, events and the remembered answer are one atomic write.
 //! - Entries and events are dense and chained: `hash = SHA-256(previous hash, seal as stored)`.
 //! - After a failed write nothing more is written, and nothing unsynced is shown; reads go on.
-//! - Time never goes back from one entry to the next.
+//! - Entries and events are ordered by their numbers alone. Their times are the trusted clock's (`clock.rs`), and may fall.
 //!
 //! The one seam is the writer's commit: what it commits is self-contained (an entry with its rows in full), so that another
 //! means of ordering and keeping entries can take the place of the local store without the rule book, the rows, the feed or the
@@ -24,6 +24,7 @@ mod clock;
 mod commit;
 mod compact;
 mod copies;
+mod dates;
 mod erase;
 mod failure;
 #[cfg(any(test, fuzzing))]
@@ -53,7 +54,7 @@ use tokio::{
 };
 
 pub use backup::{BackupEntry, BackupPart, Erasure};
-pub use clock::Clock;
+pub use clock::{Clock, Doubt, Manual, TrustedClock};
 pub use compact::{Compaction, compact};
 pub use copies::Copies;
 pub(crate) use failure::ended_early;
@@ -71,7 +72,8 @@ pub use writer::{Answered, Commits};
 use crate::domain::{
     answer::Answer,
     command::Call,
-    id::SubscriptionId,
+    entry::Origin,
+    id::{Caller, SubscriptionId},
     subscription::{Progress, SubscriptionCall},
     time::Timestamp,
 };
@@ -124,6 +126,17 @@ pub struct Identity {
     pub epoch: u32,
 }
 
+/// What a person says of the service's clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClockConfirmation {
+    /// Name of the person.
+    pub caller: Caller,
+    /// Address of the connection, and the credential.
+    pub origin: Option<Origin>,
+    /// Time by the person's own clock.
+    pub time: Timestamp,
+}
+
 /// A handle on the journal; clone it freely. The journal closes when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Journal {
@@ -132,7 +145,7 @@ pub struct Journal {
     reached: Reached,
     recent: Arc<Recent>,
     identity: Identity,
-    clock: Clock,
+    clock: TrustedClock,
     store_bytes_max: u64,
     commits: Commits,
     waiting: Arc<waiting::Register>,
@@ -160,7 +173,7 @@ impl Journal {
         let reading = Reading::new(store, options.directory, options.cache_bytes)?;
         let (requests, calls) = mpsc::channel(WAITING_CALLS_MAX);
         let (reached, recent, identity) = (writer.reached(), writer.recent(), writer.identity());
-        let (commits, waiting) = (writer.commits(), writer.waiting());
+        let (commits, waiting, clock) = (writer.commits(), writer.waiting(), writer.clock());
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("journal".to_owned());
         thread
@@ -172,7 +185,7 @@ impl Journal {
             reached,
             recent,
             identity,
-            clock: options.clock,
+            clock,
             store_bytes_max: options.store_bytes_max,
             commits,
             waiting,
@@ -333,8 +346,23 @@ impl Journal {
 
     /// The service's clock.
     #[must_use]
+    pub fn clock(&self) -> &TrustedClock {
+        &self.clock
+    }
+
+    /// The time: see [`TrustedClock::now`].
+    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Believes the wall clock, because a person has looked at it; returns once that is on the device. A clock that is not in doubt stays as
+    /// it is, and there is no entry.
+    ///
+    /// # Errors
+    /// If the person's clock shows another time, or the journal is closed.
+    pub async fn confirm_clock(&self, confirmation: ClockConfirmation) -> Result<(), Refusal> {
+        self.ask(|reply| Request::Confirm(Box::new(confirmation), reply)).await.map(drop)
     }
 
     /// Runs `read` on a thread that may block, with a view of what is durable now. If that fails because sled cannot read on after a

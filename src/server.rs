@@ -36,12 +36,12 @@ pub use accept::listen;
 #[cfg(any(test, fuzzing))]
 pub use framing::fuzz as fuzz_framing;
 pub use tls::TlsError;
-pub use vitals::{Calls, Connections as OpenConnections, Process, Record, Site, Sites, Vitals};
+pub use vitals::{Calls, ClockState, Connections as OpenConnections, Process, Record, Site, Sites, Vitals};
 
 use crate::{
     api::{
         self, Gate, Panicked,
-        names::{BACKUPS, EDITORIAL, FEED, STATEMENTS},
+        names::{BACKUPS, CLOCK, EDITORIAL, FEED, STATEMENTS},
     },
     config::{Config, TlsFiles},
     feed::Feed,
@@ -215,6 +215,7 @@ async fn serve(
         .add_service(serve!(reflection().build_v1alpha()?, REFLECTION))
         .add_service(serve!(api::editorial(journal.clone(), limits.clone()), EDITORIAL))
         .add_service(serve!(api::backups(journal.clone(), config.access.clone(), shutdown.clone()), BACKUPS))
+        .add_service(serve!(api::clock(journal.clone()), CLOCK))
         .add_service(serve!(api::statements(journal.clone()), STATEMENTS))
         .add_service(serve!(api::feed(feed, journal, config.access.clone(), limits), FEED));
     let insecure = config.access.is_insecure();

@@ -25,6 +25,8 @@ GLANCE = [
      {"steps": RED_GREEN, "words": {0: "down", 1: "up"}}),
     ("Writes", [("onrecord_journal_writable{@}", "{{instance}}")], "none",
      {"steps": RED_GREEN, "words": {0: "closed", 1: "open"}}),
+    ("Clock", [("onrecord_clock_in_doubt{@}", "{{instance}}")], "none",
+     {"steps": GREEN_RED, "words": {0: "trusted", 1: "in doubt"}}),
     ("Reads", [("onrecord_journal_readable{@}", "{{instance}}")], "none",
      {"steps": RED_GREEN, "words": {0: "fail", 1: "open"}}),
     ("Alerts that fire", [('count(ALERTS{alertstate="firing",alertname=~"Onrecord.+"}) or vector(0)', "")], "none", {"steps": GREEN_RED}),

@@ -28,7 +28,7 @@ MAIN, SMALL, PROMETHEUS = 17120, 17122, 17124
 NOT_MADE = {
     "OnrecordStartsForLong", "OnrecordNotReadable", "OnrecordCommitSlow", "OnrecordPanicked", "OnrecordMemoryHigh",
     "OnrecordOpenFilesNearMax", "OnrecordDamageFound", "OnrecordScrubNotCompleted", "OnrecordBackupOld", "OnrecordReleaseOverdue",
-    "OnrecordApprovalOwed", "OnrecordSubscribersGone", "OnrecordManyErrors", "OnrecordErrors", "OnrecordCallsSlow",
+    "OnrecordApprovalOwed", "OnrecordClockInDoubt", "OnrecordClockBehindRecord", "OnrecordSubscribersGone", "OnrecordManyErrors", "OnrecordErrors", "OnrecordCallsSlow",
 }
 CONFIG = f"""
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}

@@ -126,6 +126,9 @@ def of_the_system_no_more_is_read_than_is_shown(it):
     others = {path for path in read if not re.match(r"/proc/(self|thread-self|\d+)(/|$)", path)}
     # How memory is given out, for jemalloc, and which kernel it is, for procfs: both do without.
     others -= {"/proc/sys/vm/overcommit_memory", "/proc/sys/kernel/osrelease"}
+    assert it.one("Environment") == "ONRECORD_BOOT_ID=%b"
+    # Systemd gives it as a variable.
+    others -= {"/proc/sys/kernel/random/boot_id"}
     assert any(re.search(r'openat\(\d+, "stat"', line) for line in it.trace), "nobody asked how the process is"
     assert read and not others, f"it reads {sorted(others)}"
 

@@ -30,11 +30,11 @@ const fn method(path: &'static str, roles: &'static [Role]) -> Method {
 const EDITORS: &[Role] = &[Author, Reviewer, Publisher, Legal, Auditor];
 /// The public record is for all who are let in.
 const READERS: &[Role] = &Role::ALL;
-/// Who has applied what concerns those who publish, too.
+/// Who has applied what, and whether the clock is in doubt, concerns those who publish, too.
 const OVERSEERS: &[Role] = &[Publisher, Legal, Auditor, Operator];
 
 /// Every method of ours.
-pub const METHODS: [Method; 40] = [
+pub const METHODS: [Method; 42] = [
     method("onrecord.v1.EditorialService/CreateStatement", &[Author]),
     method("onrecord.v1.EditorialService/UpdateStatement", &[Author, Publisher]),
     method("onrecord.v1.EditorialService/GetDossier", EDITORS),
@@ -74,6 +74,8 @@ pub const METHODS: [Method; 40] = [
     method("onrecord.v1.FeedService/Reject", &[Subscriber]),
     method("onrecord.v1.FeedService/ListDeliveries", OVERSEERS),
     method("onrecord.v1.BackupService/Backup", &[Operator]),
+    method("onrecord.v1.ClockService/GetClock", OVERSEERS),
+    method("onrecord.v1.ClockService/ConfirmClock", &[Operator]),
     Method { path: "grpc.health.v1.Health/*", who: Who::Anybody },
 ];
 

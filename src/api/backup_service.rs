@@ -2,7 +2,7 @@
 
 use std::{future::pending, mem};
 
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     access::{Access, AccessRefusal, Admitted},
-    domain::{digest::Digest, rejection::Rejection, time::Timestamp},
+    domain::{digest::Digest, rejection::Rejection},
     feed::FeedRefusal,
-    journal::{Journal, JournalError},
+    journal::{Journal, JournalError, TrustedClock},
 };
 
 /// Bytes of rows in one message, about.
@@ -36,11 +36,11 @@ pub struct Backups {
 const BACKUP: &str = "onrecord.v1.BackupService/Backup";
 
 /// Returns once who was admitted would be no more, and why.
-async fn revoked(access: Access, admitted: Admitted, now: Timestamp) -> AccessRefusal {
+async fn revoked(access: Access, admitted: Admitted, clock: TrustedClock) -> AccessRefusal {
     let mut changes = access.changes();
     let ends = async {
-        let Some((left, end)) = admitted.time_left(now).zip(admitted.expire_time) else { return pending().await };
-        sleep(left).await;
+        let Some(end) = admitted.expire_time else { return pending().await };
+        clock.until(end).await;
         AccessRefusal::CredentialExpired(end, admitted.caller.clone())
     };
     // Not by `wait_for`: it would hold the policy while `stands` looks at it.
@@ -75,7 +75,7 @@ impl v1::backup_service_server::BackupService for Backups {
         let copy = Copy { journal: self.journal.clone(), after, messages: messages.clone(), is_whole: false };
         let stopped = messages;
         let shutdown = self.shutdown.clone();
-        let revoked = revoked(self.access.clone(), admitted, self.journal.now());
+        let revoked = revoked(self.access.clone(), admitted, self.journal.clock().clone());
         tokio::spawn(async move {
             let _place = place;
             tokio::select! {

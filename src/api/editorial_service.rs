@@ -101,6 +101,7 @@ fn digests(answer: &Answer) -> Vec<Digest> {
         | Answer::Cancelled(_, None)
         | Answer::Proposed(_)
         | Answer::Due
+        | Answer::Confirmed
         | Answer::Subscription(_) => Vec::new(),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{pin::Pin, sync::Arc};
 
-use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 use tracing::debug;
@@ -25,7 +24,7 @@ use crate::{
         rejection::Rejection,
         subscription::{Subscription, SubscriptionCall},
     },
-    feed::{Feed, Ground, Right, Start, Wanted},
+    feed::{Ends, Feed, Ground, Right, Start, Wanted},
     journal::{Journal, View},
 };
 
@@ -47,7 +46,7 @@ impl Follow {
         let Some(place) = self.access.place_for_stream(admitted)? else { return Ok(Right::to_everything()) };
         Ok(Right {
             mandate: Arc::clone(&admitted.mandate),
-            ends: admitted.time_left(self.journal.now()).map(|left| Instant::now() + left),
+            ends: admitted.expire_time.map(|end| Ends::at(end, self.journal.clock().latest())),
             ground: Arc::new(Admission { access: self.access.clone(), admitted: admitted.clone(), _place: place }),
         })
     }

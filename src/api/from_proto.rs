@@ -1,6 +1,7 @@
 //! From the wire to the domain: the only place where input is checked. All faults of a request are found, not the first.
 
 mod backup;
+mod clock;
 mod content;
 mod editorial;
 mod feed;
@@ -10,6 +11,7 @@ mod text;
 
 pub(super) use backup::backup;
 pub use backup::{backup_entry, backup_identity};
+pub(super) use clock::confirmed_time;
 pub(super) use editorial::*;
 pub(super) use feed::*;
 pub(super) use seconded::*;

@@ -155,7 +155,7 @@ impl Gate {
     pub fn admit<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Pass, Box<Response<Body>>> {
         request.extensions_mut().insert(peer.clone());
         let (path, credential) = (request.uri().path(), credential(request.headers(), peer));
-        let admitted = match self.access.admit(path, credential, self.journal.now()) {
+        let admitted = match self.access.admit(path, credential, self.journal.clock().latest()) {
             Ok(None) => {
                 let place = peer.ask().map_err(|refusal| Box::new(answer(refusal)))?;
                 let nobody =

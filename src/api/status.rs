@@ -272,6 +272,10 @@ fn failed(error: &JournalError) -> Answer {
         )
         .and_retry(),
         JournalError::Busy => Answer::new(Code::ResourceExhausted, "JOURNAL_BUSY", error.to_string()).and_retry(),
+        JournalError::ClockInDoubt { moved_seconds, .. } => {
+            let answer = Answer::new(Code::Unavailable, "CLOCK_IN_DOUBT", error.to_string());
+            answer.with("movedSeconds", moved_seconds.to_string()).and_retry()
+        }
         JournalError::Full { .. } => Answer::new(Code::ResourceExhausted, "STORE_FULL", error.to_string()),
         JournalError::Store(_) | JournalError::Format(_) => {
             tracing::error!(%error, "the store failed");

@@ -1,12 +1,14 @@
 //! From the domain to the wire.
 
 mod backup;
+mod clock;
 mod content;
 mod editorial;
 mod feed;
 mod subscription;
 
 pub(super) use backup::{backup_end, backup_header, backup_part};
+pub(super) use clock::clock;
 pub(super) use content::content;
 pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
 pub use feed::ENCODER;

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     api::v1::{
         BackupRequest, BackupResponse, backup_service_client::BackupServiceClient,
-        editorial_service_client::EditorialServiceClient, feed_service_client::FeedServiceClient,
-        statement_service_client::StatementServiceClient,
+        clock_service_client::ClockServiceClient, editorial_service_client::EditorialServiceClient,
+        feed_service_client::FeedServiceClient, statement_service_client::StatementServiceClient,
     },
     client::{Backoff, Credentials},
 };
@@ -41,6 +41,8 @@ type Wire = InterceptedService<Channel, Credentials>;
 pub(super) type Editorial = EditorialServiceClient<Wire>;
 /// The client of the service that reads.
 pub(super) type Statements = StatementServiceClient<Wire>;
+/// The client of the service for the clock.
+pub(super) type Clock = ClockServiceClient<Wire>;
 /// The client of the feed.
 pub(super) type Feed = FeedServiceClient<Wire>;
 
@@ -158,6 +160,18 @@ impl Session {
     ) -> anyhow::Result<A> {
         let client = Statements::new(self.wire());
         let client = client.max_decoding_message_size(RECEIVE_BYTES_MAX);
+        Box::pin(retried(request, async |request| rpc(client.clone(), request).await))
+            .await
+            .map_err(|status| self.explained(status))
+    }
+
+    /// Calls the service for the clock.
+    pub(super) async fn clock<Q: Clone, A>(
+        &self,
+        request: Q,
+        rpc: impl AsyncFn(Clock, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> anyhow::Result<A> {
+        let client = Clock::new(self.wire());
         Box::pin(retried(request, async |request| rpc(client.clone(), request).await))
             .await
             .map_err(|status| self.explained(status))

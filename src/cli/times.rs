@@ -11,6 +11,11 @@ use prost_types::{Duration, Timestamp};
 pub(super) struct Moment(jiff::Timestamp);
 
 impl Moment {
+    /// The time by this machine's clock.
+    pub(super) fn now() -> Self {
+        Self(jiff::Timestamp::now())
+    }
+
     /// The moment as the wire has it.
     pub(super) fn timestamp(self) -> Timestamp {
         Timestamp { seconds: self.0.as_second(), nanos: self.0.subsec_nanosecond() }

@@ -45,6 +45,8 @@ pub enum Answer {
     Seconded(Vec<(LanguageTag, Live)>),
     /// A step that time took.
     Due,
+    /// The clock is trusted.
+    Confirmed,
     /// Create, update or delete of a subscription: as it now is.
     Subscription(Box<Subscription>),
 }

@@ -129,6 +129,31 @@ impl Step {
         self
     }
 
+    /// Whether it takes words from readers or keeps them from being published, so that it is taken also while the clock is in doubt. A legal
+    /// hold is here as the order of a court may not wait.
+    #[must_use]
+    pub fn protects_readers(&self) -> bool {
+        match self {
+            Self::CancelRelease { .. }
+            | Self::Withdraw { .. }
+            | Self::Remove(_)
+            | Self::Expunge(_)
+            | Self::SetLegalHold { .. }
+            | Self::RepeatErasure { .. } => true,
+            Self::CreateStatement { .. }
+            | Self::UpdateStatement { .. }
+            | Self::SaveDraft(_)
+            | Self::SubmitDraft { .. }
+            | Self::ApproveDraft { .. }
+            | Self::RejectDraft { .. }
+            | Self::DiscardDraft { .. }
+            | Self::PublishDrafts(_)
+            | Self::ApproveEdition { .. }
+            | Self::Reinstate(_)
+            | Self::Due { .. } => false,
+        }
+    }
+
     /// How the audit trail names it.
     #[must_use]
     pub fn action(&self) -> Action {

@@ -32,7 +32,7 @@ use work::Work;
 /// What a decision takes from outside.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The time of the step. Never earlier than that of the step before.
+    /// The time of the step. It may be earlier than that of the step before.
     pub now: Timestamp,
     /// Who calls.
     pub caller: &'a Caller,

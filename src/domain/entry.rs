@@ -16,7 +16,7 @@ pub struct EntryHead {
     /// 1, 2, 3 …
     #[serde(with = "super::event::decimal")]
     pub number: u64,
-    /// When it was committed.
+    /// When it was committed. It may be earlier than that of the entry before.
     pub commit_time: Timestamp,
     /// Who called.
     pub caller: Caller,
@@ -91,6 +91,7 @@ pub enum Action {
     ExpireDue,
     RepeatErasure,
     BeginEpoch,
+    ConfirmClock,
     CreateSubscription,
     UpdateSubscription,
     DeleteSubscription,
@@ -120,6 +121,7 @@ impl Action {
             Self::ExpireDue => "ExpireDue",
             Self::RepeatErasure => "RepeatErasure",
             Self::BeginEpoch => "BeginEpoch",
+            Self::ConfirmClock => "ConfirmClock",
             Self::CreateSubscription => "CreateSubscription",
             Self::UpdateSubscription => "UpdateSubscription",
             Self::DeleteSubscription => "DeleteSubscription",

@@ -113,7 +113,7 @@ impl Follower {
             heartbeat,
             heartbeat_at,
             timer: Box::pin(sleep_until(heartbeat_at)),
-            expires_at: admission.right.ends.map_or(lifetime_at, |ends| ends.min(lifetime_at)),
+            expires_at: admission.right.ends.map_or(lifetime_at, |ends| ends.timer.min(lifetime_at)),
             shared,
             admission,
             selection,
@@ -201,10 +201,12 @@ impl Follower {
             return Err(End(ClosingReason::Drain));
         }
         let right = &self.admission.right;
-        let mut is_lost = right.ends.is_some_and(|ends| ends <= self.now);
+        let mut is_lost = right.ends.is_some_and(|ends| ends.timer <= self.now);
         if self.reviewed != self.seen.reviews {
             self.reviewed = self.seen.reviews;
             is_lost |= !right.ground.holds();
+            // Only then may the clock be ahead of the timers: see `review_after_moves`.
+            is_lost |= right.ends.is_some_and(|ends| ends.time <= self.shared.journal.clock().latest());
         }
         if is_lost {
             right.ground.lost();

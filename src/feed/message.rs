@@ -36,9 +36,28 @@ pub struct Right {
     /// Of what.
     pub mandate: Arc<Mandate>,
     /// When it ends by itself, if it does.
-    pub ends: Option<Instant>,
+    pub ends: Option<Ends>,
     /// What it rests on, which is kept as long as the stream.
     pub ground: Arc<dyn Ground>,
+}
+
+/// The end of a right, by both clocks: it ends when the first of them says so. Timers stand still while the machine is suspended, and the wall
+/// clock may be set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// By the service's clock.
+    pub time: Timestamp,
+    /// By the timers of the process.
+    pub timer: Instant,
+}
+
+impl Ends {
+    /// The end of a right that ends at `time` by a clock whose latest reading is `latest`.
+    #[must_use]
+    pub fn at(time: Timestamp, latest: Timestamp) -> Self {
+        let left = u64::try_from(time.micros_since(latest)).unwrap_or_default();
+        Self { time, timer: Instant::now() + Duration::from_micros(left) }
+    }
 }
 
 /// What a right rests on.

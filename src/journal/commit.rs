@@ -45,6 +45,11 @@ impl<'c> Asked<'c> {
         Self { caller, origin, request_id, fingerprint }
     }
 
+    /// What is remembered of nobody.
+    pub(super) fn by(caller: &'c Caller, origin: Option<&'c Origin>) -> Self {
+        Self { caller, origin, request_id: None, fingerprint: Digest::ZERO }
+    }
+
     /// The key under which the answer is remembered, if it is.
     pub(super) fn key(&self) -> Option<Vec<u8>> {
         Some(key::request(self.caller, self.request_id?))
@@ -153,12 +158,28 @@ pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Ch
     meta.restored = false;
     let reason = format!("restored from a copy that ends with entry {}", meta.next_entry - 1);
     let body = body(salt, reason, &[]);
-    let (caller, fingerprint) = (Caller::service(), Digest::ZERO);
-    let asked = Asked { caller: &caller, origin: None, request_id: None, fingerprint };
+    let caller = Caller::service();
+    let asked = Asked::by(&caller, None);
     let head = EntryHead { epoch: Some(meta.epoch), ..asked.head(Action::BeginEpoch, &body, now, meta) };
     let mut rows = Vec::new();
     entry_rows(&head, body, meta, &mut rows);
     rows.push(Change::put(key::meta(), encode(meta)));
+    rows
+}
+
+/// The changes that commit that the clock is believed again, and where the journal stands after it.
+pub(super) fn confirm_clock(
+    asked: &Asked<'_>,
+    reason: String,
+    now: Timestamp,
+    salt: Salt,
+    meta: &mut Meta,
+) -> Vec<Change> {
+    let body = body(salt, reason, &[]);
+    let head = asked.head(Action::ConfirmClock, &body, now, meta);
+    let mut rows = Vec::new();
+    entry_rows(&head, body, meta, &mut rows);
+    meta.time = now;
     rows
 }
 

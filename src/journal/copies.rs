@@ -75,7 +75,8 @@ impl Register {
             completed: copies.completed + u64::from(is_first),
             ..copies
         };
-        let is_due = now.micros().saturating_sub(known.kept_micros) >= KEEP_EVERY_MICROS;
+        // The clock may have been set back.
+        let is_due = now.micros().saturating_sub(known.kept_micros).saturating_abs() >= KEEP_EVERY_MICROS;
         if is_due {
             known.kept_micros = now.micros();
         }

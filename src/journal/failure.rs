@@ -2,8 +2,8 @@
 
 use tokio::task::JoinError;
 
-use super::{STORAGE_FORMAT, WAITING_CALLS_MAX, store::StoreError};
-use crate::domain::rejection::Rejection;
+use super::{Doubt, STORAGE_FORMAT, WAITING_CALLS_MAX, store::StoreError};
+use crate::domain::{rejection::Rejection, time::Timestamp};
 
 /// Why the journal cannot do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,17 @@ pub enum JournalError {
         /// What it may have.
         mib_max: u64,
     },
+    /// The wall clock has moved against the steady clock, so nothing is dated by it but what protects readers.
+    #[error(
+        "the service's clock is in doubt: the wall clock has moved by {moved_seconds} s at {since}; only withdrawals, removals, erasures, \
+         legal holds and cancellations of releases are taken until it returns, stays for an hour, or an operator confirms it"
+    )]
+    ClockInDoubt {
+        /// Seconds by which the wall clock is ahead of the trusted time; less than 0 if it is behind.
+        moved_seconds: i64,
+        /// Trusted time when that was noticed.
+        since: Timestamp,
+    },
     /// The store could not be read, written or opened.
     #[error("the store failed: {0}")]
     Store(String),
@@ -36,6 +47,12 @@ pub enum JournalError {
         "the store has format {0}, and this onrecord reads 1 to {STORAGE_FORMAT}: use the onrecord that wrote it, or a newer one"
     )]
     Format(u32),
+}
+
+impl JournalError {
+    pub(super) fn of_doubt(doubt: Doubt) -> Self {
+        Self::ClockInDoubt { moved_seconds: doubt.moved_micros / 1_000_000, since: doubt.since }
+    }
 }
 
 impl From<StoreError> for JournalError {

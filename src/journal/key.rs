@@ -15,6 +15,7 @@
 //! r caller 0 request-id        the answer to a call
 //! x id                         a statement whose texts are being erased
 //! k                            from when on answers are kept
+//! i time                       how far the feed was at that time: see `dates`
 //! u id                         a named subscription, or the trace of one
 //! p id                         how far it is
 //! ```
@@ -156,6 +157,21 @@ pub(super) fn requests() -> Vec<u8> {
     Key::new(b'r').0
 }
 
+pub(super) fn date(time: Timestamp) -> Vec<u8> {
+    Key(dates()).time(time).0
+}
+
+pub(super) fn dates() -> Vec<u8> {
+    Key::new(b'i').0
+}
+
+/// The time of a key of [`date`].
+#[cfg(test)]
+pub(super) fn date_of(key: &[u8]) -> Option<Timestamp> {
+    let (_, time) = key.split_last_chunk::<8>().filter(|(space, _)| *space == b"i")?;
+    Some(Timestamp::from_micros((u64::from_be_bytes(*time) ^ (1 << 63)).cast_signed()))
+}
+
 pub(super) fn kept() -> Vec<u8> {
     Key::new(b'k').0
 }
@@ -244,6 +260,10 @@ mod tests {
         assert_eq!(due_parts(&due(&id, &expiry)), Some((id.clone(), expiry)));
         assert_eq!(owed_parts(&owed(&id, &de, 3, Timestamp::from_micros(9))), Some((id.clone(), de.clone(), 3)));
         assert_eq!(number_at_end(&entry_of(&id, 77)), Some(77));
+        for micros in [-5, 0, 7] {
+            assert_eq!(date_of(&date(Timestamp::from_micros(micros))), Some(Timestamp::from_micros(micros)));
+        }
+        assert_eq!(date_of(&event(7)), None);
     }
 
     #[test]

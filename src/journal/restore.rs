@@ -16,7 +16,9 @@ use std::{
 use super::{
     Identity, Journal, JournalError, Options, Refusal,
     backup::{BackupEntry, Erasure, erased, held},
-    blocking, commit, compact, erase, key,
+    blocking, commit, compact,
+    dates::{self, Dates},
+    erase, key,
     retention::Kept,
     row::{self, EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode, from_seal},
     store::{Change, Row, Store},
@@ -69,6 +71,8 @@ pub struct Restore {
     kept: Option<Kept>,
     /// Statements that were erased, and the entries that did it.
     erased: Vec<(StatementId, u64)>,
+    /// When the events happened.
+    dates: Dates,
 }
 
 impl Restore {
@@ -103,6 +107,7 @@ impl Restore {
             bytes: 0,
             kept: None,
             erased: Vec::new(),
+            dates: Dates::default(),
         })
     }
 
@@ -172,6 +177,7 @@ impl Restore {
             }
             let event: EventHead = from_seal(&row.seal)?;
             rows.push(Change::put(key::event_of(&event.statement, &event.language_code, sequence), Vec::new()));
+            self.dates.add(event.event_time, sequence + 1);
             self.meta.next_sequence = sequence + 1;
             self.meta.event_hash = row.hash;
         }
@@ -196,8 +202,9 @@ impl Restore {
     /// Writes the rest, repeats the erasures of the copy, and reads the store from its files, not from what sled remembers of them.
     fn settle(mut self) -> Result<(Store, Report), JournalError> {
         self.write()?;
-        let Self { store, directory, cache_bytes, meta, erased, .. } = self;
+        let Self { store, directory, cache_bytes, meta, erased, dates, .. } = self;
         let newest = meta.next_entry - 1;
+        dates::write(&store, &dates, newest)?;
         for (id, entry) in &erased {
             erase::erase(&store, id, *entry, &|changes| Ok(store.commit(changes, newest)?))?;
         }

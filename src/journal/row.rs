@@ -12,10 +12,11 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// The format of a store. An older one is read, and becomes this with the first commit; a newer one is refused.
+/// The format of a store. An older one is read, and becomes this when it is opened to be written; a newer one is refused.
 ///
-/// 1: rows as they are. 2: rows compressed (`store/envelope.rs`), and an epoch is raised by an entry. 3: named subscriptions.
-pub const FORMAT: u32 = 3;
+/// 1: rows as they are. 2: rows compressed (`store/envelope.rs`), and an epoch is raised by an entry. 3: named subscriptions. 4: an index over
+/// the times of events (`dates.rs`), which may fall.
+pub const FORMAT: u32 = 4;
 
 /// Room that a row has at first: for most it is enough, and an encoder writes by the byte.
 const ROW_BYTES: usize = 1_024;

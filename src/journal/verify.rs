@@ -23,7 +23,8 @@ pub struct Report {
     pub events: u64,
     /// Rows that were read, parts of long ones not counted.
     pub rows: u64,
-    /// SHA-256 over every row but the one that says where the journal stands: equal stores have equal digests.
+    /// SHA-256 over every row but the one that says where the journal stands, answers, progress of subscriptions, and the index over times
+    /// (which a store of an older format lacks): equal stores have equal digests.
     pub state_digest: Digest,
     /// What is broken, in the order it was found.
     pub findings: Vec<Finding>,

@@ -2,10 +2,12 @@
 //!
 //! **Invariants**
 //! - Steps that time takes come before calls that arrive at the same moment, in the order of their times.
+//! - While the clock is in doubt only what protects readers is committed, by the trusted time (`a_clock_that_jumps_ahead_publishes_nothing`).
 //! - What a group decides builds on what it decided before; nothing of a group is shown unless all of it is durable.
 //! - The first failed write closes the journal: the group's callers are told, and nothing is written after it.
 
 mod commits;
+mod confirm;
 mod due;
 mod enrol;
 mod group;
@@ -32,8 +34,8 @@ pub use commits::Commits;
 use group::Group;
 
 use super::{
-    Identity, JournalError, Options, Refusal,
-    clock::Clock,
+    ClockConfirmation, Identity, JournalError, Options, Refusal,
+    clock::TrustedClock,
     erase, key,
     quota::Quota,
     recent::Recent,
@@ -82,6 +84,8 @@ pub(super) enum Request {
     Call(Box<Call>, Trace, Reply),
     /// Take a step on a subscription.
     Enrol(Box<SubscriptionCall>, Reply),
+    /// Believe the wall clock.
+    Confirm(Box<ClockConfirmation>, Reply),
     /// Note how far subscriptions are.
     Note(Vec<(SubscriptionId, Progress)>, oneshot::Sender<()>),
     /// Take rows away that need not be kept.
@@ -110,7 +114,7 @@ pub(super) struct Writer {
     store: Arc<Store>,
     watermark: Watermark,
     watchdog: Watchdog,
-    clock: Clock,
+    clock: TrustedClock,
     quota: Quota,
     recent: Arc<Recent>,
     commits: Commits,
@@ -127,9 +131,12 @@ pub(super) struct Writer {
 impl Writer {
     /// Reads where the journal stands, or begins a new one.
     pub(super) fn open(store: Arc<Store>, options: &Options) -> Result<Self, JournalError> {
-        let Options { directory, clock, store_bytes_max, .. } = options;
-        let mut meta = start::meta(&store, directory, clock)?;
-        start::begin_epoch(&store, &mut meta, clock)?;
+        let Options { directory, store_bytes_max, .. } = options;
+        let clock = TrustedClock::begin(options.clock.clone(), directory);
+        let mut meta = start::meta(&store, directory, &clock)?;
+        start::look_at_clock(&clock, &meta);
+        start::begin_epoch(&store, &mut meta, &clock)?;
+        clock.note_entry(meta.time);
         let watermark = Watermark::begin(directory, &meta)?;
         erase::resume(&store, meta.next_entry - 1)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");
@@ -142,7 +149,7 @@ impl Writer {
             register: Arc::default(),
             store,
             watermark,
-            clock: clock.clone(),
+            clock,
             writes: watch::Sender::new(0),
             durable: watch::Sender::new(meta.next_entry - 1),
             tail: watch::Sender::new(meta.next_sequence),
@@ -159,6 +166,10 @@ impl Writer {
             tail: self.tail.subscribe(),
             closed: self.closed.subscribe(),
         }
+    }
+
+    pub(super) fn clock(&self) -> TrustedClock {
+        self.clock.clone()
     }
 
     pub(super) fn recent(&self) -> Arc<Recent> {
@@ -235,6 +246,7 @@ impl Writer {
         first: Option<Request>,
         requests: &mut mpsc::Receiver<Request>,
     ) -> Result<(), JournalError> {
+        self.settle_clock(group)?;
         self.take_due(group)?;
         if group.is_full() {
             // What is due comes first.
@@ -264,6 +276,10 @@ impl Writer {
                 let answer = self.enrol(group, &call);
                 group.reply(reply, answer.map(|answer| Answered::new(answer, None)))?;
             }
+            Request::Confirm(confirmation, reply) => {
+                let answer = self.confirm_clock(group, &confirmation);
+                group.reply(reply, answer)?;
+            }
             Request::Note(progress, reply) => {
                 self.note(group, progress)?;
                 group.pokes.push(reply);
@@ -284,6 +300,8 @@ impl Writer {
             return Ok(());
         }
         let newest = self.meta.next_entry - 1;
+        let dates = group.dates.onto(&self.store)?;
+        group.changes.extend(dates.into_iter().map(|change| (change, newest)));
         group.changes.push((Change::put(key::meta(), encode(&self.meta)), newest));
         let (store, watermark, meta) = (&self.store, &self.watermark, &self.meta);
         let (begun, at) = (Instant::now(), SystemTime::now());
@@ -311,6 +329,7 @@ impl Writer {
             self.recent.add(std::mem::take(&mut group.events));
         }
         self.writes.send_modify(|writes| *writes += 1);
+        self.clock.note_entry(self.meta.time);
         self.durable.send_replace(newest);
         self.tail.send_replace(self.meta.next_sequence);
         Ok(())

@@ -18,13 +18,14 @@ use tonic_health::{
 use crate::{
     api::{
         Peer,
-        names::{BACKUPS, EDITORIAL, FEED, STATEMENTS},
+        names::{BACKUPS, CLOCK, EDITORIAL, FEED, STATEMENTS},
     },
     journal::Journal,
 };
 
-/// What can be asked about, and needs a journal that takes writes; the empty name is the whole service.
-const FOR_EDITORS: [&str; 2] = ["", EDITORIAL];
+/// What can be asked about, and needs a journal that takes writes; the empty name is the whole service. A clock in doubt changes nothing
+/// here: whoever is sent elsewhere could not withdraw either.
+const FOR_EDITORS: [&str; 3] = ["", EDITORIAL, CLOCK];
 /// What needs one that can be read.
 const FOR_READERS: [&str; 3] = [STATEMENTS, FEED, BACKUPS];
 

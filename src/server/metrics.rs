@@ -11,7 +11,7 @@ use prometheus_client::{
 
 use super::{
     calls::CallCounts,
-    vitals::{Connections, Process, Record, Sites, Vitals},
+    vitals::{ClockState, Connections, Process, Record, Sites, Vitals},
 };
 use crate::{
     feed::Occupancy,
@@ -108,6 +108,7 @@ impl Collector for Vitals {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let sheet = &mut Sheet(encoder);
         record(sheet, &self.record)?;
+        clock(sheet, self.clock)?;
         connections(sheet, &self.connections)?;
         let refused = self.requests_refused.iter().map(|(why, count)| (why.as_str(), ConstCounter::new(*count)));
         let help = "Requests that are no gRPC calls, by what is wrong with them: answered HTTP 405 or 415";
@@ -155,6 +156,17 @@ fn record(sheet: &mut Sheet<'_>, record: &Record) -> fmt::Result {
         sheet.gauge("onrecord_store_disk_free_bytes", "Bytes that are free on the disk of the store", free)?;
     }
     Ok(())
+}
+
+fn clock(sheet: &mut Sheet<'_>, clock: ClockState) -> fmt::Result {
+    let in_doubt = u64::from(clock.moved_seconds.is_some());
+    let help = "1 while the wall clock is in doubt, and only withdrawals and the like are committed";
+    sheet.gauge("onrecord_clock_in_doubt", help, in_doubt)?;
+    let help =
+        "Seconds by which the wall clock is ahead of the trusted time, negative if behind; 0 unless it is in doubt";
+    sheet.gauge("onrecord_clock_moved_seconds", help, clock.moved_seconds.unwrap_or(0.0))?;
+    let help = "Seconds by which the newest entry is dated after the trusted time; 0 if it is not";
+    sheet.gauge("onrecord_clock_behind_record_seconds", help, clock.behind_record_seconds)
 }
 
 fn connections(sheet: &mut Sheet<'_>, connections: &Connections) -> fmt::Result {

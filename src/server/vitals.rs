@@ -17,7 +17,7 @@ use super::{arrivals::Arrivals, calls::CallCounts, protocol::Protocol, reload::F
 use crate::{
     api::Panicked,
     feed::{Feed, Occupancy, Standing, StandingState},
-    journal::{Copies, Journal, STORAGE_FORMAT, Scrubbed, Waiting},
+    journal::{Copies, Journal, STORAGE_FORMAT, Scrubbed, TrustedClock, Waiting},
     panics,
     version::{REVISION, VERSION},
 };
@@ -40,6 +40,8 @@ pub struct Vitals {
     pub not_ready: Option<String>,
     /// The record.
     pub record: Record,
+    /// The service's clock.
+    pub clock: ClockState,
     /// Connections.
     pub connections: Connections,
     /// Requests since the start that were refused because they are no gRPC calls, by what is wrong with them.
@@ -102,6 +104,33 @@ impl Record {
             disk_free_bytes: journal.disk_free_bytes(),
         }
     }
+}
+
+/// The service's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockState {
+    /// Seconds by which the wall clock is ahead of the trusted time, less than 0 if it is behind, while it is in doubt; none if it is trusted.
+    pub moved_seconds: Option<f64>,
+    /// Trusted time when the doubt began, in seconds since 1970; none if there is none.
+    pub doubted_since: Option<f64>,
+    /// Seconds by which the newest entry is dated after the trusted time; 0 if it is not.
+    pub behind_record_seconds: f64,
+}
+
+impl ClockState {
+    fn of(clock: &TrustedClock) -> Self {
+        let doubt = clock.doubt();
+        Self {
+            moved_seconds: doubt.map(|doubt| seconds(doubt.moved_micros)),
+            doubted_since: doubt.map(|doubt| seconds(doubt.since.micros())),
+            behind_record_seconds: seconds(clock.behind_record_micros()),
+        }
+    }
+}
+
+/// Microseconds as seconds.
+fn seconds(micros: i64) -> f64 {
+    Duration::from_micros(micros.unsigned_abs()).as_secs_f64().copysign(if micros < 0 { -1.0 } else { 1.0 })
 }
 
 /// Connections, whatever comes over them.
@@ -227,6 +256,7 @@ impl Sources {
             time: Duration::from_micros(journal.now().micros().max(0).unsigned_abs()).as_secs_f64(),
             not_ready: if stops { Some("it stops".to_owned()) } else { self.not_ready() },
             record: Record::of(journal),
+            clock: ClockState::of(journal.clock()),
             connections: Connections::of(&self.arrivals),
             requests_refused: self.protocol.all_refused().map(|(why, count)| (why.to_owned(), count)).collect(),
             feed: self.feed.occupancy(),

@@ -7,7 +7,7 @@ mod limits;
 mod mandates;
 mod matrix;
 mod provider;
-mod revocation;
+pub(crate) mod revocation;
 mod side_doors;
 
 use std::{

@@ -22,7 +22,7 @@ async fn shown(service: &Service, id: &str, language: &str) -> v1::Live {
 }
 
 /// Every event so far, those about embargoes too.
-async fn events(service: &Service) -> Vec<v1::Event> {
+pub(crate) async fn events(service: &Service) -> Vec<v1::Event> {
     let start = v1::Start::Beginning.into();
     let request = v1::ReadFeedRequest { start, include_embargoed: true, max_events: 1_000, ..Default::default() };
     let page = service.person("site").feed.read_feed(request).await.unwrap().into_inner();

@@ -1,5 +1,5 @@
 //! A stored fixture of each format, opened for ever. `tests/fixtures/storage-1` is the record of README's tour; `storage-2` has a text that
-//! was saved twice, approved, published and withdrawn; `storage-3` has two named subscriptions. All were killed, not closed.
+//! was saved twice, approved, published and withdrawn; `storage-3` has two named subscriptions, and no index over times. All were killed, not closed.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -87,6 +87,38 @@ async fn storage_format_3_opens() {
     let bot = ("subscriptions/bot".to_owned(), 2, 2);
     assert_eq!(listed.iter().map(standing).collect::<Vec<_>>(), [bot, ("subscriptions/press-site".to_owned(), 2, 2)]);
     assert_eq!(listed[0].filter.as_ref().unwrap().kinds, ["notice"]);
+}
+
+/// The moments of the events of a store, and what was public then: how many titles.
+async fn dates(service: &Service) -> Vec<(prost_types::Timestamp, u64)> {
+    let mut reader = service.person("reader");
+    let request = v1::ReadFeedRequest { start: v1::Start::Beginning.into(), ..Default::default() };
+    let feed = reader.feed.read_feed(request).await.unwrap().into_inner();
+    let mut dates = Vec::new();
+    for event in feed.deliveries.into_iter().map(|delivery| delivery.event.unwrap()) {
+        let time = event.event_time.unwrap();
+        let at = onrecord::domain::time::Timestamp::from_parts(time.seconds, time.nanos).unwrap();
+        let tail = service.journal.read(move |view| view.tail_at(at)).await.unwrap();
+        assert_eq!(tail, event.sequence + 1);
+        dates.push((time, tail));
+    }
+    dates
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_without_an_index_over_times_gets_one_when_it_is_opened() {
+    for (format, events) in [("storage-1", 3), ("storage-2", 2), ("storage-3", 2)] {
+        let directory = store(format);
+        let before = verified(directory.path());
+        assert!(before.storage_format < 4, "{before:?}");
+        let service = Service::start_on(Arc::new(directory)).await;
+        assert_eq!(dates(&service).await.len(), events, "{format}");
+        let stopped = service.stop().await;
+        let after = verified(stopped.directory());
+        assert_eq!((after.storage_format, after.findings), (4, Vec::new()));
+        assert_eq!(after.rows, before.rows + u64::try_from(events).unwrap(), "{format}");
+        assert_eq!(after.state_digest, before.state_digest, "the index follows from what was there");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

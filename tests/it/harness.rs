@@ -5,9 +5,9 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use onrecord::{
     api::v1::{
-        self, backup_service_client::BackupServiceClient, editorial_service_client::EditorialServiceClient,
-        feed_service_client::FeedServiceClient, statement_service_client::StatementServiceClient,
-        subscribe_response::Message,
+        self, backup_service_client::BackupServiceClient, clock_service_client::ClockServiceClient,
+        editorial_service_client::EditorialServiceClient, feed_service_client::FeedServiceClient,
+        statement_service_client::StatementServiceClient, subscribe_response::Message,
     },
     config::Config,
     domain::time::Timestamp,
@@ -85,7 +85,13 @@ impl Service {
 
     /// Sets the clock forward and returns once what came due is durable.
     pub(crate) async fn advance(&self, seconds: i64) {
-        self.clock.set(self.clock.now().plus_seconds(seconds));
+        self.clock.advance(seconds.try_into().unwrap());
+        self.journal.poke().await.unwrap();
+    }
+
+    /// Sets the wall clock forward, or back, and lets the writer look at it.
+    pub(crate) async fn jump(&self, seconds: i64) {
+        self.clock.jump(seconds);
         self.journal.poke().await.unwrap();
     }
 
@@ -130,7 +136,7 @@ impl Stopped {
 
     /// Starts again, `seconds` later.
     pub(crate) async fn start(self, seconds: i64) -> Service {
-        self.clock.set(self.clock.now().plus_seconds(seconds));
+        self.clock.advance(seconds.try_into().unwrap());
         Service::on(self.directory, self.clock, |_| {}).await
     }
 }
@@ -155,6 +161,7 @@ pub(crate) struct Person {
     pub statements: StatementServiceClient<Over>,
     pub feed: FeedServiceClient<Over>,
     pub backups: BackupServiceClient<Over>,
+    pub clock: ClockServiceClient<Over>,
 }
 
 /// Words with a title, and nothing else.
@@ -192,6 +199,7 @@ impl Person {
             statements: StatementServiceClient::new(over()),
             feed: FeedServiceClient::new(over()).max_decoding_message_size(16 << 20),
             backups: BackupServiceClient::new(over()).max_decoding_message_size(16 << 20),
+            clock: ClockServiceClient::new(over()),
         }
     }
 

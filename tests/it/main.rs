@@ -24,6 +24,7 @@ mod architecture;
 mod awkward_cases;
 mod backup_file;
 mod bad_input;
+mod clock;
 mod command_line;
 mod connecting;
 mod copying;

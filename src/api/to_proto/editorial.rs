@@ -261,7 +261,7 @@ pub(in crate::api) fn answered(id: &StatementId, kind: &str, answer: &Answer, wo
         }
         Answer::Proposed(it) => shown.proposal = Some(proposal(it)),
         Answer::Seconded(live) => shown.live = lives(id, kind, live, words),
-        Answer::Discarded | Answer::Due | Answer::Subscription(_) => {}
+        Answer::Discarded | Answer::Due | Answer::Confirmed | Answer::Subscription(_) => {}
     }
     shown
 }

@@ -7,7 +7,7 @@ use owo_colors::OwoColorize as _;
 use crate::{
     cli::output::plain,
     journal::{Copies, Scrubbed, Waiting},
-    server::{OpenConnections, Process, Record, Sites, Vitals},
+    server::{ClockState, OpenConnections, Process, Record, Sites, Vitals},
 };
 
 /// Sites that are named.
@@ -29,7 +29,19 @@ pub(super) struct Screen<'v> {
 impl Display for Screen<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Vitals {
-            version, revision, time, not_ready, record, connections, feed, sites, waiting, scrub, copies, ..
+            version,
+            revision,
+            time,
+            not_ready,
+            record,
+            clock,
+            connections,
+            feed,
+            sites,
+            waiting,
+            scrub,
+            copies,
+            ..
         } = self.now;
         let up =
             self.now.process.map_or_else(String::new, |process| format!(", up {}", age(time - process.start_time)));
@@ -39,6 +51,7 @@ impl Display for Screen<'_> {
         };
         writeln!(f, "onrecord {version} ({revision:.12}), {state}{up}")?;
         self.record(f, record)?;
+        write_clock(f, *clock, *time)?;
         write_connections(f, connections)?;
         let (streams, most) = (feed.streams, feed.streams_max);
         line(
@@ -124,6 +137,23 @@ impl Screen<'_> {
         let (seconds, happened) = (self.now.time - before.time, of(self.now).saturating_sub(of(before)));
         (seconds > 0.0).then(|| f64::from(u32::try_from(happened).unwrap_or(u32::MAX)) / seconds)
     }
+}
+
+fn write_clock(f: &mut Formatter<'_>, clock: ClockState, now: f64) -> fmt::Result {
+    let ClockState { moved_seconds, doubted_since, behind_record_seconds: behind } = clock;
+    let words = match (moved_seconds, doubted_since) {
+        (Some(moved), Some(since)) => format!(
+            "IN DOUBT: it moved {} {} ago by {}. Only withdrawals and the like are taken. If it is right: onrecord clock confirm",
+            if moved < 0.0 { "back" } else { "ahead" },
+            age(now - since),
+            age(moved.abs())
+        ),
+        _ if behind > 0.0 => {
+            format!("trusted, and {} behind the newest entry, which a clock that was ahead wrote", age(behind))
+        }
+        _ => "trusted".to_owned(),
+    };
+    line(f, "clock", &alarm(words, moved_seconds.is_some() || behind > 0.0))
 }
 
 fn write_connections(f: &mut Formatter<'_>, connections: &OpenConnections) -> fmt::Result {

@@ -3,7 +3,7 @@
 //! **Invariants**
 //! - It answers for every byte that can be read back: each row has a checksum, each text its digest, entries and events their
 //!   chains, and what entries wrote is compared with them.
-//! - It holds one row at a time, the keys of what is due and owed, and at most [`FINDINGS_MAX`] findings.
+//! - It holds one row at a time, the keys of what is due and owed, the times of events (16 bytes each), and at most [`FINDINGS_MAX`] findings.
 //! - A repair only puts what the journal and the state say. What is lost is named, and nothing is made of it.
 
 mod chain;
@@ -15,7 +15,9 @@ use super::{Finding, Report};
 use crate::{
     domain::{entry::EntryHead, event::EventHead, id::StatementId, time::Timestamp},
     journal::{
-        JournalError, commit, key,
+        JournalError, commit,
+        dates::{self, Dates},
+        key,
         retention::Kept,
         row::{EntryBody, EntryRow, EventRow, Meta, RowChange, decode, from_seal},
         store::{Change, Row, Store},
@@ -266,7 +268,7 @@ impl<'s> Check<'s> {
 
     /// Events are dense and chained, and indexed.
     fn check_events(&mut self, meta: &Meta) -> Result<(), JournalError> {
-        let mut chain = Chain::default();
+        let (mut chain, mut dates, mut is_whole) = (Chain::default(), Dates::default(), true);
         for sequence in 1..meta.next_sequence {
             let place = format!("event {sequence}");
             let read = |row: &Row| Ok((decode::<EventRow>(&row.value)?, row.version));
@@ -274,21 +276,51 @@ impl<'s> Check<'s> {
             if !chain.goes_on(row.as_ref().map(|(row, _)| (row.previous_hash, row.hash))) {
                 self.find(&place, "does not follow the event before");
             }
-            let Some((row, version)) = row else { continue };
+            let Some((row, version)) = row else {
+                is_whole = false;
+                continue;
+            };
             self.report.events += 1;
             if matches!(row.fault(), Ok(None)) {
                 let head: EventHead = from_seal(&row.seal)?;
+                dates.add(head.event_time, sequence + 1);
                 self.to_list += 1;
                 if head.sequence != sequence {
                     self.find(&place, format!("says that it is event {}", head.sequence));
                 }
                 self.check_index(&place, key::event_of(&head.statement, &head.language_code, sequence), version)?;
+            } else {
+                is_whole = false;
             }
         }
         if !chain.ends_in(meta.event_hash) {
             self.find("the newest event", "is not the one that was noted");
         }
-        Ok(())
+        // When an event happened that cannot be read is not known: that it cannot was found.
+        if is_whole && dates::has_index(meta.format) { self.check_dates(&dates, meta.next_entry - 1) } else { Ok(()) }
+    }
+
+    /// The index over the times of events is what the events say, row by row.
+    fn check_dates(&mut self, dates: &Dates, newest_entry: u64) -> Result<(), JournalError> {
+        let (mut wanted, store) = (dates.puts().peekable(), self.store);
+        for row in store.scan(&key::dates(), Bound::Unbounded, false) {
+            // After a page that cannot be read sled stays where it is; that it is so was found before.
+            let Ok((key, row)) = row else { return Ok(()) };
+            while let Some(missing) = wanted.next_if(|wanted| wanted.key < key) {
+                self.mend_date(missing, "is not indexed", newest_entry)?;
+            }
+            match wanted.next_if(|wanted| wanted.key == key) {
+                Some(wanted) if wanted.value.as_ref() == Some(&row.value) => {}
+                Some(wanted) => self.mend_date(wanted, "is not what the events say", newest_entry)?,
+                None => self.mend_date(Change::remove(key), "is of no event", newest_entry)?,
+            }
+        }
+        wanted.try_for_each(|missing| self.mend_date(missing, "is not indexed", newest_entry))
+    }
+
+    fn mend_date(&mut self, change: Change, fault: &str, version: u64) -> Result<(), JournalError> {
+        let place = format!("the index over times, row {}", hex::encode(&change.key));
+        self.mend(place, fault, change, version)
     }
 
     /// What is due and owed is indexed, and nothing else.

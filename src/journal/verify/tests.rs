@@ -10,6 +10,7 @@ use crate::{
         content::Content,
         id::{Caller, Code, LanguageTag, StatementId},
         rejection::etag,
+        time::Timestamp,
     },
     journal::{
         Journal, Options, key,
@@ -48,6 +49,38 @@ fn whatever_row_is_taken_away_is_missed_and_put_back_if_the_journal_has_it() {
             assert!(repaired.is_clean() && repaired.repaired_rows > 0, "{}", hex::encode(&key));
             assert_eq!(repaired.state_digest, expected.state_digest);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_over_times_that_is_not_what_the_events_say_is_found_and_put_right() {
+    let opened = async || {
+        let store = store();
+        let journal = Journal::open(Options::new(store.path().to_owned())).unwrap();
+        journal.close().await;
+        drop(journal);
+        free(&store).await;
+        store
+    };
+    let whole = opened().await;
+    let expected = verify(whole.path(), CACHE_BYTES, false).unwrap();
+    assert!(expected.is_clean(), "{:?}", expected.findings);
+    let dates: Vec<_> = rows(&whole).into_iter().filter(|(key, _)| key.first() == Some(&b'i')).collect();
+    assert_eq!(dates.len(), 3);
+    let mut changes = vec![Change::put(key::date(Timestamp::from_micros(7)), encode(&2_u64))];
+    for (key, _) in &dates {
+        changes.extend([Change::remove(key.clone()), Change::put(key.clone(), encode(&77_u64))]);
+    }
+    for change in changes {
+        let damaged = opened().await;
+        let place = format!("the index over times, row {}", hex::encode(&change.key));
+        tamper(&damaged, change, 1);
+        let report = verify(damaged.path(), CACHE_BYTES, false).unwrap();
+        let found: Vec<_> = report.findings.iter().map(|found| (&found.place, found.repairable)).collect();
+        assert_eq!(found, [(&place, true)]);
+        let repaired = verify(damaged.path(), CACHE_BYTES, true).unwrap();
+        assert!(repaired.is_clean() && repaired.repaired_rows == 1, "{:?}", repaired.findings);
+        assert_eq!((repaired.rows, repaired.state_digest), (expected.rows, expected.state_digest));
     }
 }
 

@@ -6,30 +6,22 @@ use super::View;
 use crate::{
     domain::{digest::Digest, id::StatementId, time::Timestamp},
     journal::{
-        JournalError, key,
+        JournalError, dates, key,
         row::{EntryRecord, EntryRow, EventRecord, EventRow, decode},
     },
 };
 
 impl View<'_> {
-    /// The first sequence whose event is later than `time`; the tail if none is. Event times never go back, so it is found by
-    /// halving.
+    /// The sequence after the longest prefix of the feed whose last event is not later than `time`; 1 if every event is. Times of events may
+    /// fall, so the prefix may have events that are dated later.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// If the store cannot be read, or closed before what it says was durable.
     pub fn tail_at(&self, time: Timestamp) -> Result<u64, JournalError> {
-        let (mut low, mut high) = (1, self.tail);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let record =
-                self.event(middle)?.ok_or_else(|| JournalError::Damaged(format!("event {middle} is missing")))?;
-            if record.event.head.event_time <= time {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low)
+        let Some((tail, entry)) = dates::tail_at(self.reader.store, time)? else { return Ok(1) };
+        // It may be of a commit under way. Once that is durable, so are the events below its tail.
+        self.wait_for(entry)?;
+        Ok(tail)
     }
 
     /// Up to `limit` entries with numbers above `after`, oldest first; those of one statement, if one is given.

@@ -10,8 +10,9 @@ use crate::{
         command::{Call, Command, Step},
         id::StatementId,
         state::Due,
+        time::Timestamp,
     },
-    journal::{JournalError, key},
+    journal::{JournalError, Refusal, key},
     trace::Trace,
 };
 
@@ -22,7 +23,8 @@ impl Writer {
     /// Until the next step that time takes.
     pub(super) fn sleep(&self) -> Result<Duration, JournalError> {
         let Some((_, due)) = self.next_due(&Group::default())? else { return Ok(SLEEP_MAX) };
-        let micros = due.time.micros_since(self.clock.now()).max(0);
+        let Some(now) = self.certain_time() else { return Ok(SLEEP_MAX) };
+        let micros = due.time.micros_since(now).max(0);
         Ok(Duration::from_micros(micros.unsigned_abs()).min(SLEEP_MAX))
     }
 
@@ -40,14 +42,27 @@ impl Writer {
         Ok(None)
     }
 
-    /// Takes what is due, in order, until the group is full.
+    /// The time; none while the clock is in doubt.
+    fn certain_time(&self) -> Option<Timestamp> {
+        let (now, doubt) = self.clock.judged();
+        doubt.is_none().then_some(now)
+    }
+
+    /// Takes what is due, in order, until the group is full. Nothing is due while the clock is in doubt.
     pub(super) fn take_due(&mut self, group: &mut Group) -> Result<(), JournalError> {
-        while let Some((statement, due)) = self.next_due(group)?.filter(|(_, due)| due.time <= self.clock.now()) {
+        while let Some((statement, due)) = self.next_due(group)? {
+            if self.certain_time().is_none_or(|now| now < due.time) {
+                break;
+            }
             let step = Step::Due { language: due.language.clone(), step: due.step };
             let command = Command { statement, step };
             let call = Call::of_service(command);
-            self.step(group, &call, &Trace::default())
-                .map_err(|refusal| JournalError::Damaged(format!("a due step: {refusal}")))?;
+            match self.step(group, &call, &Trace::default()) {
+                Ok(_) => {}
+                // It has moved since the look above.
+                Err(Refusal::Journal(JournalError::ClockInDoubt { .. })) => break,
+                Err(refusal) => return Err(JournalError::Damaged(format!("a due step: {refusal}"))),
+            }
             let (statement, language) = (call.command.statement, due.language);
             let release =
                 group.states.get(&statement).and_then(|state| state.languages.get(&language)?.release.as_ref());

@@ -22,7 +22,7 @@ impl Writer {
             return answer.map_err(Into::into);
         }
         let there = self.subscription(group, &call.id)?;
-        let now = self.clock.now().max(self.meta.time);
+        let now = self.time_of_step(false)?;
         let after = decide(there.as_ref(), call, now, self.meta.next_entry)?;
         self.quota.admit_enrolment(&call.step)?;
         let answer = Answer::Subscription(Box::new(after.clone()));

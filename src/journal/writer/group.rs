@@ -17,6 +17,7 @@ use crate::{
     journal::{
         JournalError, Refusal,
         commit::Asked,
+        dates::Dates,
         recent::RecentEvent,
         row::{EventRecord, RequestRow},
         store::Change,
@@ -45,6 +46,8 @@ pub(super) struct Group {
     pub(super) answers: BTreeMap<Vec<u8>, RequestRow>,
     /// Statements to be erased once the group is durable, and the entries that erase them.
     pub(super) erasures: Vec<(StatementId, u64)>,
+    /// When its events happened.
+    pub(super) dates: Dates,
     /// Events, with the words they show.
     pub(super) events: Vec<RecentEvent>,
     /// Whether there are events whose words are not at hand.
@@ -89,7 +92,10 @@ impl Group {
     /// Tells a caller, once the group is durable. A failure of the store ends the writer.
     pub(super) fn reply(&mut self, reply: Reply, answer: Result<Answered, Refusal>) -> Result<(), JournalError> {
         let failure = match &answer {
-            Ok(_) | Err(Refusal::Rejected(_) | Refusal::Journal(JournalError::Full { .. })) => None,
+            Ok(_)
+            | Err(
+                Refusal::Rejected(_) | Refusal::Journal(JournalError::Full { .. } | JournalError::ClockInDoubt { .. }),
+            ) => None,
             Err(Refusal::Journal(failure)) => Some(failure.clone()),
         };
         self.replies.push((reply, answer));

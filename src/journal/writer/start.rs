@@ -9,8 +9,8 @@ use crate::{
     domain::digest::Digest,
     journal::{
         JournalError,
-        clock::Clock,
-        commit, key,
+        clock::{MOVE_MAX, TrustedClock},
+        commit, dates, key,
         row::{EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode},
         store::{Change, Store},
         watermark,
@@ -21,7 +21,7 @@ use crate::{
 const LINKS_CHECKED: usize = 256;
 
 /// Reads where the journal stands, or begins a new one. A store that has less than it had is refused, and left as it is.
-pub(super) fn meta(store: &Store, directory: &Path, clock: &Clock) -> Result<Meta, JournalError> {
+pub(super) fn meta(store: &Store, directory: &Path, clock: &TrustedClock) -> Result<Meta, JournalError> {
     let mark = match watermark::read(directory) {
         Err(JournalError::Damaged(fault)) => {
             warn!(fault, "it is begun anew");
@@ -39,21 +39,36 @@ pub(super) fn meta(store: &Store, directory: &Path, clock: &Clock) -> Result<Met
     check_end(store, &meta)?;
     match mark.map(|mark| mark.missing(store, &meta)).transpose()?.flatten() {
         Some(fault) => Err(JournalError::Damaged(fault)),
-        None => Ok(Meta { format: FORMAT, ..meta }),
+        None => Ok(Meta { format: FORMAT, ..dates::upgrade(store, meta)? }),
     }
 }
 
 /// The first start of a store that was built from a copy: whoever saw entries that the copy lacks is told that the history differs.
-pub(super) fn begin_epoch(store: &Store, meta: &mut Meta, clock: &Clock) -> Result<(), JournalError> {
+pub(super) fn begin_epoch(store: &Store, meta: &mut Meta, clock: &TrustedClock) -> Result<(), JournalError> {
     if meta.restored {
-        let changes = commit::begin_epoch(clock.now().max(meta.time), salt()?, meta);
+        let changes = commit::begin_epoch(clock.now(), salt()?, meta);
         store.commit(&changes, meta.next_entry - 1)?;
         info!(epoch = meta.epoch, "the record was restored from a copy: a new epoch begins");
     }
     Ok(())
 }
 
-fn begin(store: &Store, clock: &Clock) -> Result<Meta, JournalError> {
+/// Says that the record was written by a clock that was ahead of this one. Which of the two is right is not known without a time service or a
+/// person. Writes are taken: a clock that is behind publishes nothing early, and the record would otherwise stand still until the time has
+/// caught up with a clock that was wrong once.
+pub(super) fn look_at_clock(clock: &TrustedClock, meta: &Meta) {
+    let now = clock.now();
+    let behind = now.micros_since(meta.time).saturating_neg();
+    if meta.next_entry > 1 && u128::try_from(behind).is_ok_and(|behind| behind > MOVE_MAX.as_micros()) {
+        let (newest_entry_time, behind_seconds) = (meta.time, behind / 1_000_000);
+        warn!(
+            %now, %newest_entry_time, behind_seconds,
+            "the clock is behind the newest entry: either it is wrong now, or it was ahead when that was written. New entries get the time of now"
+        );
+    }
+}
+
+fn begin(store: &Store, clock: &TrustedClock) -> Result<Meta, JournalError> {
     let meta = Meta {
         format: FORMAT,
         feed_id: salt()?.0,
@@ -120,7 +135,7 @@ fn check_chain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{row::FORMAT, store::Change, verify::fixture};
+    use crate::journal::{Clock, row::FORMAT, store::Change, verify::fixture};
 
     /// Why the fixture is refused once it was changed so.
     fn refusal(change: impl FnOnce(&Store) -> Change) -> String {
@@ -128,7 +143,8 @@ mod tests {
         let store = Store::open_existing(directory.path(), 1 << 20).unwrap();
         let change = change(&store);
         store.commit(&[change], 1).unwrap();
-        meta(&store, directory.path(), &Clock::System).unwrap_err().to_string()
+        let clock = TrustedClock::begin(Clock::System, directory.path());
+        meta(&store, directory.path(), &clock).unwrap_err().to_string()
     }
 
     fn row<T: serde::de::DeserializeOwned>(store: &Store, key: &[u8]) -> T {
@@ -165,7 +181,7 @@ mod tests {
         });
         assert_eq!(
             newer,
-            "the store has format 4, and this onrecord reads 1 to 3: use the onrecord that wrote it, or a newer one"
+            "the store has format 5, and this onrecord reads 1 to 4: use the onrecord that wrote it, or a newer one"
         );
     }
 }

@@ -46,7 +46,7 @@ impl Writer {
             return Err(Rejection::OutOfMandate.into());
         }
         let redirect_fits = self.redirect_fits(group, state.as_ref(), call)?;
-        let now = self.clock.now().max(self.meta.time);
+        let now = self.time_of_step(call.command.step.protects_readers())?;
         let salt = salt()?;
         let context = Context {
             now,
@@ -73,6 +73,9 @@ impl Writer {
         }
         let (changes, events) = commit::changes(state.as_ref(), &decision, call, &asked, now, salt, &mut self.meta);
         group.add(entry, changes);
+        if !events.is_empty() {
+            group.dates.add(now, self.meta.next_sequence);
+        }
         group.hand_over(events, &answered.words, trace);
         group.remember(&asked, &decision.answer, now);
         group.states.insert(call.command.statement.clone(), decision.state);
@@ -100,6 +103,17 @@ impl Writer {
             None => self.store.get(&key)?.map(|row| decode(&row.value)).transpose()?,
         };
         Ok(row.map(|row| if asked.is(&row) { Ok(row.answer) } else { Err(Rejection::RequestIdReused) }))
+    }
+
+    /// The time of a step that is taken now.
+    ///
+    /// # Errors
+    /// [`JournalError::ClockInDoubt`], unless the step protects readers: then it is dated by the trusted time.
+    pub(super) fn time_of_step(&self, protects_readers: bool) -> Result<Timestamp, JournalError> {
+        match self.clock.judged() {
+            (_, Some(doubt)) if !protects_readers => Err(JournalError::of_doubt(doubt)),
+            (now, _) => Ok(now),
+        }
     }
 
     /// Up to when the record was restored: an epoch after the first is numbered by its beginning, in Unix seconds.

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STREAMS: usize = 100;
 
 /// A stream that is open, with a heartbeat every second.
-pub(super) async fn follow(site: &mut Person) -> Stream {
+pub(crate) async fn follow(site: &mut Person) -> Stream {
     let heartbeat_interval = Some(prost_types::Duration { seconds: 1, nanos: 0 });
     let mut stream = site.follow(SubscribeRequest { heartbeat_interval, ..from(Start::Now) }).await.unwrap();
     let Message::Opened(_) = stream.next().await else { panic!("it opens") };
@@ -36,7 +36,7 @@ pub(super) async fn follow(site: &mut Person) -> Stream {
 }
 
 /// Why a stream ends.
-pub(super) async fn closing(mut stream: Stream) -> Reason {
+pub(crate) async fn closing(mut stream: Stream) -> Reason {
     let closes = async {
         loop {
             if let Message::Closing(closing) = stream.next().await {

@@ -30,7 +30,7 @@ impl Check<'_> {
     fn check_row(&mut self, place: String, key: &[u8], row: &Row) {
         self.report.rows += 1;
         let value = match key.first() {
-            Some(b'm' | b'r' | b'k' | b'p') => None,
+            Some(b'm' | b'r' | b'k' | b'p' | b'i') => None,
             Some(b't') => Some([].as_slice()),
             Some(_) | None => Some(row.value.as_slice()),
         };
@@ -41,7 +41,7 @@ impl Check<'_> {
         match key.first() {
             Some(b'd' | b'o') => drop(self.indexed.insert(key.to_vec())),
             Some(b'a' | b'v') => self.listed += 1,
-            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'x' | b'k' | b'u' | b'p') => {}
+            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'x' | b'k' | b'u' | b'p' | b'i') => {}
             Some(_) | None => self.find(place.clone(), "is of no known space"),
         }
         let fault = match fault(key, &row.value) {
