@@ -55,7 +55,8 @@ fn people(clock: Option<&Clock>) -> Result<()> {
     };
     if *in_doubt {
         say("IN DOUBT: only withdrawals and the like are taken".red().bold())?;
-        let moved = moved.as_ref().map_or(0, |moved| moved.seconds);
+        // Rounded: a reading is a few microseconds off.
+        let moved = moved.as_ref().map_or(0, |moved| moved.seconds + i64::from(moved.nanos) / 500_000_000);
         say(format_args!(
             "the wall clock reads {}: it moved by {moved:+} s at {}",
             times::text(wall_time.as_ref()),

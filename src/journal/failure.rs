@@ -51,7 +51,7 @@ pub enum JournalError {
 
 impl JournalError {
     pub(super) fn of_doubt(doubt: Doubt) -> Self {
-        Self::ClockInDoubt { moved_seconds: doubt.moved_micros / 1_000_000, since: doubt.since }
+        Self::ClockInDoubt { moved_seconds: doubt.moved_seconds(), since: doubt.since }
     }
 }
 

@@ -146,7 +146,7 @@ fn write_clock(f: &mut Formatter<'_>, clock: ClockState, now: f64) -> fmt::Resul
             "IN DOUBT: it moved {} {} ago by {}. Only withdrawals and the like are taken. If it is right: onrecord clock confirm",
             if moved < 0.0 { "back" } else { "ahead" },
             age(now - since),
-            age(moved.abs())
+            age(moved.abs().round())
         ),
         _ if behind > 0.0 => {
             format!("trusted, and {} behind the newest entry, which a clock that was ahead wrote", age(behind))

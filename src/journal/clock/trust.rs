@@ -27,6 +27,14 @@ pub struct Doubt {
     pub since: Timestamp,
 }
 
+impl Doubt {
+    /// [`Doubt::moved_micros`] in whole seconds, rounded.
+    #[must_use]
+    pub fn moved_seconds(self) -> i64 {
+        self.moved_micros.saturating_add(self.moved_micros.signum() * 500_000) / 1_000_000
+    }
+}
+
 /// Trusted relation between the two clocks, and what is seen of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Trust {

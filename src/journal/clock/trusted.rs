@@ -177,7 +177,7 @@ impl Known {
 }
 
 fn say_doubt(reading: Reading, doubt: Doubt) {
-    let moved_seconds = doubt.moved_micros / 1_000_000;
+    let moved_seconds = doubt.moved_seconds();
     warn!(
         wall = %reading.wall, trusted = %doubt.since, moved_seconds,
         "the wall clock has moved against the steady clock: only withdrawals are taken until it returns, stays for an hour, or is confirmed"
