@@ -73,6 +73,7 @@ const REQUESTS: &[fn(&[u8]) -> Taken] = requests! {
     BatchGetStatementsRequest: |r| batch(&r.names).map(drop),
     ListDeliveriesRequest: |r| from_proto::target(&r.name).map(drop),
     GetStatementRequest: |r| { names(&r.name); names(&r.language_code); from_proto::statement_name("name", &r.name).map(drop) },
+    ConfirmClockRequest: |r| from_proto::confirmed_time(r).map(drop),
 };
 
 /// The first byte says which request, the others are its message.

@@ -67,7 +67,7 @@ fn people(clock: Option<&Clock>) -> Result<()> {
         say(format_args!("{}, trusted", times::text(time.as_ref())))?;
     }
     if let Some(behind) = behind_record {
-        say(format_args!("the newest entry of the record is dated {} s later", behind.seconds))?;
+        say(format_args!("an entry of the record is dated {} s later", behind.seconds))?;
     }
     Ok(())
 }

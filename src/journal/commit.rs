@@ -163,7 +163,6 @@ pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Ch
     let head = EntryHead { epoch: Some(meta.epoch), ..asked.head(Action::BeginEpoch, &body, now, meta) };
     let mut rows = Vec::new();
     entry_rows(&head, body, meta, &mut rows);
-    rows.push(Change::put(key::meta(), encode(meta)));
     rows
 }
 

@@ -166,7 +166,6 @@ pub(super) fn dates() -> Vec<u8> {
 }
 
 /// The time of a key of [`date`].
-#[cfg(test)]
 pub(super) fn date_of(key: &[u8]) -> Option<Timestamp> {
     let (_, time) = key.split_last_chunk::<8>().filter(|(space, _)| *space == b"i")?;
     Some(Timestamp::from_micros((u64::from_be_bytes(*time) ^ (1 << 63)).cast_signed()))

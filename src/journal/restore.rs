@@ -152,6 +152,9 @@ impl Restore {
         }
         rows.extend(commit::entry_index(&head));
         self.follow_events(&head, &mut rows, &fault)?;
+        if dates::has_date(&head) {
+            self.dates.add(head.commit_time, self.meta.next_sequence);
+        }
         self.erased.extend(erased(&head, &rows)?.map(|statement| (statement.id, number)));
         let epoch = self.meta.epoch.max(head.epoch.unwrap_or_default());
         let (next_entry, entry_hash, time) = (number + 1, row.hash, head.commit_time);
@@ -177,7 +180,6 @@ impl Restore {
             }
             let event: EventHead = from_seal(&row.seal)?;
             rows.push(Change::put(key::event_of(&event.statement, &event.language_code, sequence), Vec::new()));
-            self.dates.add(event.event_time, sequence + 1);
             self.meta.next_sequence = sequence + 1;
             self.meta.event_hash = row.hash;
         }

@@ -134,9 +134,9 @@ impl Writer {
         let Options { directory, store_bytes_max, .. } = options;
         let clock = TrustedClock::begin(options.clock.clone(), directory);
         let mut meta = start::meta(&store, directory, &clock)?;
-        start::look_at_clock(&clock, &meta);
-        start::begin_epoch(&store, &mut meta, &clock)?;
         clock.note_entry(meta.time);
+        start::begin_epoch(&store, &mut meta, &clock)?;
+        start::look_at_clock(&store, &mut meta, &clock)?;
         let watermark = Watermark::begin(directory, &meta)?;
         erase::resume(&store, meta.next_entry - 1)?;
         info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open");

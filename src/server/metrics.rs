@@ -165,7 +165,7 @@ fn clock(sheet: &mut Sheet<'_>, clock: ClockState) -> fmt::Result {
     let help =
         "Seconds by which the wall clock is ahead of the trusted time, negative if behind; 0 unless it is in doubt";
     sheet.gauge("onrecord_clock_moved_seconds", help, clock.moved_seconds.unwrap_or(0.0))?;
-    let help = "Seconds by which the newest entry is dated after the trusted time; 0 if it is not";
+    let help = "Seconds by which an entry, newest at the start or since, is dated after the trusted time; 0 if none is";
     sheet.gauge("onrecord_clock_behind_record_seconds", help, clock.behind_record_seconds)
 }
 

@@ -113,7 +113,7 @@ pub struct ClockState {
     pub moved_seconds: Option<f64>,
     /// Trusted time when the doubt began, in seconds since 1970; none if there is none.
     pub doubted_since: Option<f64>,
-    /// Seconds by which the newest entry is dated after the trusted time; 0 if it is not.
+    /// Seconds by which an entry is dated after the trusted time, of the newest one of the start and those since; 0 if there is none.
     pub behind_record_seconds: f64,
 }
 

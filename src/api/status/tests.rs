@@ -78,6 +78,11 @@ fn every_refusal_has_its_code_and_reason() {
         (JournalError::Closed(String::new()), Code::Unavailable, "JOURNAL_CLOSED"),
         (JournalError::Busy, Code::ResourceExhausted, "JOURNAL_BUSY"),
         (JournalError::Full { mib: 9, mib_max: 10 }, Code::ResourceExhausted, "STORE_FULL"),
+        (
+            JournalError::ClockInDoubt { moved_seconds: -3_600, since: Timestamp::MIN },
+            Code::Unavailable,
+            "CLOCK_IN_DOUBT",
+        ),
         (JournalError::Store(String::new()), Code::Internal, "STORE_FAILED"),
         (JournalError::Damaged(String::new()), Code::DataLoss, "STORE_DAMAGED"),
     ] {

@@ -149,7 +149,7 @@ fn write_clock(f: &mut Formatter<'_>, clock: ClockState, now: f64) -> fmt::Resul
             age(moved.abs().round())
         ),
         _ if behind > 0.0 => {
-            format!("trusted, and {} behind the newest entry, which a clock that was ahead wrote", age(behind))
+            format!("trusted, and {} behind an entry that a clock that was ahead wrote", age(behind))
         }
         _ => "trusted".to_owned(),
     };

@@ -36,8 +36,8 @@ struct Inner {
     known: Mutex<Known>,
     /// Counts what was noticed: see [`TrustedClock::moves`].
     moves: watch::Sender<u64>,
-    /// Time of the newest durable entry, in microseconds.
-    newest: AtomicI64,
+    /// Latest time of a durable entry that was noted, in microseconds.
+    latest_entry: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -56,8 +56,9 @@ impl TrustedClock {
         let (reading, note) = (clock.read(), clock.boot().map(|boot| Note::of(directory, boot)));
         let trust = Trust::begin(reading, note.as_ref().and_then(Note::offset));
         let known = Known { trust, note, begun: Instant::now(), lead: reading.wall.micros() };
-        let newest = AtomicI64::new(Timestamp::MIN.micros());
-        let this = Self(Arc::new(Inner { clock, known: Mutex::new(known), moves: watch::Sender::new(0), newest }));
+        let latest_entry = AtomicI64::new(Timestamp::MIN.micros());
+        let (known, moves) = (Mutex::new(known), watch::Sender::new(0));
+        let this = Self(Arc::new(Inner { clock, known, moves, latest_entry }));
         drop(this.look());
         this
     }
@@ -114,16 +115,16 @@ impl TrustedClock {
         }
     }
 
-    /// Notes the time of the newest entry.
+    /// Notes the time of an entry: of the newest one of the start, and of each that is committed.
     pub(in crate::journal) fn note_entry(&self, time: Timestamp) {
-        self.0.newest.store(time.micros(), Relaxed);
+        self.0.latest_entry.fetch_max(time.micros(), Relaxed);
     }
 
-    /// Microseconds by which the newest entry is dated after the trusted time: it was written by a clock that was ahead, or this one is
-    /// behind. 0 if it is not.
+    /// Microseconds by which an entry is dated after the trusted time, of the newest one of the start and those since: it was written by a clock
+    /// that was ahead, or this one is behind. 0 if there is none.
     #[must_use]
     pub fn behind_record_micros(&self) -> i64 {
-        self.0.newest.load(Relaxed).saturating_sub(self.now().micros()).max(0)
+        self.0.latest_entry.load(Relaxed).saturating_sub(self.now().micros()).max(0)
     }
 
     /// Believes a wall clock that has stayed where it is for long enough, and keeps what is trusted for the next start. Returns by how far it

@@ -3,7 +3,8 @@
 //! **Invariants**
 //! - It answers for every byte that can be read back: each row has a checksum, each text its digest, entries and events their
 //!   chains, and what entries wrote is compared with them.
-//! - It holds one row at a time, the keys of what is due and owed, the times of events (16 bytes each), and at most [`FINDINGS_MAX`] findings.
+//! - It holds one row at a time, the keys of what is due and owed, the times of entries with events (16 bytes each), and at most
+//!   [`FINDINGS_MAX`] findings.
 //! - A repair only puts what the journal and the state say. What is lost is named, and nothing is made of it.
 
 mod chain;
@@ -51,6 +52,10 @@ pub(super) struct Check<'s> {
     answers_since: Option<Timestamp>,
     /// The number that the next entry will take, as far as that can be read.
     next_entry: u64,
+    /// The index over times as the entries say it; none once one of them cannot be read.
+    dates: Option<Dates>,
+    /// The sequence after the events of the entries so far.
+    tail: u64,
     report: Report,
 }
 
@@ -71,6 +76,8 @@ impl<'s> Check<'s> {
             foreign,
             answers_since,
             next_entry,
+            dates: Some(Dates::default()),
+            tail: 1,
             report,
         }
     }
@@ -107,6 +114,7 @@ impl<'s> Check<'s> {
         }
         self.write()?;
         self.check_indexes()?;
+        self.check_dates(&meta)?;
         self.write()?;
         self.mend_watermark(&meta)?;
         Ok(self.report)
@@ -201,11 +209,16 @@ impl<'s> Check<'s> {
             if !chain.goes_on(row.as_ref().map(|row| (row.previous_hash, row.hash))) {
                 self.find(&place, "does not follow the entry before");
             }
-            let Some(row) = row else { continue };
+            let Some(row) = row else {
+                self.dates = None;
+                continue;
+            };
             self.report.entries += 1;
             // What is wrong with it was found with its row: nothing is made of it.
             if matches!(row.fault(), Ok(None)) {
                 self.check_entry(&place, number, &row)?;
+            } else {
+                self.dates = None;
             }
         }
         if !chain.ends_in(meta.entry_hash) {
@@ -218,6 +231,12 @@ impl<'s> Check<'s> {
         let head: EntryHead = from_seal(&row.seal)?;
         if head.number != number {
             self.find(place, format!("says that it is entry {}", head.number));
+        }
+        if head.event_count > 0 {
+            self.tail = head.first_sequence + u64::from(head.event_count);
+        }
+        if let Some(dates) = self.dates.as_mut().filter(|_| dates::has_date(&head)) {
+            dates.add(head.commit_time, self.tail);
         }
         if let Some(index) = commit::entry_index(&head) {
             self.to_list += 1;
@@ -268,7 +287,7 @@ impl<'s> Check<'s> {
 
     /// Events are dense and chained, and indexed.
     fn check_events(&mut self, meta: &Meta) -> Result<(), JournalError> {
-        let (mut chain, mut dates, mut is_whole) = (Chain::default(), Dates::default(), true);
+        let mut chain = Chain::default();
         for sequence in 1..meta.next_sequence {
             let place = format!("event {sequence}");
             let read = |row: &Row| Ok((decode::<EventRow>(&row.value)?, row.version));
@@ -276,46 +295,43 @@ impl<'s> Check<'s> {
             if !chain.goes_on(row.as_ref().map(|(row, _)| (row.previous_hash, row.hash))) {
                 self.find(&place, "does not follow the event before");
             }
-            let Some((row, version)) = row else {
-                is_whole = false;
-                continue;
-            };
+            let Some((row, version)) = row else { continue };
             self.report.events += 1;
             if matches!(row.fault(), Ok(None)) {
                 let head: EventHead = from_seal(&row.seal)?;
-                dates.add(head.event_time, sequence + 1);
                 self.to_list += 1;
                 if head.sequence != sequence {
                     self.find(&place, format!("says that it is event {}", head.sequence));
                 }
                 self.check_index(&place, key::event_of(&head.statement, &head.language_code, sequence), version)?;
-            } else {
-                is_whole = false;
             }
         }
         if !chain.ends_in(meta.event_hash) {
             self.find("the newest event", "is not the one that was noted");
         }
-        // When an event happened that cannot be read is not known: that it cannot was found.
-        if is_whole && dates::has_index(meta.format) { self.check_dates(&dates, meta.next_entry - 1) } else { Ok(()) }
+        Ok(())
     }
 
-    /// The index over the times of events is what the events say, row by row.
-    fn check_dates(&mut self, dates: &Dates, newest_entry: u64) -> Result<(), JournalError> {
-        let (mut wanted, store) = (dates.puts().peekable(), self.store);
-        for row in store.scan(&key::dates(), Bound::Unbounded, false) {
-            // After a page that cannot be read sled stays where it is; that it is so was found before.
-            let Ok((key, row)) = row else { return Ok(()) };
-            while let Some(missing) = wanted.next_if(|wanted| wanted.key < key) {
-                self.mend_date(missing, "is not indexed", newest_entry)?;
-            }
-            match wanted.next_if(|wanted| wanted.key == key) {
-                Some(wanted) if wanted.value.as_ref() == Some(&row.value) => {}
-                Some(wanted) => self.mend_date(wanted, "is not what the events say", newest_entry)?,
-                None => self.mend_date(Change::remove(key), "is of no event", newest_entry)?,
+    /// The index over times is what the entries say, row by row.
+    fn check_dates(&mut self, meta: &Meta) -> Result<(), JournalError> {
+        // Of an entry that cannot be read the time is not known: that it cannot was found.
+        let Some(dates) = self.dates.take().filter(|_| dates::has_index(meta.format)) else { return Ok(()) };
+        let (store, newest_entry) = (self.store, meta.next_entry - 1);
+        for wanted in dates.puts() {
+            if !matches!(store.get(&wanted.key), Ok(Some(row)) if wanted.value.as_ref() == Some(&row.value)) {
+                self.mend_date(wanted, "is not what the entries say", newest_entry)?;
             }
         }
-        wanted.try_for_each(|missing| self.mend_date(missing, "is not indexed", newest_entry))
+        // What could not be read until now can be.
+        self.write()?;
+        for row in store.scan(&key::dates(), Bound::Unbounded, false) {
+            // After a page that cannot be read sled stays where it is; that it is so was found before.
+            let Ok((key, _)) = row else { break };
+            if key::date_of(&key).is_none_or(|time| !dates.has(time)) {
+                self.mend_date(Change::remove(key), "is of no entry", newest_entry)?;
+            }
+        }
+        Ok(())
     }
 
     fn mend_date(&mut self, change: Change, fault: &str, version: u64) -> Result<(), JournalError> {

@@ -53,7 +53,7 @@ fn whatever_row_is_taken_away_is_missed_and_put_back_if_the_journal_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_index_over_times_that_is_not_what_the_events_say_is_found_and_put_right() {
+async fn an_index_over_times_that_is_not_what_the_entries_say_is_found_and_put_right() {
     let opened = async || {
         let store = store();
         let journal = Journal::open(Options::new(store.path().to_owned())).unwrap();

@@ -49,8 +49,11 @@ impl Writer {
 
     fn note_belief(&mut self, group: &mut Group, asked: &Asked<'_>, reason: String) -> Result<(), JournalError> {
         let entry = self.meta.next_entry;
-        let changes = commit::confirm_clock(asked, reason, self.clock.now(), salt()?, &mut self.meta);
+        let now = self.clock.now();
+        let changes = commit::confirm_clock(asked, reason, now, salt()?, &mut self.meta);
         group.add(entry, changes);
+        // What is public now is public as of now, whatever a clock that was ahead has written on it.
+        group.dates.add(now, self.meta.next_sequence);
         Ok(())
     }
 }

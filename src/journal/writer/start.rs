@@ -6,11 +6,13 @@ use tracing::{info, warn};
 
 use super::step::salt;
 use crate::{
-    domain::digest::Digest,
+    domain::{digest::Digest, id::Caller, time::Timestamp},
     journal::{
         JournalError,
         clock::{MOVE_MAX, TrustedClock},
-        commit, dates, key,
+        commit::{self, Asked},
+        dates::{self, Dates},
+        key,
         row::{EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode},
         store::{Change, Store},
         watermark,
@@ -46,26 +48,45 @@ pub(super) fn meta(store: &Store, directory: &Path, clock: &TrustedClock) -> Res
 /// The first start of a store that was built from a copy: whoever saw entries that the copy lacks is told that the history differs.
 pub(super) fn begin_epoch(store: &Store, meta: &mut Meta, clock: &TrustedClock) -> Result<(), JournalError> {
     if meta.restored {
-        let changes = commit::begin_epoch(clock.now(), salt()?, meta);
-        store.commit(&changes, meta.next_entry - 1)?;
+        let now = clock.now();
+        let changes = commit::begin_epoch(now, salt()?, meta);
+        commit_own(store, meta, changes, now)?;
         info!(epoch = meta.epoch, "the record was restored from a copy: a new epoch begins");
     }
     Ok(())
 }
 
-/// Says that the record was written by a clock that was ahead of this one. Which of the two is right is not known without a time service or a
-/// person. Writes are taken: a clock that is behind publishes nothing early, and the record would otherwise stand still until the time has
-/// caught up with a clock that was wrong once.
-pub(super) fn look_at_clock(clock: &TrustedClock, meta: &Meta) {
-    let now = clock.now();
-    let behind = now.micros_since(meta.time).saturating_neg();
-    if meta.next_entry > 1 && u128::try_from(behind).is_ok_and(|behind| behind > MOVE_MAX.as_micros()) {
-        let (newest_entry_time, behind_seconds) = (meta.time, behind / 1_000_000);
-        warn!(
-            %now, %newest_entry_time, behind_seconds,
-            "the clock is behind the newest entry: either it is wrong now, or it was ahead when that was written. New entries get the time of now"
-        );
+/// Says, also in the record, that it was written by a clock that was ahead of this one. Which of the two is right is not known without a time
+/// service or a person. Writes are taken: a clock that is behind publishes nothing early, and the record would otherwise stand still until
+/// the time has caught up with a clock that was wrong once.
+pub(super) fn look_at_clock(store: &Store, meta: &mut Meta, clock: &TrustedClock) -> Result<(), JournalError> {
+    let (now, doubt) = clock.judged();
+    let behind = meta.time.micros_since(now);
+    let is_behind = u128::try_from(behind).is_ok_and(|behind| behind > MOVE_MAX.as_micros());
+    if meta.next_entry == 1 || !is_behind || doubt.is_some() {
+        return Ok(());
     }
+    let (newest_entry_time, behind_seconds) = (meta.time, behind / 1_000_000);
+    warn!(
+        %now, %newest_entry_time, behind_seconds,
+        "the clock is behind the newest entry: either it is wrong now, or it was ahead when that was written. New entries get the time of now"
+    );
+    let reason = format!(
+        "the clock is {behind_seconds} s behind entry {}, which is of {newest_entry_time}",
+        meta.next_entry - 1
+    );
+    let caller = Caller::service();
+    let changes = commit::confirm_clock(&Asked::by(&caller, None), reason, now, salt()?, meta);
+    commit_own(store, meta, changes, now)
+}
+
+/// Commits an entry of the service's own, before there is a writer.
+fn commit_own(store: &Store, meta: &Meta, mut changes: Vec<Change>, now: Timestamp) -> Result<(), JournalError> {
+    let mut dates = Dates::default();
+    dates.add(now, meta.next_sequence);
+    changes.extend(dates.onto(store)?);
+    changes.push(Change::put(key::meta(), encode(meta)));
+    Ok(store.commit(&changes, meta.next_entry - 1)?)
 }
 
 fn begin(store: &Store, clock: &TrustedClock) -> Result<Meta, JournalError> {

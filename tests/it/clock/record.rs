@@ -9,7 +9,8 @@ use onrecord::{
 use tonic::Code;
 
 use super::{
-    BEGINNING, Person, Service, approved, confirm, happened, publish, refused, seconds, story, try_save, words,
+    BEGINNING, Person, Service, approved, confirm, confirmations, happened, publish, refused, seconds, story, try_save,
+    words,
 };
 use crate::{harness::changed, survival::verified};
 
@@ -17,7 +18,7 @@ use crate::{harness::changed, survival::verified};
 async fn dated_ahead() -> Service {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
-    publish(&service, "fire", "en", words("First")).await;
+    publish(&service, "fire", "en", words("Ahead")).await;
     let directory = Arc::new(service.stop().await.into_directory());
     let service = Service::start_on_at(directory, 86_400).await;
     publish(&service, "fire", "en", changed("Ahead", ChangeKind::Major)).await;
@@ -37,11 +38,15 @@ async fn a_clock_that_was_ahead_once_dates_nothing_after_it() {
     let clock = service.person("operator").clock.get_clock(v1::GetClockRequest {}).await.unwrap().into_inner();
     let clock = clock.clock.unwrap();
     assert_eq!((clock.in_doubt, clock.behind_record.unwrap().seconds), (false, 86_340), "it is said");
-    assert_eq!(
-        title_at(&service, service.in_seconds(0)).await,
-        "First",
-        "what was public then, by the times that are told"
+    let confirmed = confirmations(&service).await;
+    let [(caller, reason, at)] = &confirmed[..] else { panic!("it is in the record") };
+    assert_eq!((caller.as_str(), *at), ("service", 60));
+    assert!(
+        reason.starts_with("the clock is 86340 s behind entry ") && reason.ends_with("of 2026-01-02T00:00:00Z"),
+        "{reason}"
     );
+    assert_eq!(title_at(&service, service.in_seconds(0)).await, "Ahead", "now is what is live, whatever its date");
+    assert_eq!(title_at(&service, service.in_seconds(-1)).await, "First");
 
     let live = publish(&service, "fire", "en", changed("Today", ChangeKind::Major)).await;
     assert_eq!(seconds(live.edition.unwrap().publish_time), 60);
@@ -82,7 +87,9 @@ async fn a_restart_does_not_make_a_jump_true() {
         service.person("publisher").withdraw("live", &["en"]).await.unwrap();
         assert_eq!(story(&service).await[2], happened(event::Type::Withdrawn, "live", 60));
         let clock = confirm(&service, service.in_seconds(0)).await.unwrap();
-        assert_eq!((clock.in_doubt, clock.behind_record), (false, None), "the confirmation itself is dated now");
+        // The withdrawal, of a minute after the beginning, is dated later than the hour before.
+        let behind = clock.behind_record.map(|behind| behind.seconds);
+        assert_eq!((clock.in_doubt, behind), (false, (jump < 0).then_some(3_600)), "{jump:+} s");
         try_save(&service, "live").await.unwrap();
         let service = service.stop().await.start(0).await;
         try_save(&service, "scheduled").await.unwrap();
@@ -98,7 +105,7 @@ async fn a_clock_without_a_reference_is_believed_and_what_is_wrong_with_it_is_sa
     assert_eq!(service.journal.clock().behind_record_micros(), 3_600_000_000);
     try_save(&service, "live").await.unwrap();
     assert_eq!(story(&service).await.len(), 2);
-    assert_eq!(service.journal.clock().behind_record_micros(), 0, "the newest entry is dated now");
+    assert_eq!(confirmations(&service).await.len(), 1, "it is in the record");
 }
 
 #[tokio::test(flavor = "multi_thread")]
