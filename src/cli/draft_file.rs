@@ -184,5 +184,7 @@ mod tests {
         check("---\nstatement: a\nlanguage: en\ntitle:\n---\n", "line 4");
         check("---\nstatement: a\nlanguage: en\ntitle: t\nkind_of_change: huge\n---\n", "line 5");
         check("---\nstatement: a\nlanguage: en\ntitle: t\nexpire_time: soon\n---\n", "line 5");
+        let time = "2026-07-01T12:00:00+02:00[America/New_York]";
+        check(&format!("---\nstatement: a\nlanguage: en\ntitle: t\nexpire_time: {time}\n---\n"), "contradicts itself");
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use anyhow::Context as _;
-use jiff::{SignedDuration, Span, SpanRelativeTo};
+use anyhow::{Context as _, anyhow};
+use jiff::{SignedDuration, Span, SpanRelativeTo, ZonedDateTime, fmt::temporal::Pieces};
 use prost_types::{Duration, Timestamp};
 
-/// A moment: RFC 3339 (`2026-12-01T09:00:00Z`), or from now (`+90s`, `+2h`, `+1d12h`).
+/// A moment: RFC 3339 (`2026-12-01T09:00:00Z`), also with the name of its time zone (RFC 9557), or from now (`+90s`, `+2h`, `+1d12h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment(jiff::Timestamp);
 
@@ -38,11 +38,26 @@ impl FromStr for Moment {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let Some(ahead) = text.strip_prefix('+') else {
-            return Ok(Self(text.parse().context("write a time as 2026-12-01T09:00:00Z, or from now as +90s")?));
+            return point(text).map(Self);
         };
         let now = jiff::Timestamp::now();
         Ok(Self(now.checked_add(length(ahead)?).context("too far ahead")?))
     }
+}
+
+/// Reads a time with its offset. If it names a time zone, that has to be known and to have the offset at that time: what contradicts
+/// itself was meant for another time.
+fn point(text: &str) -> anyhow::Result<jiff::Timestamp> {
+    let help = "write a time as 2026-12-01T09:00:00Z, or from now as +90s";
+    let time = text.parse().context(help)?;
+    let pieces = Pieces::parse(text).context(help)?;
+    let Some(zone) = pieces.to_time_zone().with_context(|| format!("the time zone of {text} is not known"))? else {
+        return Ok(time);
+    };
+    text.parse::<ZonedDateTime>().map(|zoned| zoned.timestamp()).map_err(|_| {
+        let (name, offset) = (zone.iana_name().unwrap_or("its zone"), zone.to_offset(time));
+        anyhow!("{text} contradicts itself: {name} has the offset {offset} at that time")
+    })
 }
 
 /// A length of time: `90s`, `1h30m`, `2d` (days of 24 hours).
@@ -97,6 +112,33 @@ mod tests {
         assert_eq!(text(Some(&moment.timestamp())), "2026-12-01T09:00:00.250Z");
         assert_eq!(brief(Some(&moment.timestamp())), "2026-12-01T09:00:00Z");
         assert_eq!(text(None), "");
+    }
+
+    #[test]
+    fn a_zone_has_to_be_known_and_to_agree_with_the_offset() {
+        for right in [
+            "2026-07-01T12:00:00+02:00[Europe/Berlin]",
+            "2026-07-01T12:00:00+02:00[!Europe/Berlin]",
+            "2026-07-01T10:00:00Z[Europe/Berlin]",
+            "2026-07-01T12:00:00+02:00[+02:00]",
+            "2026-07-01T12:00:00+02:00[u-ca=gregory]",
+            "2026-07-01T10:00:00Z[UTC]",
+        ] {
+            let moment: Moment = right.parse().unwrap();
+            assert_eq!(text(Some(&moment.timestamp())), "2026-07-01T10:00:00.000Z", "{right}");
+        }
+        for (wrong, why) in [
+            ("2026-07-01T12:00:00+02:00[America/New_York]", "America/New_York has the offset -04 at that time"),
+            ("2026-07-01T12:00:00+01:00[Europe/Berlin]", "contradicts itself"),
+            ("2026-07-01T12:00:00+02:00[+03:00]", "contradicts itself"),
+            ("2026-07-01T12:00:00+02:00[Europe/Berlyn]", "is not known"),
+            ("2026-07-01T12:00:00+02:00[Mars/Olympus]", "is not known"),
+            ("2026-07-01T12:00:00+02:00[!u-ca=japanese]", "write a time as"),
+            ("2026-07-01T12:00:00[Europe/Berlin]", "write a time as"),
+        ] {
+            let fault = format!("{:#}", wrong.parse::<Moment>().unwrap_err());
+            assert!(fault.contains(why), "{wrong}: {fault}");
+        }
     }
 
     #[test]
