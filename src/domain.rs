@@ -21,6 +21,7 @@ pub mod region;
 pub mod rejection;
 pub mod state;
 pub mod subscription;
+pub mod text;
 pub mod time;
 
 pub use decide::decide;

@@ -21,6 +21,7 @@ use crate::domain::{
     draft::FieldFault,
     id::{LanguageTag, Malformed, StatementId},
     rejection::Rejection,
+    text::escaped,
     time::Timestamp,
 };
 
@@ -63,7 +64,7 @@ impl Faults {
         }
         let unknown = paths.iter().flatten().filter(|path| *path != EVERYTHING && !fields.contains(&path.as_str()));
         for path in unknown.take(FAULTS_MAX) {
-            self.add("update_mask", format!("must name {}, or be `*`, not {path}", fields.join(", ")));
+            self.add("update_mask", format!("must name {}, or be `*`, not {}", fields.join(", "), escaped(path)));
         }
         move |field| paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path == field))
     }

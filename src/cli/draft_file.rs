@@ -187,4 +187,9 @@ mod tests {
         let time = "2026-07-01T12:00:00+02:00[America/New_York]";
         check(&format!("---\nstatement: a\nlanguage: en\ntitle: t\nexpire_time: {time}\n---\n"), "contradicts itself");
     }
+
+    #[test]
+    fn a_body_without_anything_visible_is_none() {
+        assert_eq!(parse("---\nstatement: a\nlanguage: en\ntitle: t\n---\n\n \n").unwrap().content.body, "");
+    }
 }

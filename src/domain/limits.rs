@@ -1,7 +1,8 @@
 //! Every bound on what is stored, named, unit last.
 //!
-//! Text has a limit in grapheme clusters (UAX #29), which is what a reader counts, and one in bytes, because a cluster has no
-//! length of its own.
+//! Text has a limit in grapheme clusters (UAX #29), which is what a reader counts, and one in bytes of UTF-8, because a cluster has
+//! no length of its own. Both are counted in the text as it is stored, in NFC. The comments in `proto/` state both;
+//! `tests/it/texts.rs` compares them with these constants.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +16,41 @@ pub const LANGUAGE_BYTES_MAX: usize = 35;
 pub const CALLER_BYTES_MAX: usize = 256;
 /// Languages of one statement.
 pub const LANGUAGES_MAX: usize = 128;
-/// Grapheme clusters of a title.
-pub const TITLE_GRAPHEMES_MAX: usize = 300;
-/// Grapheme clusters of a summary, note, correction, reason or comment.
-pub const NOTE_GRAPHEMES_MAX: usize = 1_000;
-/// Grapheme clusters of a notice.
-pub const NOTICE_GRAPHEMES_MAX: usize = 2_000;
-/// Grapheme clusters of a rendition whose channel has no limit of its own.
-pub const RENDITION_GRAPHEMES_MAX: usize = 10_000;
-/// Bytes for each grapheme cluster that a text may have, on average.
-pub const BYTES_PER_GRAPHEME_MAX: usize = 8;
+/// Bounds of one kind of text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextLimit {
+    /// Grapheme clusters.
+    pub graphemes: usize,
+    /// Bytes of UTF-8.
+    pub bytes: usize,
+}
+
+impl TextLimit {
+    /// A limit in bytes alone.
+    #[must_use]
+    pub const fn bytes(bytes: usize) -> Self {
+        Self { graphemes: bytes, bytes }
+    }
+
+    /// This limit with fewer grapheme clusters, and with as many bytes for each as before.
+    #[must_use]
+    const fn lowered(self, graphemes: usize) -> Self {
+        Self { graphemes, bytes: self.bytes / self.graphemes * graphemes }
+    }
+}
+
+/// A title, of a text or of something that it names. 40 bytes for each grapheme cluster hold any emoji that keyboards offer: the
+/// longest have 35.
+pub const TITLE: TextLimit = TextLimit { graphemes: 300, bytes: 12_000 };
+/// A summary, note, correction, reason or comment. 16 bytes for each grapheme cluster hold any written language.
+pub const NOTE: TextLimit = TextLimit { graphemes: 1_000, bytes: 16_000 };
+/// A notice.
+pub const NOTICE: TextLimit = TextLimit { graphemes: 2_000, bytes: 32_000 };
+/// A rendition whose channel has no limit of its own.
+pub const RENDITION: TextLimit = TextLimit { graphemes: 10_000, bytes: 80_000 };
 /// Bytes of a body.
 pub const BODY_BYTES_MAX: usize = 512 * 1024;
-/// Bytes of a whole text on the wire: with [`NOTICE_GRAPHEMES_MAX`] it leaves an event under 768 KiB.
+/// Bytes of a whole text on the wire: with [`NOTICE`] and three times [`NOTE`] it leaves an event under 768 KiB.
 pub const CONTENT_BYTES_MAX: usize = 640 * 1024;
 /// Attachments of a text.
 pub const ATTACHMENTS_MAX: usize = 64;
@@ -49,6 +72,8 @@ pub const AUDIENCES_MAX: usize = 16;
 pub const URI_BYTES_MAX: usize = 2_048;
 /// Bytes of a media type, e-mail address, telephone number or owner.
 pub const SHORT_BYTES_MAX: usize = 128;
+/// Bytes of an etag or the id of a proposal: those that the service makes are shorter.
+pub const OPAQUE_BYTES_MAX: usize = 64;
 /// Annotations of a statement.
 pub const ANNOTATIONS_MAX: usize = 32;
 /// Bytes of the value of an annotation.
@@ -67,9 +92,9 @@ const RENDITIONS: [(&str, usize); 3] = [("headline", 110), ("push", 178), ("soci
 /// clients were made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// [`TITLE_GRAPHEMES_MAX`]
+    /// Those of [`TITLE`].
     pub title_graphemes: usize,
-    /// [`NOTE_GRAPHEMES_MAX`], for summaries.
+    /// Those of [`NOTE`], for summaries.
     pub summary_graphemes: usize,
     /// [`BODY_BYTES_MAX`]
     pub body_bytes: usize,
@@ -84,8 +109,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            title_graphemes: TITLE_GRAPHEMES_MAX,
-            summary_graphemes: NOTE_GRAPHEMES_MAX,
+            title_graphemes: TITLE.graphemes,
+            summary_graphemes: NOTE.graphemes,
             body_bytes: BODY_BYTES_MAX,
             attachments: ATTACHMENTS_MAX,
             claim_reviews: CLAIM_REVIEWS_MAX,
@@ -95,10 +120,22 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Bounds of a statement's title.
+    #[must_use]
+    pub fn title(&self) -> TextLimit {
+        TITLE.lowered(self.title_graphemes)
+    }
+
+    /// Bounds of a summary.
+    #[must_use]
+    pub fn summary(&self) -> TextLimit {
+        NOTE.lowered(self.summary_graphemes)
+    }
+
     /// Grapheme clusters that a rendition for `channel` may have.
     #[must_use]
     pub fn rendition_graphemes(&self, channel: &str) -> usize {
-        self.renditions.get(channel).copied().unwrap_or(RENDITION_GRAPHEMES_MAX)
+        self.renditions.get(channel).copied().unwrap_or(RENDITION.graphemes)
     }
 
     /// Lowers a limit: `title`, `summary`, `body`, `attachments`, `claim-reviews`, or `rendition.` and a channel.
@@ -117,7 +154,7 @@ impl Limits {
                 let channel = channel.ok_or_else(|| {
                     Malformed::new("must be title, summary, body, attachments, claim-reviews or rendition.CHANNEL")
                 })?;
-                self.renditions.entry(channel.to_owned()).or_insert(RENDITION_GRAPHEMES_MAX)
+                self.renditions.entry(channel.to_owned()).or_insert(RENDITION.graphemes)
             }
         };
         if to > *limit {
@@ -138,9 +175,9 @@ mod tests {
         limits.lower("title", 100).unwrap();
         limits.lower("rendition.push", 120).unwrap();
         limits.lower("rendition.ticker", 60).unwrap();
-        assert_eq!(limits.title_graphemes, 100);
+        assert_eq!(limits.title(), TextLimit { graphemes: 100, bytes: 4_000 });
         let renditions = ["push", "ticker", "headline", "any"].map(|channel| limits.rendition_graphemes(channel));
-        assert_eq!(renditions, [120, 60, 110, RENDITION_GRAPHEMES_MAX]);
+        assert_eq!(renditions, [120, 60, 110, RENDITION.graphemes]);
         assert_eq!(limits.lower("title", 101), Err(Malformed::new("can only be lowered: it is 100")));
         assert!(limits.lower("rendition.", 1).is_err() && limits.lower("titles", 1).is_err());
     }

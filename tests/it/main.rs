@@ -46,5 +46,6 @@ mod regressions;
 mod retention;
 mod subscriptions;
 mod survival;
+mod texts;
 mod traces;
 mod way;

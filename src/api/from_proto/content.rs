@@ -5,7 +5,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{
     Faults,
-    text::{bounded, codes, media_type, optional_uri, required, short, text, text_media_type, text_of, uri},
+    text::{Rule, bounded, checked, codes, media_type, optional_uri, required, short, text, text_media_type, uri},
 };
 use crate::{
     api::{to_proto, v1},
@@ -17,12 +17,10 @@ use crate::{
         digest::{Digest, Salt},
         draft::FieldFault,
         id::{Code, EditionName, LanguageTag, Malformed, Region, StatementId},
-        limits::{self, Limits},
+        limits::{self, Limits, NOTE, TITLE, TextLimit},
         live::Notice,
     },
 };
-
-const NOTE: usize = limits::NOTE_GRAPHEMES_MAX;
 
 /// The words of a draft, and what stands against submitting them.
 pub(super) fn content(
@@ -37,9 +35,9 @@ pub(super) fn content(
         statement: statement.clone(),
         language_code: language.clone(),
         salt: Salt::default(),
-        title: title(faults, &path("title"), &given.title, limits.title_graphemes),
-        summary: text(faults, path("summary"), &given.summary, limits.summary_graphemes),
-        body: text_of(faults, path("body"), &given.body, limits.body_bytes, limits.body_bytes),
+        title: checked(faults, path("title"), &given.title, Rule::line(limits.title()).required()),
+        summary: text(faults, path("summary"), &given.summary, limits.summary()),
+        body: text(faults, path("body"), &given.body, TextLimit::bytes(limits.body_bytes)),
         body_media_type: text_media_type(
             faults,
             path("body_media_type"),
@@ -90,13 +88,6 @@ fn long_renditions(limits: &Limits, content: &Content) -> Vec<FieldFault> {
         (count > max).then(|| FieldFault::new(format!("content.renditions[{place}].text"), words))
     });
     long.collect()
-}
-
-fn title(faults: &mut Faults, field: &str, given: &str, graphemes_max: usize) -> String {
-    if given.chars().any(char::is_control) {
-        faults.add(field, "must be one line without control characters");
-    }
-    required(faults, field, given, graphemes_max)
 }
 
 fn urgency(faults: &mut Faults, field: &str, given: i32) -> u8 {
@@ -156,7 +147,7 @@ fn renditions(faults: &mut Faults, field: &str, given: &[v1::Rendition]) -> Vec<
         if given.iter().take(place).any(|other| other.channel == rendition.channel) {
             faults.add(format!("{field}[{place}].channel"), "is given twice");
         }
-        let text = required(faults, format!("{field}[{place}].text"), &rendition.text, limits::RENDITION_GRAPHEMES_MAX);
+        let text = required(faults, format!("{field}[{place}].text"), &rendition.text, limits::RENDITION);
         renditions.extend(channel.map(|channel| Rendition { channel, text }));
     }
     renditions
@@ -175,7 +166,7 @@ fn attachment(faults: &mut Faults, field: &str, given: &v1::Attachment) -> Attac
         faults.take(format!("{field}.sha256"), Digest::parse(&given.sha256));
     }
     Attachment {
-        title: required(faults, format!("{field}.title"), &given.title, limits::TITLE_GRAPHEMES_MAX),
+        title: checked(faults, format!("{field}.title"), &given.title, Rule::line(TITLE).required()),
         uri: uri(faults, format!("{field}.uri"), &given.uri),
         media_type: media_type(faults, format!("{field}.media_type"), &given.media_type),
         size_bytes: given.size_bytes,
@@ -198,7 +189,7 @@ fn claim_review(faults: &mut Faults, field: &str, given: &v1::ClaimReview) -> Op
     }
     Some(ClaimReview {
         claim: required(faults, format!("{field}.claim"), &given.claim, NOTE),
-        claimant: text(faults, format!("{field}.claimant"), &given.claimant, limits::TITLE_GRAPHEMES_MAX),
+        claimant: checked(faults, format!("{field}.claimant"), &given.claimant, Rule::line(TITLE)),
         first_appearance_uri: optional_uri(
             faults,
             format!("{field}.first_appearance_uri"),
@@ -232,7 +223,7 @@ fn verdict(given: v1::claim_review::Verdict) -> Option<Verdict> {
 
 fn evidence(faults: &mut Faults, field: &str, given: &v1::Evidence) -> Evidence {
     Evidence {
-        title: text(faults, format!("{field}.title"), &given.title, limits::TITLE_GRAPHEMES_MAX),
+        title: checked(faults, format!("{field}.title"), &given.title, Rule::line(TITLE)),
         uri: uri(faults, format!("{field}.uri"), &given.uri),
         retrieve_time: faults.time(&format!("{field}.retrieve_time"), given.retrieve_time),
     }
@@ -241,9 +232,9 @@ fn evidence(faults: &mut Faults, field: &str, given: &v1::Evidence) -> Evidence 
 fn contacts(faults: &mut Faults, field: &str, given: &[v1::Contact]) -> Vec<Contact> {
     let given = bounded(faults, field, given, limits::CONTACTS_MAX);
     let contact = |(place, given): (usize, &v1::Contact)| Contact {
-        name: required(faults, format!("{field}[{place}].name"), &given.name, limits::TITLE_GRAPHEMES_MAX),
-        email: short(faults, format!("{field}[{place}].email"), &given.email, limits::SHORT_BYTES_MAX),
-        phone: short(faults, format!("{field}[{place}].phone"), &given.phone, limits::SHORT_BYTES_MAX),
+        name: checked(faults, format!("{field}[{place}].name"), &given.name, Rule::line(TITLE).required()),
+        email: short(faults, format!("{field}[{place}].email"), &given.email),
+        phone: short(faults, format!("{field}[{place}].phone"), &given.phone),
         uri: optional_uri(faults, format!("{field}[{place}].uri"), &given.uri),
     };
     given.iter().enumerate().map(contact).collect()
@@ -252,7 +243,7 @@ fn contacts(faults: &mut Faults, field: &str, given: &[v1::Contact]) -> Vec<Cont
 /// The words shown with a withdrawn or removed edition.
 pub(super) fn notice(faults: &mut Faults, given: &v1::Notice) -> Notice {
     Notice {
-        text: required(faults, "notice.text", &given.text, limits::NOTICE_GRAPHEMES_MAX),
+        text: required(faults, "notice.text", &given.text, limits::NOTICE),
         media_type: text_media_type(faults, "notice.text_media_type", &given.text_media_type, TextMediaType::Plain),
         salt: Salt::default(),
     }

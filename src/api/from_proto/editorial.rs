@@ -8,7 +8,7 @@ use super::{
     Faults,
     content::{content, notice},
     slot_name,
-    text::{bounded, language_list, short, text, too_many},
+    text::{Rule, bounded, checked, language_list, opaque, short, text, too_many},
 };
 use crate::{
     api::v1,
@@ -17,14 +17,13 @@ use crate::{
         digest::Digest,
         entry::Origin,
         id::{Caller, Code, EditionName, LanguageTag, StatementId, SubscriptionId},
-        limits::{self, Limits},
+        limits::{self, Limits, NOTE, TextLimit},
         mandate::Mandate,
         rejection::Rejection,
         subscription::{self, SubscriptionCall},
+        text::escaped,
     },
 };
-
-const NOTE: usize = limits::NOTE_GRAPHEMES_MAX;
 
 /// What every call that changes something has.
 pub(in crate::api) struct Envelope<'r> {
@@ -75,7 +74,7 @@ pub(in crate::api) fn create(envelope: Envelope<'_>, given: &v1::CreateStatement
     let statement = given.statement.clone().unwrap_or_default();
     let kind = faults.take("statement.kind", Code::parse(&statement.kind));
     let source = faults.take("statement.source_language_code", LanguageTag::parse(&statement.source_language_code));
-    let owner = short(&mut faults, "statement.owner", &statement.owner, limits::SHORT_BYTES_MAX);
+    let owner = short(&mut faults, "statement.owner", &statement.owner);
     let annotations = annotations(&mut faults, "statement.annotations", &statement.annotations);
     let step = kind.zip(source).map(|(kind, source_language)| Step::CreateStatement {
         kind,
@@ -92,7 +91,7 @@ pub(in crate::api) fn update(envelope: Envelope<'_>, given: &v1::UpdateStatement
     let id = faults.take("statement.name", StatementId::parse_name(&statement.name));
     let etag = etag(&mut faults, "statement.etag", &statement.etag);
     let named = faults.mask(given.update_mask.as_ref(), &["owner", "annotations"]);
-    let owner = short(&mut faults, "statement.owner", &statement.owner, limits::SHORT_BYTES_MAX);
+    let owner = short(&mut faults, "statement.owner", &statement.owner);
     let annotations = annotations(&mut faults, "statement.annotations", &statement.annotations);
     let (owner, annotations) = (named("owner").then_some(owner), named("annotations").then_some(annotations));
     envelope.call(faults, id, Some(Step::UpdateStatement { etag, owner, annotations }))
@@ -108,18 +107,26 @@ pub(super) fn annotations(
     }
     let given = || given.iter().take(limits::ANNOTATIONS_MAX);
     for (key, value) in given() {
-        if key.is_empty() || key.len() > limits::ID_CHARS_MAX || value.len() > limits::ANNOTATION_BYTES_MAX {
-            faults.add(format!("{field}[{key}]"), "keys have 1 to 63 bytes, values at most 1,024");
-        }
+        annotation(faults, &format!("{field}[{}]", escaped(key)), key, value);
     }
     given().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Notes for tools: kept as they came, not in NFC.
+fn annotation(faults: &mut Faults, path: &str, key: &str, value: &str) {
+    let mut of_key = Faults::default();
+    checked(&mut of_key, "", key, Rule::line(TextLimit::bytes(limits::ID_CHARS_MAX)).required());
+    match of_key.0.pop() {
+        Some(fault) => faults.add(path, format!("as a key {}", fault.description)),
+        None => drop(text(faults, path, value, TextLimit::bytes(limits::ANNOTATION_BYTES_MAX))),
+    }
 }
 
 pub(super) fn etag(faults: &mut Faults, field: &str, given: &str) -> String {
     if given.is_empty() {
         faults.add(field, "is required: send the etag of what you read");
     }
-    given.to_owned()
+    opaque(faults, field, given)
 }
 
 pub(in crate::api) fn save(envelope: Envelope<'_>, given: &v1::SaveDraftRequest) -> Result<Call, Rejection> {
@@ -127,19 +134,31 @@ pub(in crate::api) fn save(envelope: Envelope<'_>, given: &v1::SaveDraftRequest)
     let Some(draft) = faults.require("draft", given.draft.as_ref()) else { return envelope.call(faults, None, None) };
     let name = slot_name(&mut faults, "draft.name", &draft.name, "drafts");
     let words = faults.require("draft.content", draft.content.as_ref());
-    // A wrong name must not hide what is wrong with the words.
-    let probe = (StatementId::parse("a"), LanguageTag::parse("en"));
-    let Some((statement, language)) = name.clone().or(probe.0.ok().zip(probe.1.ok())) else {
+    let Some((statement, language)) = name.clone() else {
+        probe(&mut faults, envelope.limits, words);
         return envelope.call(faults, None, None);
     };
     let parsed = words.map(|words| content(&mut faults, envelope.limits, words, &statement, &language));
     let base = (!draft.base_edition.is_empty())
         .then(|| base(&mut faults, &draft.base_edition, &statement, &language))
         .flatten();
-    let etag = draft.etag.clone();
+    let etag = opaque(&mut faults, "draft.etag", &draft.etag);
     let step = parsed
         .map(|(content, problems)| Step::SaveDraft(Box::new(SaveDraft { content, etag, base, faults: problems })));
     envelope.call(faults, name.map(|(statement, _)| statement), step)
+}
+
+/// Finds what is wrong with the words of a draft whose name is wrong. The editions that they name are left out: of which statement and
+/// language they should be is not known.
+fn probe(faults: &mut Faults, limits: &Limits, words: Option<&v1::Content>) {
+    let (Some(words), Ok(statement), Ok(language)) = (words, StatementId::parse("a"), LanguageTag::parse("en")) else {
+        return;
+    };
+    let mut words = v1::Content { source_edition: String::new(), ..words.clone() };
+    if let Some(correction) = &mut words.correction {
+        correction.corrected_edition.clear();
+    }
+    content(faults, limits, &words, &statement, &language);
 }
 
 fn base(faults: &mut Faults, given: &str, statement: &StatementId, language: &LanguageTag) -> Option<u32> {
@@ -164,7 +183,7 @@ pub(in crate::api) fn on_draft(
     let comment = text(&mut faults, "comment", comment, NOTE);
     let (statement, language) = name.unzip();
     let step = language.map(|language| step(language, etag, comment));
-    if matches!(&step, Some(Step::RejectDraft { comment, .. }) if comment.trim().is_empty()) {
+    if matches!(&step, Some(Step::RejectDraft { comment, .. }) if comment.is_empty()) {
         faults.add("comment", "is required: say what should change");
     }
     envelope.call(faults, statement, step)
@@ -180,7 +199,7 @@ pub(in crate::api) fn publish(envelope: Envelope<'_>, given: &v1::PublishDraftsR
         faults.add("max_lateness", "is of a release: set release_time or embargo_end_time, or leave it out");
     }
     let reason = text(&mut faults, "reason", &given.reason, NOTE);
-    if given.force && reason.trim().is_empty() {
+    if given.force && reason.is_empty() {
         faults.add("reason", "is required with force: it goes into the audit trail");
     }
     let force = given.force.then_some(reason);

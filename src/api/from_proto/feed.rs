@@ -40,7 +40,7 @@ pub(in crate::api) fn subscription(given: &v1::SubscribeRequest, right: Right) -
 fn wanted(faults: &mut Faults, given: &v1::SubscribeRequest) -> Option<Wanted> {
     let include_embargoed = given.include_embargoed;
     if given.subscription.is_empty() {
-        return Some(Wanted::These { filter: filter_in(faults, given.filter.as_ref()), include_embargoed });
+        return Some(Wanted::These { filter: filter_in(faults, "filter", given.filter.as_ref()), include_embargoed });
     }
     if given.filter.is_some() {
         faults.add("filter", "is that of the named subscription: leave it unset");
@@ -55,7 +55,7 @@ fn wanted(faults: &mut Faults, given: &v1::SubscribeRequest) -> Option<Wanted> {
 pub(in crate::api) fn read_feed(given: &v1::ReadFeedRequest) -> Result<(Start, Filter, usize), Rejection> {
     let mut faults = Faults::default();
     let start = start(&mut faults, given.start(), &given.cursor, false);
-    let filter = filter_in(&mut faults, given.filter.as_ref());
+    let filter = filter_in(&mut faults, "filter", given.filter.as_ref());
     if given.max_events < 0 {
         faults.add("max_events", "must not be negative; 0 means 100");
     }
@@ -66,7 +66,7 @@ pub(in crate::api) fn read_feed(given: &v1::ReadFeedRequest) -> Result<(Start, F
 /// A filter; absent means everything.
 pub(in crate::api) fn filter(given: Option<&v1::Filter>) -> Result<Filter, Rejection> {
     let mut faults = Faults::default();
-    let filter = filter_in(&mut faults, given);
+    let filter = filter_in(&mut faults, "filter", given);
     faults.finish(filter)
 }
 
@@ -101,16 +101,16 @@ fn heartbeat(faults: &mut Faults, given: Option<prost_types::Duration>) -> Durat
     interval.unwrap_or(HEARTBEAT_DEFAULT)
 }
 
-pub(super) fn filter_in(faults: &mut Faults, given: Option<&v1::Filter>) -> Filter {
+pub(super) fn filter_in(faults: &mut Faults, field: &str, given: Option<&v1::Filter>) -> Filter {
     let Some(given) = given else { return Filter::default() };
-    let most = FILTER_VALUES_MAX;
+    let (most, path) = (FILTER_VALUES_MAX, |name: &str| format!("{field}.{name}"));
     Filter {
-        kinds: codes(faults, "filter.kinds", &given.kinds, most, Code::parse),
-        topics: codes(faults, "filter.topics", &given.topics, most, Code::parse),
-        languages: language_list(faults, "filter.language_codes", &given.language_codes, most),
-        regions: codes(faults, "filter.region_codes", &given.region_codes, most, Region::parse),
-        audiences: codes(faults, "filter.audiences", &given.audiences, most, Code::parse),
-        channels: codes(faults, "filter.channels", &given.channels, most, Code::parse),
-        statements: codes(faults, "filter.statements", &given.statements, most, StatementId::parse_name),
+        kinds: codes(faults, &path("kinds"), &given.kinds, most, Code::parse),
+        topics: codes(faults, &path("topics"), &given.topics, most, Code::parse),
+        languages: language_list(faults, &path("language_codes"), &given.language_codes, most),
+        regions: codes(faults, &path("region_codes"), &given.region_codes, most, Region::parse),
+        audiences: codes(faults, &path("audiences"), &given.audiences, most, Code::parse),
+        channels: codes(faults, &path("channels"), &given.channels, most, Code::parse),
+        statements: codes(faults, &path("statements"), &given.statements, most, StatementId::parse_name),
     }
 }

@@ -4,20 +4,18 @@ use super::{
     Faults,
     content::notice,
     editorial::{Envelope, languages},
-    text::required,
+    text::{opaque, required},
 };
 use crate::{
     api::v1,
     domain::{
         command::{Call, Expunge, Reinstate, Remove, Seconded, Step},
         id::{Code, StatementId},
-        limits,
+        limits::NOTE,
         rejection::Rejection,
         state::Removal,
     },
 };
-
-const NOTE: usize = limits::NOTE_GRAPHEMES_MAX;
 
 pub(in crate::api) fn reinstate(
     envelope: Envelope<'_>,
@@ -44,7 +42,7 @@ fn second<T>(faults: &mut Faults, proposal_id: &str, empty: &[(&str, bool)]) -> 
     for (field, _) in empty.iter().filter(|(_, empty)| !empty) {
         faults.add(*field, "must be empty with proposal_id: what was proposed is what happens");
     }
-    Seconded::Second(proposal_id.to_owned())
+    Seconded::Second(opaque(faults, "proposal_id", proposal_id))
 }
 
 pub(in crate::api) fn remove(envelope: Envelope<'_>, given: &v1::RemoveStatementRequest) -> Result<Call, Rejection> {

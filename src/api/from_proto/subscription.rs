@@ -4,13 +4,13 @@ use super::{
     Envelope, Faults,
     editorial::{annotations, etag},
     feed::filter_in,
-    text::text,
+    text::{opaque, text},
 };
 use crate::{
     api::v1,
     domain::{
         id::{Code, EditionName, Malformed, StatementId, SubscriptionId},
-        limits,
+        limits::NOTE,
         rejection::Rejection,
         subscription::{Refused, Step, SubscriptionCall},
         time::Timestamp,
@@ -28,7 +28,7 @@ pub(in crate::api) fn create_subscription(
     let id = faults.take("subscription_id", SubscriptionId::parse(&given.subscription_id));
     let subscription = given.subscription.clone().unwrap_or_default();
     let step = Step::Create {
-        filter: filter_in(&mut faults, subscription.filter.as_ref()),
+        filter: filter_in(&mut faults, "subscription.filter", subscription.filter.as_ref()),
         include_embargoed: subscription.include_embargoed,
         annotations: annotations(&mut faults, "subscription.annotations", &subscription.annotations),
     };
@@ -43,7 +43,7 @@ pub(in crate::api) fn update_subscription(
     let subscription = given.subscription.clone().unwrap_or_default();
     let id = faults.take("subscription.name", SubscriptionId::parse_name(&subscription.name));
     let named = faults.mask(given.update_mask.as_ref(), &FIELDS);
-    let filter = filter_in(&mut faults, subscription.filter.as_ref());
+    let filter = filter_in(&mut faults, "subscription.filter", subscription.filter.as_ref());
     let annotations = annotations(&mut faults, "subscription.annotations", &subscription.annotations);
     let step = Step::Update {
         etag: etag(&mut faults, "subscription.etag", &subscription.etag),
@@ -60,7 +60,8 @@ pub(in crate::api) fn delete_subscription(
 ) -> Result<SubscriptionCall, Rejection> {
     let mut faults = Faults::default();
     let id = faults.take("name", SubscriptionId::parse_name(&given.name));
-    envelope.enrol(faults, id, Step::Delete { etag: given.etag.clone() })
+    let etag = opaque(&mut faults, "etag", &given.etag);
+    envelope.enrol(faults, id, Step::Delete { etag })
 }
 
 /// `subscriptions/{subscription}`.
@@ -86,7 +87,7 @@ pub(in crate::api) fn reject(
 ) -> Result<(SubscriptionId, u64, Refused), Rejection> {
     let mut faults = Faults::default();
     let reason = faults.take("reason_code", Code::parse(&given.reason_code));
-    let detail = text(&mut faults, "detail", &given.detail, limits::NOTE_GRAPHEMES_MAX);
+    let detail = text(&mut faults, "detail", &given.detail, NOTE);
     let (id, generation) = holder(faults, &given.name, given.generation)?;
     let refused = reason.map(|reason| Refused { sequence: given.sequence, reason, detail, time: now });
     Faults::default().finish_some(refused.map(|refused| (id, generation, refused)))

@@ -17,6 +17,7 @@ use crate::{
         output::word,
         times::Moment,
     },
+    domain::text::is_visible,
 };
 
 pub(super) fn draft(head: Head, body: &str) -> Result<DraftFile> {
@@ -33,7 +34,8 @@ fn content(head: Head, body: &str) -> Result<Content> {
         correction,
         title: head.title,
         summary: head.summary,
-        body: body.to_owned(),
+        // The line break that an editor leaves behind the head is no text.
+        body: if is_visible(body) { body.to_owned() } else { String::new() },
         body_media_type: head.media_type,
         change_note: head.change_note,
         topics: head.topics,

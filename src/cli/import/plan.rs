@@ -14,11 +14,12 @@ use crate::{
         names::{Slot, StatementId},
         times::Moment,
     },
+    domain::{
+        limits::{CONTACTS_MAX, ID_CHARS_MAX, SHORT_BYTES_MAX},
+        text::is_visible,
+    },
 };
 
-const ID_CHARS_MAX: usize = 63;
-const OWNER_BYTES_MAX: usize = 128;
-const CONTACTS_MAX: usize = 16;
 const ORIGIN: &str = "https://www.gov.uk";
 /// MAJOR needs a note, and some edits of long ago have none.
 const NO_NOTE: &str = "No note was given.";
@@ -90,7 +91,7 @@ fn head_of(record: &Record) -> Head {
     Head {
         kind: code(&record.kind),
         source_language: record.language.clone(),
-        owner: owner.get(..owner.floor_char_boundary(OWNER_BYTES_MAX)).unwrap_or_default().to_owned(),
+        owner: owner.get(..owner.floor_char_boundary(SHORT_BYTES_MAX)).unwrap_or_default().to_owned(),
     }
 }
 
@@ -101,7 +102,7 @@ fn editions(record: &Record, first_index: usize) -> Result<Vec<Content>> {
     let mut editions = Vec::new();
     for (at, change) in changes.iter().enumerate() {
         let mut content = common(record);
-        content.change_note = change.note.clone().unwrap_or_default();
+        content.change_note = words(change.note.as_deref());
         content.change_kind = if first_index + at == 0 { ChangeKind::Initial } else { ChangeKind::Major }.into();
         if content.change_kind() == ChangeKind::Major && content.change_note.is_empty() {
             NO_NOTE.clone_into(&mut content.change_note);
@@ -112,7 +113,7 @@ fn editions(record: &Record, first_index: usize) -> Result<Vec<Content>> {
         editions.push(content);
     }
     if let Some(newest) = editions.last_mut() {
-        newest.body = record.body.clone().unwrap_or_default();
+        newest.body = words(record.body.as_deref());
         newest.attachments = record.attachments.iter().map(attachment).collect();
     }
     Ok(editions)
@@ -131,7 +132,7 @@ fn common(record: &Record) -> Content {
     let contacts = record.organisations.iter().take(CONTACTS_MAX);
     Content {
         title: record.title.split_whitespace().collect::<Vec<_>>().join(" "),
-        summary: record.summary.clone().unwrap_or_default(),
+        summary: words(record.summary.as_deref()),
         body_media_type: record.body_media_type.clone().unwrap_or_default(),
         topics,
         region_codes: regions.unwrap_or_default().into_iter().map(str::to_owned).collect(),
@@ -139,6 +140,11 @@ fn common(record: &Record) -> Content {
         contacts: contacts.map(|name| Contact { name: name.clone(), ..Contact::default() }).collect(),
         ..Content::default()
     }
+}
+
+/// Text that has something visible in it, else none.
+fn words(text: Option<&str>) -> String {
+    text.filter(|text| is_visible(text)).unwrap_or_default().to_owned()
 }
 
 fn attachment(file: &File) -> Attachment {

@@ -10,6 +10,7 @@ use crate::domain::{
     limits,
     rejection::{Conflict, Rejection, etag, state_name},
     state::Slots,
+    text::is_visible,
 };
 
 pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Rejection> {
@@ -202,8 +203,9 @@ fn not_in_state(language: &LanguageTag, draft: &Draft, needed: &'static str) -> 
 
 /// What stands against what a text says it does; `first` if no edition exists yet.
 pub(in crate::domain) fn change_problem(outline: &Outline, first: bool) -> Option<FieldFault> {
-    let note = !outline.change_note.is_empty();
-    let correction = outline.correction.is_some();
+    // Of a draft that was saved before such words were refused, none may be visible.
+    let note = is_visible(&outline.change_note);
+    let correction = outline.correction.as_ref().is_some_and(|correction| is_visible(&correction.text));
     let (field, words) = match outline.change_kind {
         None => ("content.change_kind", "must be MAJOR, MINOR or CORRECTION: an edition exists"),
         Some(ChangeKind::Initial) if !first => {
