@@ -22,7 +22,7 @@ use serde::{Serialize, Serializer};
 use self::{plan::Plan, record::Record, run::Importer};
 use super::{
     failure::{Refusal, is_away, told, unreadable},
-    output::{Format, note, say},
+    output::{Format, note, plain, say},
     session::Session,
 };
 
@@ -123,7 +123,7 @@ async fn line(
 ) -> Result<()> {
     let planned = plan.statement(&record?)?;
     let slot = &planned.slot;
-    bar.set_message(slot.to_string());
+    bar.set_message(plain(&slot.to_string()));
     if planned.first_index > 0 {
         bar.suspend(|| note(format_args!("{slot} came before: goes on with edition {}", planned.first_index + 1)));
     }

@@ -1,12 +1,12 @@
 //! Messages as canonical JSON (the JSON mapping of proto3).
 
-use std::sync::LazyLock;
+use std::{fmt::Write as _, sync::LazyLock};
 
 use anyhow::Context as _;
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 
-use crate::api::v1;
+use crate::{api::v1, domain::text::is_hidden};
 
 static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool::decode(v1::DESCRIPTORS).ok());
 
@@ -65,12 +65,36 @@ pub(super) fn text<A: Answer>(answer: &A, one_line: bool) -> anyhow::Result<Stri
     let mut message = DynamicMessage::new(descriptor);
     message.transcode_from(answer)?;
     let written = if one_line { serde_json::to_string(&message) } else { serde_json::to_string_pretty(&message) };
-    Ok(written?)
+    Ok(visible(&written?))
+}
+
+/// JSON with its hidden characters written as escapes (RFC 8259, section 7): it means the same, and a terminal shows them.
+pub(super) fn visible(json: &str) -> String {
+    let mut visible = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c != '\n' && is_hidden(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                let _ = write!(visible, "\\u{unit:04x}");
+            }
+        } else {
+            visible.push(c);
+        }
+    }
+    visible
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{NAMES, POOL, text, v1};
+    use super::{NAMES, POOL, text, v1, visible};
+
+    #[test]
+    fn what_is_hidden_in_json_is_escaped_and_means_the_same() {
+        let json = "{\n  \"a\": \"\u{202e}\u{9b}\u{200d}\u{e0067}\u{2028}é\"\n}";
+        assert_eq!(visible(json), "{\n  \"a\": \"\\u202e\\u009b\\u200d\\udb40\\udc67\\u2028é\"\n}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&visible(json)), value(json));
+    }
 
     #[test]
     fn every_answer_has_a_descriptor() {

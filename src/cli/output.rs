@@ -1,4 +1,7 @@
-//! The only place that writes to the terminal.
+//! The only place that writes to the terminal. Text from outside passes [`plain`] or [`line`], which isolate it; whatever is printed passes
+//! `terminal::guarded`.
+
+mod terminal;
 
 use std::{
     fmt::Display,
@@ -7,9 +10,16 @@ use std::{
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets::NOTHING};
+use comfy_table::{Attribute, Cell, ContentArrangement, ContentLineStyle, Table, presets::NOTHING};
+use unicode_segmentation::UnicodeSegmentation as _;
 
+pub(super) use self::terminal::plain;
 use super::json::{self, Answer};
+
+/// Back to the upper left, and nothing below (ECMA-48: CUP, ED).
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+/// Stands between the cells of a table until they are isolated (UNIT SEPARATOR).
+const SEPARATOR: char = '\u{1f}';
 
 /// For whom to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,12 +51,21 @@ impl Format {
 /// Writes a line to standard output. Colours are dropped where they do not show.
 pub(super) fn say(line: impl Display) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{line}")?;
+    writeln!(out, "{}", terminal::guarded(&line.to_string()))?;
     out.flush()
 }
 
-/// Writes bytes to standard output as they are: not even a line break is added.
-pub(super) fn write_bytes(bytes: &[u8]) -> io::Result<()> {
+/// Clears the screen.
+pub(super) fn clear() -> io::Result<()> {
+    write!(io::stdout(), "{CLEAR}")
+}
+
+/// Writes JSON to standard output as it is, not even a line break is added; on a terminal, with its hidden characters escaped.
+pub(super) fn write_json(json: &[u8]) -> io::Result<()> {
+    if io::stdout().is_terminal() { say(json::visible(&String::from_utf8_lossy(json))) } else { write_bytes(json) }
+}
+
+fn write_bytes(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.flush()
@@ -59,13 +78,15 @@ pub(super) fn write_text(text: &str) -> io::Result<()> {
 
 /// Writes a line to standard error: what is not part of the answer. If that is closed, nobody wanted to know.
 pub(super) fn note(line: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", terminal::guarded(&line.to_string()));
 }
 
 /// A table of words, without borders.
 pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).enforce_styling();
+    let separated = ContentLineStyle::none().junction(SEPARATOR);
+    table.load_style(NOTHING.header_lines(separated).content_lines(separated));
+    table.set_content_arrangement(ContentArrangement::Dynamic).enforce_styling();
     table.style_text_only();
     table.set_header(header.map(|title| Cell::new(title).add_attribute(Attribute::Bold)));
     table
@@ -73,27 +94,28 @@ pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
 
 /// Writes a table, or the sentence that says that it is empty.
 pub(super) fn say_table(table: &Table, empty: &str) -> Result<()> {
-    Ok(if table.is_empty() { say(empty) } else { say(table.trim_fmt()) }?)
+    if table.is_empty() { Ok(say(empty)?) } else { say_rows(table) }
 }
 
-/// Text from outside, made safe to print: control characters, which could drive a terminal, are replaced. Line breaks stay.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+/// Writes a table that may be empty.
+pub(super) fn say_rows(table: &Table) -> Result<()> {
+    let rows: Vec<_> = table.lines().map(|line| terminal::row(&line, SEPARATOR)).collect();
+    Ok(say(rows.join("\n"))?)
 }
 
-/// As [`plain`], on one line of at most `width` characters.
+/// As [`plain`], on one line of at most `width` grapheme clusters.
 pub(super) fn line(text: &str, width: usize) -> String {
-    let joined = plain(text).split_whitespace().collect::<Vec<_>>().join(" ");
-    match joined.char_indices().nth(width.saturating_sub(1)) {
-        Some((end, _)) if joined.chars().nth(width).is_some() => format!("{}…", joined.get(..end).unwrap_or_default()),
+    let joined = terminal::escaped(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let cut = match joined.grapheme_indices(true).nth(width.saturating_sub(1)) {
+        Some((end, last)) if end + last.len() < joined.len() => format!("{}…", joined.get(..end).unwrap_or_default()),
         Some(_) | None => joined,
-    }
+    };
+    terminal::isolated(&cut)
 }
 
-/// Text in quotes. Arabic or Hebrew is isolated (UAX #9), so that it does not turn round what stands beside it.
+/// Text that [`plain`] or [`line`] made safe, in quotes.
 pub(super) fn quoted(text: &str) -> String {
-    let right_to_left = |c| matches!(c, '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}');
-    if text.contains(right_to_left) { format!("“\u{2068}{text}\u{2069}”") } else { format!("“{text}”") }
+    format!("“{text}”")
 }
 
 /// The first 12 digits of a digest: enough to tell two apart.
@@ -108,17 +130,20 @@ pub(super) fn word<'a>(name: &'a str, prefix: &str) -> &'a str {
 
 #[cfg(test)]
 mod tests {
-    use super::{line, plain, quoted};
+    use super::{SEPARATOR, line, quoted, table};
 
     #[test]
     fn arabic_is_isolated() {
-        assert_eq!(quoted("لوميو"), "“\u{2068}لوميو\u{2069}”");
-        assert_eq!(quoted("Lumeo"), "“Lumeo”");
+        assert_eq!(quoted(&line("لوميو", 9)), "“\u{2068}لوميو\u{2069}”");
+        assert_eq!(quoted(&line("Lumeo", 9)), "“Lumeo”");
+        assert_eq!(line("لوميو 123", 4), "\u{2068}لوم…\u{2069}");
     }
 
     #[test]
-    fn text_from_outside_cannot_drive_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31mb\u{9b}c\r\nd\te"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}\nd\te");
+    fn cells_are_separated_until_they_are_isolated() {
+        let mut table = table(["A", "B"]);
+        table.add_row(["a", "b"]);
+        assert!(table.lines().all(|line| line.matches(SEPARATOR).count() == 1), "{table}");
     }
 
     #[test]
@@ -126,5 +151,7 @@ mod tests {
         assert_eq!(line("größer\nals  alles", 9), "größer a…");
         assert_eq!(line("größer", 6), "größer");
         assert_eq!(line("größer", 5), "größ…");
+        assert_eq!(line("👨‍👩‍👧‍👦👨‍👩‍👧‍👦👨‍👩‍👧‍👦", 2), "👨‍👩‍👧‍👦…");
+        assert_eq!(line("a\u{2028}b\u{202e}c", 20), "a b<U+202E>c");
     }
 }

@@ -6,7 +6,7 @@ use owo_colors::OwoColorize as _;
 use super::{
     draft,
     names::{Slot, StatementId},
-    output::say,
+    output::{say, say_rows},
     session::{Session, request_id},
     show,
     times::{Length, Moment},
@@ -93,11 +93,11 @@ pub(super) async fn publish(session: &Session, request: PublishDraftsRequest) ->
 pub(super) fn people(answer: &PublishDraftsResponse) -> Result<()> {
     if !answer.live.is_empty() {
         say("live".bold().green())?;
-        say(show::live_table(&answer.live).trim_fmt())?;
+        say_rows(&show::live_table(&answer.live))?;
     }
     if !answer.releases.is_empty() {
         say("waiting".bold().yellow())?;
-        say(show::release_table(&answer.releases).trim_fmt())?;
+        say_rows(&show::release_table(&answer.releases))?;
     }
     Ok(())
 }

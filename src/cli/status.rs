@@ -12,7 +12,7 @@ use self::screen::Screen;
 use super::{
     failure::Refusal,
     operator::Operator,
-    output::{Format, say},
+    output::{Format, clear, say},
 };
 use crate::server::Vitals;
 
@@ -30,8 +30,6 @@ Examples:
 
 /// How long the service may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// Back to the upper left, and nothing below (ECMA-48: CUP, ED).
-const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 /// See how a service is: health, tail, subscribers, lag, what waits for a person, disk, copies.
 #[derive(Debug, clap::Args)]
@@ -87,7 +85,10 @@ impl TopArgs {
                 Format::Json => say(text.trim_end())?,
                 Format::Table => {
                     let screen = Screen { now: &vitals, before: before.as_ref() };
-                    say(format_args!("{}{screen}", if is_screen { CLEAR } else { "" }))?;
+                    if is_screen {
+                        clear()?;
+                    }
+                    say(screen)?;
                 }
             }
             looks += 1;

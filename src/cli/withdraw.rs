@@ -6,7 +6,7 @@ use owo_colors::OwoColorize as _;
 use super::{
     args,
     names::{StatementId, short},
-    output::say,
+    output::{say, say_rows},
     session::{Session, request_id},
     show,
 };
@@ -52,7 +52,7 @@ impl Args {
 }
 
 fn people(answer: &WithdrawStatementResponse) -> Result<()> {
-    say(show::live_table(&answer.live).trim_fmt())?;
+    say_rows(&show::live_table(&answer.live))?;
     for release in &answer.held_releases {
         say(format_args!("{} the scheduled release {}", "held".yellow(), short(release)))?;
     }

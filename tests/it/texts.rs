@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use bytes::{Buf as _, BufMut as _};
 use onrecord::{
     api::v1::{self, subscribe_response::Message},
-    domain::limits::TextLimit,
+    domain::{limits::TextLimit, text::is_hidden},
 };
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
@@ -309,6 +309,34 @@ async fn times_are_kept_to_the_microsecond_as_the_contract_says() {
     let request = v1::GetDraftRequest { name: saved.name };
     let there = author.editorial.get_draft(request).await.unwrap().into_inner().draft.unwrap().content.unwrap();
     assert_eq!((there.expire_time, there.as_of_time), (time(123_456_000), time(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_terminal_is_sent_neither_drives_it_nor_turns_it_round() {
+    let service = Service::start().await;
+    service.person("author").create("fire", "en").await;
+    let title = "\u{2067}לו\u{2069} \u{200b}می\u{200c}خواهم \u{202e}x\u{202c}";
+    let content = v1::Content { summary: "a\u{9b}31m \u{feff}".to_owned(), body: title.to_owned(), ..words(title) };
+    publish(&service, "fire", "en", content).await;
+    let server = format!("http://{}", service.address);
+    for (arguments, isolated) in [
+        (&["statement", "get", "fire"][..], true),
+        (&["statement", "list"], true),
+        (&["watch", "--until-current"], true),
+        (&["statement", "diff", "fire/en.1", "fire/en.1"], false),
+        (&["--output", "json", "statement", "get", "fire"], false),
+        (&["entries"], false),
+    ] {
+        let output = onrecord(&[&["--server", &server, "--caller", "reader"], arguments].concat());
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.contains('\u{2068}'), isolated, "{arguments:?}: {text:?}");
+        for line in text.lines() {
+            let left: String = line.chars().filter(|c| is_hidden(*c)).collect();
+            let left = left.replace('\u{200c}', "").replace("\u{2068}\u{2069}", "");
+            assert_eq!(left, "", "{arguments:?}: {line:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use super::{
     story::{self, Scene},
 };
 use crate::cli::{
-    output::{Format, plain, say},
+    output::{Format, say},
     session::Session,
     watch::told_line,
 };
@@ -157,7 +157,7 @@ fn print(name: &str, style: Style, heard: &Heard, since: Instant) -> Result<()> 
         say(row(name, style, format_args!("{line}  {}", took.dimmed())))?;
         // The same notice in five languages is one notice.
         if !words.is_empty() && words != words_before {
-            say(row("", style, format_args!("       {}", plain(&words).italic())))?;
+            say(row("", style, format_args!("       {}", words.italic())))?;
         }
         words_before = words;
     }

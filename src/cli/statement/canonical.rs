@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     api::v1::GetEditionRequest,
-    cli::{failure::Refusal, names::EditionName, output::write_bytes, session::Session},
+    cli::{failure::Refusal, names::EditionName, output::write_json, session::Session},
 };
 
 pub(super) async fn run(session: &Session, edition: &EditionName) -> Result<()> {
@@ -15,6 +15,6 @@ pub(super) async fn run(session: &Session, edition: &EditionName) -> Result<()> 
         let text = Some(content).filter(|content| !content.is_empty());
         let text =
             text.with_context(|| Refusal::NotFound("the text of this edition is no longer public".to_owned()))?;
-        Ok(write_bytes(text)?)
+        Ok(write_json(text)?)
     })
 }

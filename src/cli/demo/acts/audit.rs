@@ -10,7 +10,7 @@ use crate::{
     cli::{
         demo::{audience::Audience, stage::Stage, story},
         names::short,
-        output::{say, table},
+        output::{plain, say, say_rows, table},
         watch::{Shown, slot},
     },
 };
@@ -52,9 +52,9 @@ async fn agreement(stage: &mut Stage) -> Result<()> {
     let mut table = table(["", "SHOWN", "STATE", "EDITION", "TITLE"]);
     for (slot, shown) in shown_now {
         let behind = if shown.stale { "behind the source" } else { "" };
-        table.add_row(["", slot, &shown.state, &short(&shown.edition), &format!("{}  {behind}", shown.title)]);
+        table.add_row(["", slot, &shown.state, &short(&shown.edition), &format!("{}  {behind}", plain(&shown.title))]);
     }
-    say(table.trim_fmt())?;
+    say_rows(&table)?;
     stage.result(format_args!("the site and the service agree on all {}", shown_now.len()))
 }
 
