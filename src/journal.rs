@@ -30,6 +30,7 @@ mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod key;
+mod opening;
 mod quota;
 mod reading;
 mod recent;
@@ -78,10 +79,10 @@ use crate::domain::{
     time::Timestamp,
 };
 use crate::trace::Trace;
+use opening::Opened;
 use reading::Reading;
 use recent::Recent;
-use store::Store;
-use writer::{Reached, Reply, Request, Writer};
+use writer::{Reached, Reply, Request};
 
 /// Calls that may wait for the writer; more are refused.
 const WAITING_CALLS_MAX: usize = 1_024;
@@ -155,10 +156,11 @@ pub struct Journal {
 
 impl Journal {
     /// Opens or creates a journal and starts its writer, which at once takes the steps that came due in the meantime. Blocks
-    /// while the store recovers. Needs a tokio runtime around it.
+    /// while the store recovers. Needs a tokio runtime around it. Where nothing can be written (a full disk, a read-only mount) the journal
+    /// is closed from its beginning, and serves reads.
     ///
     /// # Errors
-    /// If the store is in use, cannot be read, is damaged, or has a newer format.
+    /// If the store is in use, cannot be read, is damaged, has a newer format, or is to be begun where nothing can be written.
     pub fn open(options: Options) -> Result<Self, JournalError> {
         restore::refuse_half(&options.directory)?;
         Self::open_any(options)
@@ -166,27 +168,33 @@ impl Journal {
 
     /// The same, of a store that nobody may open yet too.
     fn open_any(options: Options) -> Result<Self, JournalError> {
-        let store = Arc::new(Store::open(&options.directory, options.cache_bytes)?);
-        ballast::lay(&options.directory, store.bytes()?);
-        let copies = Arc::new(copies::Register::read(&options.directory));
-        let writer = Writer::open(Arc::clone(&store), &options)?;
-        let reading = Reading::new(store, options.directory, options.cache_bytes)?;
+        let Opened { store, writer } = opening::open(&options)?;
+        let Options { directory, cache_bytes, clock, store_bytes_max } = options;
+        let copies = Arc::new(copies::Register::read(&directory));
         let (requests, calls) = mpsc::channel(WAITING_CALLS_MAX);
-        let (reached, recent, identity) = (writer.reached(), writer.recent(), writer.identity());
-        let (commits, waiting, clock) = (writer.commits(), writer.waiting(), writer.clock());
-        let runtime = Handle::current();
-        let thread = std::thread::Builder::new().name("journal".to_owned());
-        thread
-            .spawn(move || writer.run(calls, &runtime))
-            .map_err(|error| JournalError::Store(format!("no thread for the writer: {error}")))?;
+        let (mut recent, mut commits, mut waiting) = (Arc::default(), Commits::new(), Arc::default());
+        let (reached, identity, clock) = match writer {
+            Ok(writer) => {
+                (recent, commits, waiting) = (writer.recent(), writer.commits(), writer.waiting());
+                let standing = (writer.reached(), writer.identity(), writer.clock());
+                let runtime = Handle::current();
+                let thread = std::thread::Builder::new().name("journal".to_owned());
+                thread
+                    .spawn(move || writer.run(calls, &runtime))
+                    .map_err(|error| JournalError::Store(format!("no thread for the writer: {error}")))?;
+                standing
+            }
+            // Without a receiver all calls are refused.
+            Err(unwritable) => writer::closed(&store, &directory, clock, &unwritable)?,
+        };
         Ok(Self {
-            reading: Arc::new(reading),
+            reading: Arc::new(Reading::new(store, directory, cache_bytes)?),
             requests,
             reached,
             recent,
             identity,
             clock,
-            store_bytes_max: options.store_bytes_max,
+            store_bytes_max,
             commits,
             waiting,
             copies,
@@ -379,14 +387,14 @@ impl Journal {
         if self.reached.closed.borrow().is_none() {
             return answer;
         }
-        if matches!(answer, Err(JournalError::Store(_))) {
+        if answer.as_ref().is_err_and(JournalError::is_of_store) {
             let reading = Arc::clone(&self.reading);
             answer = match blocking(move || reading.open_anew(instance)).await {
                 Ok(()) => self.read_once(&read).await.1,
                 Err(failure) => Err(failure),
             };
         }
-        self.reading.note(!matches!(answer, Err(JournalError::Store(_))));
+        self.reading.note(!answer.as_ref().is_err_and(JournalError::is_of_store));
         answer
     }
 

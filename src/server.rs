@@ -73,7 +73,7 @@ pub enum ServeError {
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     /// The journal does not open.
-    #[error("the journal does not open: {0}")]
+    #[error("the journal does not open")]
     Journal(#[from] JournalError),
     /// The reflection service does not start.
     #[error("reflection does not start: {0}")]

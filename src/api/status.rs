@@ -277,7 +277,7 @@ fn failed(error: &JournalError) -> Answer {
             answer.with("movedSeconds", moved_seconds.to_string()).and_retry()
         }
         JournalError::Full { .. } => Answer::new(Code::ResourceExhausted, "STORE_FULL", error.to_string()),
-        JournalError::Store(_) | JournalError::Format(_) => {
+        JournalError::Store(_) | JournalError::Unwritable(_) | JournalError::Format(_) => {
             tracing::error!(%error, "the store failed");
             Answer::new(Code::Internal, "STORE_FAILED", "the service cannot read its store")
         }

@@ -131,8 +131,8 @@ async fn restore(copy: Copy, directory: PathBuf, erasures: Vec<Erasure>) -> Resu
     let begun = Restore::begin(&directory, cache_bytes, copy.identity, copy.storage_format)?;
     let restored = async { Ok(spawn_blocking(|| copy.fill(begun)).await??.finish(erasures).await?) }.await;
     if restored.is_err() {
-        // The directory was empty, and half a store must not look like a whole one.
-        let _ = std::fs::remove_dir_all(&directory).and_then(|()| std::fs::create_dir(&directory));
+        // What cannot be deleted is refused by whatever opens it, and replaced by the next restore.
+        let _ = Restore::discard(&directory);
     }
     restored
 }

@@ -18,11 +18,15 @@ Examples:
   onrecord verify --data-dir ./data --repair
 
 It reads every row: checksums, the chains of entries and events, digests of texts, and each row against the entry that wrote it.
-The service that uses the store has to be stopped. Equal stores have equal state digests.";
+The service that uses the store has to be stopped. Equal stores have equal state digests.
+
+Without --repair nothing is changed: a private copy is read, which takes as much room as the store in $TMPDIR, or else in /var/tmp. So
+it works on a read-only mount, and on a full disk. An erasure or a compaction that was interrupted is no damage: it is named, and the
+next start, --repair or `onrecord compact` finishes it.";
 
 /// Check that a store is what was written to it
 ///
-/// Exits with 4 if anything is broken.
+/// Exits with 4 if anything is broken, and with 0 if not, also where something was interrupted that the next start finishes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -41,7 +45,7 @@ impl Args {
         let report = tokio::task::spawn_blocking(verify).await??;
         match format {
             Format::Json => say(serde_json::to_string_pretty(&report)?)?,
-            Format::Table => people(&report)?,
+            Format::Table => people(&report, self.repair)?,
         }
         if report.is_clean() { Ok(()) } else { Err(Refusal::Refused(broken(&report)).into()) }
     }
@@ -54,7 +58,11 @@ fn broken(report: &Report) -> String {
     format!("the store is damaged in {count} places{advice}. What is lost for good has to come from a backup")
 }
 
-fn people(report: &Report) -> Result<()> {
+fn people(report: &Report, repaired: bool) -> Result<()> {
+    let finishes = if repaired { "it is finished now" } else { "the next start, or --repair, finishes it" };
+    for interrupted in &report.under_way {
+        say(format_args!("{}  {}: {finishes}", "under way".yellow(), plain(interrupted)))?;
+    }
     for finding in &report.findings {
         let mark = if finding.repairable { "repairable".yellow().to_string() } else { "broken".red().to_string() };
         say(format_args!("{mark}  {}: {}", plain(&finding.place), plain(&finding.fault)))?;

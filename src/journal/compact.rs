@@ -2,24 +2,21 @@
 //!
 //! **Invariants**
 //! - The old store is only taken away once the new one was read back and is equal to it.
-//! - Until then it lies there; a crash between the two renames is mended when the store is opened (`store/open.rs`).
+//! - Until then it lies there. Whatever ends a compaction, the next opening of the store deletes what it left behind, and puts the old store
+//!   back if it was killed between the two renames (`store/places.rs`). Test: `tests/faults/kills.py` at each step.
+//! - Where `sled` is a symbolic link, the folder it leads to is replaced and the link stays: no file keeps what was erased.
+//!   Test: `a_compaction_follows_a_link_and_leaves_nothing_behind`.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use super::{
     Identity, JournalError, key,
     restore::{Restore, refuse_half},
     row::{Meta, decode},
-    store::{OLD, SLED, Store},
-    verify::{Report, check},
+    store::{Places, Store},
+    verify::{Report, check, finish},
     view::Reader,
 };
-
-/// Where the new store is written.
-const FRESH: &str = "compacting";
 
 /// What a compaction did.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -44,26 +41,45 @@ pub fn compact(directory: &Path, cache_bytes: u64) -> Result<Compaction, Journal
 
 /// The same, of a store that nobody may open yet.
 pub(super) fn rewrite(directory: &Path, cache_bytes: u64) -> Result<Compaction, JournalError> {
+    let places = Places::of(directory)?;
+    refuse_links(&places)?;
     let store = Store::open_existing(directory, cache_bytes)?;
-    let fresh = directory.join(FRESH);
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh)?;
-    }
+    let under_way = finish(&store)?;
     let before = check(&store, directory)?;
     if let Some(finding) = before.findings.first() {
         let words = format!("{} {}: `onrecord verify` says what can be repaired", finding.place, finding.fault);
         return Err(JournalError::Damaged(words));
     }
-    let report = write(&store, &fresh, cache_bytes)?;
-    if report.state_digest != before.state_digest {
-        fs::remove_dir_all(&fresh)?;
-        return Err(JournalError::Damaged("the new store is not equal to the old one, which is kept".to_owned()));
-    }
-    let bytes_before = size(&directory.join(SLED))?;
+    let written = write(&store, &places.fresh, cache_bytes).and_then(|report| {
+        let equal = report.state_digest == before.state_digest;
+        let unequal = || JournalError::Damaged("the new store is not equal to the old one, which is kept".to_owned());
+        equal.then_some(report).ok_or_else(unequal)
+    });
+    let bytes_before = size(&places.current)?;
     // Nobody else may open it meanwhile.
     let _lock = store.close();
-    swap(directory, &fresh)?;
-    Ok(Compaction { bytes_before, bytes_after: size(&directory.join(SLED))?, report })
+    let report = written.and_then(|report| Ok(places.swap().map(|()| report)?)).inspect_err(|_| {
+        // If that fails too, the next opening does it.
+        let _ = places.clean_up();
+    })?;
+    let report = Report { under_way, ..report };
+    Ok(Compaction { bytes_before, bytes_after: size(&places.current)?, report })
+}
+
+/// A file that is a link would be left behind, with all that was erased.
+fn refuse_links(places: &Places) -> Result<(), JournalError> {
+    let folder = places.current.display();
+    for item in fs::read_dir(&places.current).into_iter().flatten() {
+        let item = item?;
+        if item.file_type()?.is_symlink() {
+            return Err(JournalError::Store(format!(
+                "{} is a symbolic link, and the file it leads to would be left behind: move that file to its place, or let {folder} as a \
+                 whole be a link",
+                item.path().display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn write(store: &Store, fresh: &Path, cache_bytes: u64) -> Result<Report, JournalError> {
@@ -77,16 +93,6 @@ fn write(store: &Store, fresh: &Path, cache_bytes: u64) -> Result<Report, Journa
     }
     restore.put_beside(reader.rows(&key::progresses())?);
     restore.close(restored)
-}
-
-fn swap(directory: &Path, fresh: &Path) -> Result<(), JournalError> {
-    let (new, current, old) = (fresh.join(SLED), directory.join(SLED), directory.join(OLD));
-    fs::rename(&current, &old)?;
-    fs::rename(new, &current)?;
-    File::open(directory)?.sync_all()?;
-    fs::remove_dir_all(old)?;
-    fs::remove_dir_all(fresh)?;
-    Ok(File::open(directory)?.sync_all()?)
 }
 
 fn size(folder: &Path) -> Result<u64, JournalError> {

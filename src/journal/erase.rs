@@ -1,8 +1,8 @@
 //! Takes the texts of a statement out of the store, past events and entries included.
 //!
 //! It runs after the entry that erases is durable, on the writer's thread, in small batches, because bulk deletes cost sled
-//! memory. A crash in between leaves the statement erased (no reader is shown it) and the rest to the next start, which begins
-//! by finishing what the rows of [`key::erasing`] name.
+//! memory. A crash in between leaves the statement erased (no reader is shown it) and the rest to the next start, `verify --repair` or
+//! `compact`, which begin by finishing what the rows of [`key::erasing`] name. A plain `verify` finishes it on its private copy.
 
 use tracing::error;
 
@@ -59,21 +59,32 @@ pub(super) fn erase(
     batch.write()
 }
 
-/// Finishes what a crash left half done.
-pub(super) fn resume(store: &Store, version: u64) -> Result<(), JournalError> {
+/// Statements whose erasure was interrupted, each with the entry that erases it.
+pub(super) fn under_way(store: &Store) -> Result<Vec<(StatementId, u64)>, JournalError> {
     let prefix = key::erasing_all();
+    let mut found = Vec::new();
     for (key, row) in (Reader { store }).rows(&prefix)? {
         if let Some(id) = key::text_after(&prefix, &key).and_then(|id| StatementId::parse(id).ok()) {
-            match erase(store, &id, decode(&row.value)?, &|changes| Ok(store.commit(changes, version)?)) {
-                // Whoever can repair it needs a service that starts.
-                Err(failure @ JournalError::Damaged(_)) => {
-                    error!(statement = %id, %failure, "an erasure cannot be finished: verify, and restore from a copy");
-                }
-                done => done?,
-            }
+            found.push((id, decode(&row.value)?));
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Finishes what a crash left half done, and gives the statements.
+pub(super) fn resume(store: &Store, version: u64) -> Result<Vec<StatementId>, JournalError> {
+    let mut resumed = Vec::new();
+    for (id, entry) in under_way(store)? {
+        match erase(store, &id, entry, &|changes| Ok(store.commit(changes, version)?)) {
+            // Whoever can repair it needs a service that starts.
+            Err(failure @ JournalError::Damaged(_)) => {
+                error!(statement = %id, %failure, "an erasure cannot be finished: verify, and restore from a copy");
+            }
+            done => done?,
+        }
+        resumed.push(id);
+    }
+    Ok(resumed)
 }
 
 struct Batch<'c> {

@@ -39,6 +39,9 @@ pub enum JournalError {
     /// The store could not be read, written or opened.
     #[error("the store failed: {0}")]
     Store(String),
+    /// Nothing can be written to the store: no room, a quota, a read-only mount, permissions.
+    #[error("the store cannot be written: {0}")]
+    Unwritable(String),
     /// What is stored is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
@@ -59,6 +62,7 @@ impl From<StoreError> for JournalError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Io(words) => Self::Store(words),
+            StoreError::Unwritable(words) => Self::Unwritable(words),
             StoreError::Damaged(words) => Self::Damaged(words),
         }
     }
@@ -72,7 +76,19 @@ pub(crate) fn ended_early(error: &JoinError) -> JournalError {
 
 impl From<std::io::Error> for JournalError {
     fn from(error: std::io::Error) -> Self {
-        Self::Store(error.to_string())
+        StoreError::from(error).into()
+    }
+}
+
+impl JournalError {
+    /// Whether the store failed, so that opening it again may help.
+    pub(super) fn is_of_store(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Unwritable(_))
+    }
+
+    /// The same failure with more words, if nothing can be written.
+    pub(super) fn and(self, more: &str) -> Self {
+        if let Self::Unwritable(words) = self { Self::Unwritable(words + more) } else { self }
     }
 }
 

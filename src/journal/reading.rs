@@ -1,7 +1,7 @@
 //! The store as readers have it: opened anew once sled cannot read on.
 //!
 //! After a failed write sled may be unable to read a page: it finishes the splitting of a page when that is read next, and cannot.
-//! Opened anew it recovers, as after a crash.
+//! Opened anew it recovers, as after a crash; where that cannot be written either, a private copy of it does (`opening.rs`).
 //!
 //! **Invariants**
 //! - It is opened anew only after the journal has closed for writing, and never beside another instance: the old one has let go first.
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::{
-    JournalError, ballast,
+    JournalError, opening,
     store::{Store, StoreError},
 };
 
@@ -112,9 +112,9 @@ impl Reading {
                 }
             }
         }
-        // Opening it writes, and there may be no room left.
-        ballast::drop(&self.directory);
-        match self.lock.try_clone().map_err(StoreError::from).and_then(|lock| self.open(lock)) {
+        let unwritable = JournalError::Unwritable("a write failed".to_owned());
+        let lock = self.lock.try_clone()?;
+        match opening::for_readers(&self.directory, self.cache_bytes, lock, &unwritable) {
             Ok(store) => {
                 info!("reads had failed: the store was opened anew for them");
                 let mut held = self.held();
@@ -124,17 +124,13 @@ impl Reading {
             }
             Err(failure) => {
                 error!(%failure, "reads fail, and the store cannot be opened anew");
-                Err(failure.into())
+                Err(failure)
             }
         }
     }
 
     fn held(&self) -> RwLockWriteGuard<'_, Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open(&self, lock: File) -> Result<Store, StoreError> {
-        Store::open_locked(&self.directory, self.cache_bytes, lock)
     }
 }
 

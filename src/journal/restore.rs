@@ -4,11 +4,13 @@
 //! - What is restored is checked as it comes: chains, seals, digests of texts. What does not fit is refused.
 //! - An erasure is repeated on what was copied before it: no restore brings a text back that was erased by an entry of the copy, or
 //!   that is in the register of erasures, which a copy keeps beside itself.
-//! - Until all of that is done nothing is served from the directory, whatever ends the restore (`refuse_half`).
+//! - Until all of that is done nothing is served from the directory, whatever ends the restore (`refuse_half`). The next restore into it
+//!   begins anew. Test: `tests/faults/kills.py` at each step.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    io,
     ops::Bound,
     path::{Path, PathBuf},
 };
@@ -21,7 +23,7 @@ use super::{
     erase, key,
     retention::Kept,
     row::{self, EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode, from_seal},
-    store::{Change, Row, Store},
+    store::{Change, LOCK, Places, Row, Store, lock},
     verify::{Report, check},
     view::Reader,
 };
@@ -43,10 +45,23 @@ pub(super) fn refuse_half(directory: &Path) -> Result<(), JournalError> {
     if directory.join(HALF).exists() {
         let place = directory.display();
         return Err(JournalError::Store(format!(
-            "{place} holds a part of a copy, as the restore did not end: empty it and restore again"
+            "{place} holds a part of a copy, as the restore did not end: restore into it again"
         )));
     }
     Ok(())
+}
+
+/// Empties a directory that holds a part of a copy, of all that a restore writes; the mark comes last.
+fn clear(directory: &Path) -> Result<(), JournalError> {
+    let remove = |path: PathBuf| {
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    };
+    let Places { current, old, fresh } = Places::of(directory)?;
+    [current, old, fresh].into_iter().try_for_each(remove)?;
+    ["watermark", "ballast", "last-copy", "clock"].into_iter().try_for_each(|name| remove(directory.join(name)))?;
+    File::open(directory)?.sync_all()?;
+    Ok(remove(directory.join(HALF))?)
 }
 
 /// What is in a directory is a store like any other from now on.
@@ -76,17 +91,25 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Begins a store in `directory`, which must not hold one. Blocks, as all of this does.
+    /// Begins a store in `directory`, which must not hold one; what a restore that was interrupted left there is deleted. Blocks, as all of
+    /// this does.
     ///
     /// # Errors
     /// If there is something already, the copy has another format, or nothing can be written there.
     pub fn begin(directory: &Path, cache_bytes: u64, identity: Identity, format: u32) -> Result<Self, JournalError> {
         check_format(format)?;
-        if directory.exists() && fs::read_dir(directory)?.next().is_some() {
+        if directory.join(HALF).exists() {
+            // Another restore may be at it.
+            let _lock = lock(directory)?;
+            clear(directory)?;
+        }
+        if directory.exists() && fs::read_dir(directory)?.any(|item| item.map_or(true, |item| item.file_name() != LOCK))
+        {
             return Err(JournalError::Store(format!("{} is not empty: restore elsewhere", directory.display())));
         }
         fs::create_dir_all(directory)?;
         File::create(directory.join(HALF))?;
+        let store = Store::open(directory, cache_bytes).inspect_err(|_| drop(clear(directory)))?;
         let meta = Meta {
             format: FORMAT,
             feed_id: identity.feed_id,
@@ -99,7 +122,7 @@ impl Restore {
             restored: false,
         };
         Ok(Self {
-            store: Store::open(directory, cache_bytes)?,
+            store,
             directory: directory.to_owned(),
             cache_bytes,
             meta,
@@ -109,6 +132,18 @@ impl Restore {
             erased: Vec::new(),
             dates: Dates::default(),
         })
+    }
+
+    /// Deletes what a restore wrote that failed: half a store must not look like a whole one.
+    ///
+    /// # Errors
+    /// If that cannot be written. What is left is refused, by all that open a store.
+    pub fn discard(directory: &Path) -> Result<(), JournalError> {
+        if directory.join(HALF).exists() {
+            clear(directory)?;
+            fs::remove_file(directory.join(LOCK))?;
+        }
+        Ok(())
     }
 
     /// What the store that is copied has forgotten is not put.

@@ -127,7 +127,9 @@ impl View<'_> {
         let mut rows = store.rows_after(after);
         let read: BTreeMap<_, _> = rows.by_ref().take(ROWS).collect();
         let unreachable = match rows.ended_early() {
-            Some(StoreError::Io(words)) => return Err(JournalError::Store(words.clone())),
+            Some(StoreError::Io(words) | StoreError::Unwritable(words)) => {
+                return Err(JournalError::Store(words.clone()));
+            }
             Some(StoreError::Damaged(words)) => Some(words.clone()),
             None => None,
         };

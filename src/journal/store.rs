@@ -10,49 +10,35 @@
 
 mod compression;
 mod envelope;
+mod fault;
 mod open;
+mod places;
+mod private;
 mod rows;
 
-use std::{collections::BTreeMap, fs::File, ops::Bound, path::Path, thread};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    ops::Bound,
+    path::{Path, PathBuf},
+    thread,
+};
 
 pub(super) use envelope::Row;
 #[cfg(any(test, fuzzing))]
 pub(super) use envelope::fuzz;
 use envelope::{chunk_key, chunk_of, chunk_space};
-pub(super) use open::{OLD, SEGMENT_BYTES, SLED};
+pub(super) use fault::StoreError;
+pub(super) use open::{LOCK, SEGMENT_BYTES, lock};
+pub(super) use places::Places;
 use rows::Rows;
 
-/// What can go wrong below the journal.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StoreError {
-    /// The device, the file system or sled.
-    #[error("{0}")]
-    Io(String),
-    /// What is stored is not what was written.
-    #[error("{0}")]
-    Damaged(String),
-}
-
-impl From<sled::Error> for StoreError {
-    fn from(error: sled::Error) -> Self {
-        match error {
-            sled::Error::Corruption { .. } => Self::Damaged(error.to_string()),
-            sled::Error::CollectionNotFound(_)
-            | sled::Error::Unsupported(_)
-            | sled::Error::ReportableBug(_)
-            | sled::Error::Io(_) => Self::Io(error.to_string()),
-        }
-    }
-}
-
-impl From<std::io::Error> for StoreError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error.to_string())
-    }
-}
-
-fn unreadable(directory: &Path, error: &std::io::Error) -> StoreError {
-    StoreError::Io(format!("{} cannot be read: {error}", directory.display()))
+/// The folder of sled's files of the store that is in a directory.
+fn existing(directory: &Path) -> Result<PathBuf, StoreError> {
+    let unreadable = |error| StoreError::Io(format!("{} cannot be read: {error}", directory.display()));
+    let places = Places::of(directory).map_err(unreadable)?;
+    let store = places.store().map_err(unreadable)?.map(Path::to_owned);
+    store.ok_or_else(|| StoreError::Io(format!("{} holds no store", directory.display())))
 }
 
 /// One change of a commit: a row put, or removed.
@@ -96,7 +82,7 @@ impl Store {
     /// # Errors
     /// If it is in use, cannot be read or written, or is not one of ours.
     pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let lock = open::lock(directory)?;
+        let lock = lock(directory)?;
         Self::open_locked(directory, cache_bytes, lock)
     }
 
@@ -114,13 +100,26 @@ impl Store {
     /// # Errors
     /// As [`Store::open`], and if there is none.
     pub(super) fn open_existing(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        for folder in [SLED, OLD] {
-            // What may not be looked at may be there.
-            if directory.join(folder).join("db").try_exists().map_err(|error| unreadable(directory, &error))? {
-                return Self::open(directory, cache_bytes);
-            }
-        }
-        Err(StoreError::Io(format!("{} holds no store", directory.display())))
+        existing(directory)?;
+        Self::open(directory, cache_bytes)
+    }
+
+    /// Opens a private copy of the store that is in a directory, whose lock is given. What is written goes into the copy alone.
+    ///
+    /// # Errors
+    /// As [`Store::open_existing`], and if there is no room for a copy.
+    pub(super) fn open_copy(directory: &Path, cache_bytes: u64, lock: File) -> Result<Self, StoreError> {
+        let (db, file) = private::open(&existing(directory)?, cache_bytes)?;
+        Ok(Self { db, file, lock })
+    }
+
+    /// The same without the lock, which is taken. Not a byte changes in the directory.
+    ///
+    /// # Errors
+    /// As [`Store::open_copy`], and if it is in use.
+    pub(super) fn open_unchanged(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let lock = open::lock_unchanged(directory, &existing(directory)?)?;
+        Self::open_copy(directory, cache_bytes, lock)
     }
 
     /// Closes it. Nobody else can open it before the lock is dropped.

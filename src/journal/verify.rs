@@ -1,6 +1,12 @@
 //! Re-reads everything that is stored, and says what is not what was written.
 //!
 //! `check` reads and compares; here is what comes of it.
+//!
+//! **Invariants**
+//! - Without a repair nothing in the directory changes: what is read is a private copy (`store/private.rs`). So it works on a read-only
+//!   mount and on a full disk. Test: `a_verify_changes_no_file`.
+//! - What a crash interrupted and the next start finishes is no damage. It is finished first, on the copy or, by a repair, in the store;
+//!   then what is left is compared. Test: `an_interrupted_erasure_is_under_way_and_no_damage`.
 
 mod check;
 
@@ -8,7 +14,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{JournalError, restore::refuse_half, store::Store};
+use super::{
+    JournalError, erase, key,
+    restore::refuse_half,
+    row::{Meta, decode},
+    store::{Places, Store},
+};
 use crate::domain::digest::Digest;
 use check::Check;
 
@@ -32,13 +43,15 @@ pub struct Report {
     pub more_findings: u64,
     /// Rows that were put back or taken away.
     pub repaired_rows: u64,
+    /// What was interrupted and is no damage: the next start finishes it, and so does a repair, which says here what it finished.
+    pub under_way: Vec<String>,
 }
 
 impl Default for Report {
     fn default() -> Self {
         let (storage_format, entries, events, rows, more_findings, repaired_rows) = (0, 0, 0, 0, 0, 0);
-        let (state_digest, findings) = (Digest::ZERO, Vec::new());
-        Self { storage_format, entries, events, rows, state_digest, findings, more_findings, repaired_rows }
+        let (state_digest, findings, under_way) = (Digest::ZERO, Vec::new(), Vec::new());
+        Self { storage_format, entries, events, rows, state_digest, findings, more_findings, repaired_rows, under_way }
     }
 }
 
@@ -61,16 +74,44 @@ pub struct Finding {
     pub repairable: bool,
 }
 
-/// Reads the whole store in `directory`, which no service may be using. With `repair`, rows and indexes that the journal can
+/// Reads the whole store in `directory`, which no service may be using. Nothing is changed there: a private copy is read, which takes as
+/// much room as the store in `$TMPDIR` or `/var/tmp`. With `repair` the store itself is opened, rows and indexes that the journal can
 /// rebuild are put right, and the report is of the store after that. Blocks; a store of 1,000,000 events takes minutes.
 ///
 /// # Errors
-/// If there is no store, it is in use, or it cannot be opened at all.
+/// If there is no store, it is in use, it cannot be opened at all, there is no room for a copy, or a repair cannot write.
 pub fn verify(directory: &Path, cache_bytes: u64, repair: bool) -> Result<Report, JournalError> {
     refuse_half(directory)?;
-    let store = Store::open_existing(directory, cache_bytes)?;
-    let repaired_rows = if repair { Check::new(&store, directory, true).run()?.repaired_rows } else { 0 };
-    Ok(Report { repaired_rows, ..check(&store, directory)? })
+    let mut under_way = left_behind(directory)?;
+    let store = if repair {
+        Store::open_existing(directory, cache_bytes)?
+    } else {
+        Store::open_unchanged(directory, cache_bytes)?
+    };
+    under_way.extend(finish(&store)?);
+    let mut repaired_rows = 0;
+    if repair {
+        repaired_rows = Check::new(&store, directory, true).run()?.repaired_rows;
+        // What was put back may be of a statement whose erasure could not be finished before.
+        finish(&store)?;
+    }
+    Ok(Report { repaired_rows, under_way, ..check(&store, directory)? })
+}
+
+/// What an interrupted compaction left behind.
+fn left_behind(directory: &Path) -> Result<Vec<String>, JournalError> {
+    let folders = Places::of(directory).map_err(JournalError::from)?;
+    let named = |folder: &Path| format!("{} was left behind by a compaction that was interrupted", folder.display());
+    Ok(folders.left_behind().into_iter().map(named).collect())
+}
+
+/// Finishes the erasures that were interrupted, and names them.
+pub(super) fn finish(store: &Store) -> Result<Vec<String>, JournalError> {
+    // If it does not say where it stands, that is found later, and nothing is written on it.
+    let Ok(Some(row)) = store.get(&key::meta()) else { return Ok(Vec::new()) };
+    let Ok(Meta { next_entry, .. }) = decode(&row.value) else { return Ok(Vec::new()) };
+    let resumed = erase::resume(store, next_entry - 1)?;
+    Ok(resumed.into_iter().map(|id| format!("the erasure of statements/{id} was interrupted")).collect())
 }
 
 /// Reads a whole store that is open, and changes nothing.

@@ -17,6 +17,7 @@ mod step;
 use std::{
     collections::BTreeMap,
     ops::ControlFlow,
+    path::Path,
     sync::Arc,
     thread,
     time::{Instant, SystemTime},
@@ -35,7 +36,7 @@ use group::Group;
 
 use super::{
     ClockConfirmation, Identity, JournalError, Options, Refusal,
-    clock::TrustedClock,
+    clock::{Clock, TrustedClock},
     erase, key,
     quota::Quota,
     recent::Recent,
@@ -126,6 +127,31 @@ pub(super) struct Writer {
     durable: watch::Sender<u64>,
     tail: watch::Sender<u64>,
     closed: watch::Sender<Option<String>>,
+}
+
+/// A journal that takes no writes from its beginning: how far it is, and which feed it is.
+///
+/// # Errors
+/// If the store is damaged or behind, or its first start is still to come.
+pub(super) fn closed(
+    store: &Store,
+    directory: &Path,
+    clock: Clock,
+    unwritable: &JournalError,
+) -> Result<(Reached, Identity, TrustedClock), JournalError> {
+    let meta = start::read_only(store, directory, unwritable)?;
+    let clock = TrustedClock::begin(clock, directory);
+    clock.note_entry(meta.time);
+    let why = format!("{unwritable}; then start the service again");
+    info!(entries = meta.next_entry - 1, events = meta.next_sequence - 1, "journal open for readers alone");
+    error!(failure = why, "journal closed for writing");
+    let reached = Reached {
+        durable: watch::channel(meta.next_entry - 1).1,
+        writes: watch::channel(0).1,
+        tail: watch::channel(meta.next_sequence).1,
+        closed: watch::channel(Some(why)).1,
+    };
+    Ok((reached, Identity { feed_id: meta.feed_id, epoch: meta.epoch }, clock))
 }
 
 impl Writer {

@@ -37,10 +37,15 @@ pub(super) async fn service(
 ) -> (HealthServer<impl Health>, JoinHandle<()>) {
     let reporter = HealthReporter::new();
     let service = HealthServer::new(Limited(HealthService::from_health_reporter(reporter.clone())));
-    for name in FOR_EDITORS.into_iter().chain(FOR_READERS) {
+    let (failure, readable) = (journal.failure(), journal.readable());
+    // It may be closed from its beginning.
+    let editors = if failure.borrow().is_none() { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for name in FOR_EDITORS {
+        reporter.set_service_status(name, editors).await;
+    }
+    for name in FOR_READERS {
         reporter.set_service_status(name, ServingStatus::Serving).await;
     }
-    let (failure, readable) = (journal.failure(), journal.readable());
     (service, tokio::spawn(keep_true(reporter, failure, readable, shutdown)))
 }
 

@@ -34,6 +34,7 @@ mod feed_loop;
 mod following;
 mod formats;
 mod harness;
+mod interruptions;
 mod kills;
 mod metrics;
 mod model;

@@ -84,6 +84,7 @@ fn every_refusal_has_its_code_and_reason() {
             "CLOCK_IN_DOUBT",
         ),
         (JournalError::Store(String::new()), Code::Internal, "STORE_FAILED"),
+        (JournalError::Unwritable(String::new()), Code::Internal, "STORE_FAILED"),
         (JournalError::Damaged(String::new()), Code::DataLoss, "STORE_DAMAGED"),
     ] {
         check(error.into(), code, reason);

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::StoreError;
+use super::{StoreError, places::Places};
 
 /// Bytes of a segment of sled's log. It is a property of the file: sled refuses to open it with another.
 pub(in crate::journal) const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
@@ -24,32 +24,38 @@ const LOCK_RETRY_AFTER: Duration = Duration::from_millis(20);
 /// The same for our own lock, which a child has until it begins: a tenth of a second in all.
 const FORK_TRIES_MAX: u32 = 25;
 const FORK_RETRY_AFTER: Duration = Duration::from_millis(4);
-
-/// The folder of sled's files.
-pub(in crate::journal) const SLED: &str = "sled";
-/// The same, while a compaction puts the new one in its place.
-pub(in crate::journal) const OLD: &str = "sled.old";
+/// The file in a store's directory that is locked.
+pub(in crate::journal) const LOCK: &str = "lock";
+/// How the name of a snapshot ends while sled writes it.
+pub(super) const HALF_SNAPSHOT: &str = "generating";
 
 /// Opens sled in `directory`, whose lock is held, creating it if needed: the database, and a descriptor of its file.
 pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File), StoreError> {
-    finish_swap(directory)?;
-    let inner = directory.join(SLED);
+    let places = Places::of(directory)?;
+    places.clean_up()?;
+    let inner = places.current;
     fs::create_dir_all(&inner)?;
     remove_half_snapshots(&inner)?;
     read_everything(&inner)?;
     sync_everything(directory, &inner)?;
-    let config = sled::Config::new()
-        .path(&inner)
-        .segment_size(usize::try_from(SEGMENT_BYTES).unwrap_or(usize::MAX))
-        .cache_capacity(cache_bytes)
-        .flush_every_ms(Some(COLLECT_MILLIS));
-    let db = recover(&config)?;
+    let db = recover(&config(&inner, cache_bytes))?;
     sync_everything(directory, &inner)?;
-    let file = File::options().read(true).write(true).open(inner.join("db"))?;
-    Ok((db, file))
+    Ok((db, database_file(&inner)?))
 }
 
-fn recover(config: &sled::Config) -> Result<sled::Db, StoreError> {
+pub(super) fn database_file(inner: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).open(inner.join("db"))
+}
+
+pub(super) fn config(inner: &Path, cache_bytes: u64) -> sled::Config {
+    sled::Config::new()
+        .path(inner)
+        .segment_size(usize::try_from(SEGMENT_BYTES).unwrap_or(usize::MAX))
+        .cache_capacity(cache_bytes)
+        .flush_every_ms(Some(COLLECT_MILLIS))
+}
+
+pub(super) fn recover(config: &sled::Config) -> Result<sled::Db, StoreError> {
     let mut tries = 0;
     loop {
         // sled panics on some kinds of damage; the caller is to get an error.
@@ -66,19 +72,27 @@ fn recover(config: &sled::Config) -> Result<sled::Db, StoreError> {
     }
 }
 
-/// A crash between the two renames of a compaction leaves the old store under its other name; one after them, what is left of it.
-fn finish_swap(directory: &Path) -> Result<(), StoreError> {
-    let (inner, old) = (directory.join(SLED), directory.join(OLD));
-    if old.exists() {
-        if inner.exists() { fs::remove_dir_all(old)? } else { fs::rename(old, inner)? }
+/// Makes the directory, if it is not there, and takes its lock, which whoever had it before may hold for a moment more.
+/// Where nothing can be written the directory itself is locked, if the file is not there.
+pub(in crate::journal) fn lock(directory: &Path) -> Result<File, StoreError> {
+    fs::create_dir_all(directory)?;
+    match File::create(directory.join(LOCK)) {
+        Err(error) if StoreError::is_unwritable(error.kind()) => {
+            take(File::open(directory.join(LOCK)).or_else(|_| File::open(directory))?, directory)
+        }
+        created => take(created?, directory),
     }
-    Ok(())
 }
 
-/// Makes the directory, if it is not there, and takes its lock, which whoever had it before may hold for a moment more.
-pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
-    fs::create_dir_all(directory)?;
-    let lock = File::create(directory.join("lock"))?;
+/// Takes the lock of the store in a directory, and creates nothing. Where there is no file to lock, sled's own file is locked, as sled does.
+pub(super) fn lock_unchanged(directory: &Path, store: &Path) -> Result<File, StoreError> {
+    match File::open(directory.join(LOCK)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => take(File::open(store.join("db"))?, directory),
+        opened => take(opened?, directory),
+    }
+}
+
+fn take(lock: File, directory: &Path) -> Result<File, StoreError> {
     let mut tries = 0;
     loop {
         match lock.try_lock() {
@@ -96,12 +110,14 @@ pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
     }
 }
 
+pub(super) fn is_half_snapshot(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == HALF_SNAPSHOT)
+}
+
 /// A kill while sled writes a snapshot leaves a half one that it would take for the newest.
 fn remove_half_snapshots(inner: &Path) -> Result<(), StoreError> {
-    for path in files(inner)? {
-        if path.extension().is_some_and(|extension| extension == "generating") {
-            fs::remove_file(path)?;
-        }
+    for path in files(inner)?.into_iter().filter(|path| is_half_snapshot(path)) {
+        fs::remove_file(path)?;
     }
     Ok(())
 }
@@ -121,16 +137,15 @@ fn sync_everything(directory: &Path, inner: &Path) -> Result<(), StoreError> {
     for path in files(inner)? {
         File::open(path)?.sync_all()?;
     }
-    for folder in [inner, directory] {
+    let directory = directory.canonicalize()?;
+    let inner = inner.canonicalize()?;
+    for folder in [Some(inner.as_path()), inner.parent(), Some(&directory), directory.parent()].into_iter().flatten() {
         File::open(folder)?.sync_all()?;
-    }
-    if let Some(parent) = directory.canonicalize()?.parent() {
-        File::open(parent)?.sync_all()?;
     }
     Ok(())
 }
 
-fn files(inner: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(inner: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for item in fs::read_dir(inner)? {
         let path = item?.path();

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use tempfile::TempDir;
 
@@ -13,9 +13,9 @@ use crate::{
         time::Timestamp,
     },
     journal::{
-        Journal, Options, key,
+        Journal, Options, compact, key,
         row::{EntryRow, decode, encode},
-        store::Change,
+        store::{Change, Row},
     },
 };
 
@@ -173,17 +173,20 @@ fn there_has_to_be_a_store() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "and none is made");
 }
 
+/// Takes a step on a statement.
+async fn take(journal: &Journal, step: Step) -> Answer {
+    let command = Command { statement: StatementId::parse("fire").unwrap(), step };
+    let caller = Caller::parse("anna").unwrap();
+    journal.submit(Call { caller, ..Call::of_service(command) }).await.unwrap().answer
+}
+
 /// A store with a text that waits for its time.
 async fn scheduled() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let journal = Journal::open(Options::new(directory.path().to_owned())).unwrap();
     let english = || LanguageTag::parse("en").unwrap();
-    let take = async |step| {
-        let command = Command { statement: StatementId::parse("fire").unwrap(), step };
-        let caller = Caller::parse("anna").unwrap();
-        journal.submit(Call { caller, ..Call::of_service(command) }).await.unwrap().answer
-    };
-    let (kind, owner, annotations) = (Code::parse("notice").unwrap(), String::new(), std::collections::BTreeMap::new());
+    let take = async |step| take(&journal, step).await;
+    let (kind, owner, annotations) = (Code::parse("notice").unwrap(), String::new(), BTreeMap::new());
     take(Step::CreateStatement { kind, source_language: english(), owner, annotations }).await;
     let content = Content::from_canonical(
         br#"{"bodyMediaType":"text/plain","languageCode":"en","salt":"AAAAAAAAAAAAAAAAAAAAAA==","statement":"statements/fire","title":"Later"}"#,
@@ -256,4 +259,73 @@ async fn a_damaged_watermark_is_found_and_written_anew() {
     let report = verify(store.path(), CACHE_BYTES, false).unwrap();
     assert_eq!((report.findings[0].place.as_str(), report.findings[0].repairable), ("the watermark", true));
     assert!(verify(store.path(), CACHE_BYTES, true).unwrap().is_clean());
+}
+
+/// Every row of a store.
+fn content(directory: &TempDir) -> BTreeMap<Vec<u8>, Row> {
+    let store = Store::open_existing(directory.path(), CACHE_BYTES).unwrap();
+    store.rows().map(|(key, row)| (key, row.unwrap())).collect()
+}
+
+fn copied(directory: &TempDir) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    fs::create_dir(copy.path().join("sled")).unwrap();
+    for file in ["sled/conf", "sled/db", "watermark"] {
+        fs::copy(directory.path().join(file), copy.path().join(file)).unwrap();
+    }
+    copy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_erasure_is_under_way_and_no_damage() {
+    let store = scheduled().await;
+    let before = content(&store);
+    let journal = Journal::open(Options::new(store.path().to_owned())).unwrap();
+    take(&journal, Step::RepeatErasure { expunge_time: journal.now() }).await;
+    journal.close().await;
+    drop(journal);
+    free(&store).await;
+    let finished = verify(store.path(), CACHE_BYTES, false).unwrap();
+    assert!(finished.is_clean() && finished.under_way.is_empty(), "{finished:?}");
+    let after = content(&store);
+    // What the erasure does after its entry is durable: texts, entries, events, editions, answers.
+    let undone = before.iter().filter(|(key, row)| b"tjenr".contains(&key[0]) && after.get(*key) != Some(row));
+    let undone: Vec<_> = undone.map(|(key, row)| (Change::put(key.clone(), row.value.clone()), row.version)).collect();
+    assert!(undone.len() > 3, "{}", undone.len());
+    let erasing = key::erasing(&StatementId::parse("fire").unwrap());
+    let interrupted = ["the erasure of statements/fire was interrupted".to_owned()];
+    // As if it had been killed with so many rows to go, from either end.
+    for (rest, reverse) in (0..=undone.len()).flat_map(|rest| [(rest, false), (rest, true)]) {
+        let damaged = copied(&store);
+        let open = Store::open_existing(damaged.path(), CACHE_BYTES).unwrap();
+        let rows: Vec<_> =
+            if reverse { undone.iter().rev().take(rest).collect() } else { undone.iter().take(rest).collect() };
+        open.commit_many(rows.into_iter().map(|(change, version)| (change, *version))).unwrap();
+        open.commit(&[Change::put(erasing.clone(), encode(&finished.entries))], finished.entries).unwrap();
+        drop(open);
+        let expected = Report { under_way: interrupted.to_vec(), ..finished.clone() };
+        for _ in 0..2 {
+            // It stays under way, as nothing was changed.
+            assert_eq!(verify(damaged.path(), CACHE_BYTES, false).unwrap(), expected);
+        }
+        if reverse {
+            assert_eq!(verify(damaged.path(), CACHE_BYTES, true).unwrap(), expected);
+        } else {
+            assert_eq!(compact(damaged.path(), CACHE_BYTES).unwrap().report, expected);
+        }
+        assert_eq!(verify(damaged.path(), CACHE_BYTES, false).unwrap(), finished);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_cannot_be_finished_is_damage() {
+    let store = scheduled().await;
+    tamper(&store, Change::put(key::erasing(&StatementId::parse("fire").unwrap()), encode(&3_u64)), 3);
+    tamper(&store, Change::put(key::entry(2), vec![0]), 3);
+    for repair in [false, true] {
+        let report = verify(store.path(), CACHE_BYTES, repair).unwrap();
+        let named =
+            |it: &Finding| it.fault == "the erasure of statements/fire cannot be finished, as rows of it are damaged";
+        assert!(report.findings.iter().any(named), "{report:?}");
+    }
 }

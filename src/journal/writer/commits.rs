@@ -19,7 +19,7 @@ pub struct Commits {
 }
 
 impl Commits {
-    pub(super) fn new() -> Self {
+    pub(in crate::journal) fn new() -> Self {
         Self { seconds: Histogram::new(SECONDS), entries: Histogram::new(ENTRIES) }
     }
 

@@ -24,6 +24,20 @@ const LINKS_CHECKED: usize = 256;
 
 /// Reads where the journal stands, or begins a new one. A store that has less than it had is refused, and left as it is.
 pub(super) fn meta(store: &Store, directory: &Path, clock: &TrustedClock) -> Result<Meta, JournalError> {
+    find(store, directory)?.map_or_else(|| begin(store, clock), Ok)
+}
+
+/// Reads where a journal stands to which nothing can be written, for the reason given.
+///
+/// # Errors
+/// As [`meta`]; and if there is no record yet, or it was restored and its first start, which has to write, is still to come.
+pub(super) fn read_only(store: &Store, directory: &Path, unwritable: &JournalError) -> Result<Meta, JournalError> {
+    let meta = find(store, directory)?.filter(|meta| !meta.restored);
+    meta.ok_or_else(|| unwritable.clone().and(". The first start of a record has to write"))
+}
+
+/// Reads where the journal stands; none if it was not begun.
+fn find(store: &Store, directory: &Path) -> Result<Option<Meta>, JournalError> {
     let mark = match watermark::read(directory) {
         Err(JournalError::Damaged(fault)) => {
             warn!(fault, "it is begun anew");
@@ -35,13 +49,13 @@ pub(super) fn meta(store: &Store, directory: &Path, clock: &TrustedClock) -> Res
         if let Some(mark) = mark {
             return Err(JournalError::Damaged(format!("it is empty: it once had {} entries", mark.entries())));
         }
-        return begin(store, clock);
+        return Ok(None);
     };
     let meta = decode(&row.value)?;
     check_end(store, &meta)?;
     match mark.map(|mark| mark.missing(store, &meta)).transpose()?.flatten() {
         Some(fault) => Err(JournalError::Damaged(fault)),
-        None => Ok(Meta { format: FORMAT, ..dates::upgrade(store, meta)? }),
+        None => Ok(Some(Meta { format: FORMAT, ..dates::upgrade(store, meta)? })),
     }
 }
 

@@ -41,7 +41,15 @@ impl Check<'_> {
         match key.first() {
             Some(b'd' | b'o') => drop(self.indexed.insert(key.to_vec())),
             Some(b'a' | b'v') => self.listed += 1,
-            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'x' | b'k' | b'u' | b'p' | b'i') => {}
+            Some(b'x') => {
+                // Those that can be finished were finished before.
+                let id = key::text_after(&key::erasing_all(), key).unwrap_or("?");
+                self.find(
+                    place.clone(),
+                    format!("the erasure of statements/{id} cannot be finished, as rows of it are damaged"),
+                );
+            }
+            Some(b'm' | b'j' | b'e' | b's' | b'l' | b'n' | b't' | b'r' | b'k' | b'u' | b'p' | b'i') => {}
             Some(_) | None => self.find(place.clone(), "is of no known space"),
         }
         let fault = match fault(key, &row.value) {
