@@ -26,6 +26,8 @@ const FORK_TRIES_MAX: u32 = 25;
 const FORK_RETRY_AFTER: Duration = Duration::from_millis(4);
 /// The file in a store's directory that is locked.
 pub(in crate::journal) const LOCK: &str = "lock";
+/// More than a small file beside the store has.
+const HALF_FILE_BYTES_MAX: u64 = 1024;
 /// How the name of a snapshot ends while sled writes it.
 pub(super) const HALF_SNAPSHOT: &str = "generating";
 
@@ -33,6 +35,7 @@ pub(super) const HALF_SNAPSHOT: &str = "generating";
 pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<(sled::Db, File), StoreError> {
     let places = Places::of(directory)?;
     places.clean_up()?;
+    remove_half_files(directory)?;
     let inner = places.current;
     fs::create_dir_all(&inner)?;
     remove_half_snapshots(&inner)?;
@@ -112,6 +115,18 @@ fn take(lock: File, directory: &Path) -> Result<File, StoreError> {
 
 pub(super) fn is_half_snapshot(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == HALF_SNAPSHOT)
+}
+
+/// A kill leaves half files of what is replaced as a whole (`last-copy`, `clock`), under the names that the crate `tempfile` gives.
+fn remove_half_files(directory: &Path) -> Result<(), StoreError> {
+    for item in fs::read_dir(directory)? {
+        let item = item?;
+        let is_half = item.file_name().to_str().is_some_and(|name| name.starts_with(".tmp") && name.len() == 10);
+        if is_half && item.file_type()?.is_file() && item.metadata()?.len() < HALF_FILE_BYTES_MAX {
+            fs::remove_file(item.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// A kill while sled writes a snapshot leaves a half one that it would take for the newest.
