@@ -48,6 +48,7 @@ mod statement_service;
 mod status;
 #[cfg(feature = "server")]
 mod to_proto;
+mod trial;
 pub mod v1;
 
 #[cfg(feature = "server")]

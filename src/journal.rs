@@ -71,7 +71,6 @@ pub use waiting::Waiting;
 pub use writer::{Answered, Commits};
 
 use crate::domain::{
-    answer::Answer,
     command::Call,
     entry::Origin,
     id::{Caller, SubscriptionId},
@@ -228,8 +227,8 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::submit`].
-    pub async fn enrol(&self, call: SubscriptionCall) -> Result<Answer, Refusal> {
-        Ok(self.ask(|reply| Request::Enrol(Box::new(call), reply)).await?.answer)
+    pub async fn enrol(&self, call: SubscriptionCall) -> Result<Answered, Refusal> {
+        self.ask(|reply| Request::Enrol(Box::new(call), reply)).await
     }
 
     /// Notes how far subscriptions are; returns once that is on the device. Of one that was deleted nothing is noted.

@@ -15,11 +15,11 @@ use crate::{
         answer::Answer,
         command::{Call, Step},
         digest::Digest,
-        id::Code,
+        id::{Code, StatementId},
         limits::Limits,
         rejection::Rejection,
     },
-    journal::{Answered, Journal, JournalError, View, Words},
+    journal::{Answered, Journal, JournalError, View},
 };
 
 /// The editors' service.
@@ -30,34 +30,39 @@ pub struct Editorial {
 }
 
 impl Editorial {
-    /// Takes the step and shows the answer with the words of its texts.
+    /// Takes the step and shows the answer with the words of its texts: as a Get shows what it names.
     async fn take(&self, call: Result<Call, Rejection>) -> Result<to_proto::Answered, Status> {
         let call = call.map_err(audit::refused)?;
         let id = call.command.statement.clone();
-        let saved = saved(&call);
         let asked = Asked::new(call.command.step.action().as_str(), &id, call.request_id, call.validate_only);
         let answered = self.journal.submit(call).await.map_err(Status::from);
-        let Answered { answer, kind, words: mut known } = asked.tell(answered)?;
-        let wanted = digests(&answer);
-        known.extend(wanted.first().copied().zip(saved));
-        let missing: Vec<_> = wanted.iter().filter(|digest| !known.contains_key(digest)).copied().collect();
+        let Answered { answer, kind, words, in_another_commit } = asked.tell(answered)?;
+        let shown = self.show(&id, kind.as_ref(), &answer, &words).await?;
+        let Some(other) = in_another_commit else { return Ok(shown) };
+        Ok(shown.settled(&self.show(&id, kind.as_ref(), &other, &words).await?))
+    }
+
+    /// Shows an answer. Words that are not at hand are read.
+    async fn show(
+        &self,
+        id: &StatementId,
+        kind: Option<&Code>,
+        answer: &Answer,
+        at_hand: &to_proto::Words,
+    ) -> Result<to_proto::Answered, Status> {
+        let wanted: Vec<_> = answer.texts().into_iter().map(|(_, text)| text.digest).collect();
+        let missing: Vec<_> = wanted.iter().filter(|digest| !at_hand.contains_key(digest)).copied().collect();
+        let mut known = at_hand.clone();
         if !missing.is_empty() {
             known.extend(self.journal.read(move |view| texts(view, &missing)).await?);
         }
-        let kind = kind.as_ref().map_or("", Code::as_str);
-        Ok(to_proto::answered(&id, kind, &answer, &within_limit(&wanted, &known)))
+        Ok(to_proto::answered(id, kind.map_or("", Code::as_str), answer, &within_limit(&wanted, &known)))
     }
 }
 
 /// Bodies that one answer shows, in bytes: it has to fit a client's usual receive limit of 4 MiB, or what was done would look
 /// like a failure.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
-
-/// The words that the call itself brings. Of a draft that is only tried out they are not in the store.
-fn saved(call: &Call) -> Option<Arc<Words>> {
-    let Step::SaveDraft(save) = &call.command.step else { return None };
-    Some(Arc::new(Words { content: save.content.clone(), bytes: save.content.body.len() }))
-}
 
 /// These texts, until they are more than an answer shows. Blocks.
 fn texts(view: &View<'_>, digests: &[Digest]) -> Result<to_proto::Words, JournalError> {
@@ -82,28 +87,6 @@ fn within_limit(wanted: &[Digest], known: &to_proto::Words) -> to_proto::Words {
         bytes <= ANSWER_BYTES_MAX
     });
     first.collect()
-}
-
-/// The texts that an answer shows.
-fn digests(answer: &Answer) -> Vec<Digest> {
-    match answer {
-        Answer::Draft(_, draft) | Answer::Cancelled(_, Some(draft)) => vec![draft.outline.digest],
-        Answer::Published { live, releases } => {
-            let live = live.iter().map(|(_, live)| live.edition.outline.digest);
-            live.chain(releases.iter().map(|(_, release)| release.outline.digest)).collect()
-        }
-        Answer::Withdrawn { live, .. } | Answer::Seconded(live) => {
-            live.iter().map(|(_, live)| live.edition.outline.digest).collect()
-        }
-        Answer::Statement(_)
-        | Answer::Discarded
-        | Answer::Approval(_)
-        | Answer::Cancelled(_, None)
-        | Answer::Proposed(_)
-        | Answer::Due
-        | Answer::Confirmed
-        | Answer::Subscription(_) => Vec::new(),
-    }
 }
 
 type Reply<T> = Result<Response<T>, Status>;

@@ -12,7 +12,9 @@ use super::{
     from_proto::{self, Envelope, both},
     page_token::{self, Page},
     status::ApiRefusal,
-    to_proto, v1,
+    to_proto,
+    trial::settled,
+    v1,
 };
 use crate::{
     access::{Access, AccessRefusal, Admitted, Place},
@@ -56,12 +58,14 @@ impl Follow {
         let call = call.map_err(audit::refused)?;
         let changes = !call.validate_only;
         let asked = Asked::new(call.step.action().as_str(), &call.id, call.request_id, call.validate_only);
-        let answer = asked.tell(self.journal.enrol(call).await.map_err(Status::from))?;
-        let Answer::Subscription(subscription) = answer else { return Err(Rejection::RequestIdReused.into()) };
+        let answered = asked.tell(self.journal.enrol(call).await.map_err(Status::from))?;
+        let subscription = subscription_of(answered.answer)?;
         if changes {
             self.feed.release(&subscription);
         }
-        Ok(self.show(vec![*subscription]).await?.swap_remove(0))
+        let shown = self.show(vec![subscription]).await?.swap_remove(0);
+        let Some(other) = answered.in_another_commit else { return Ok(shown) };
+        Ok(settled(&shown, &self.show(vec![subscription_of(other)?]).await?.swap_remove(0)))
     }
 
     async fn show(&self, subscriptions: Vec<Subscription>) -> Result<Vec<v1::Subscription>, Status> {
@@ -105,6 +109,11 @@ impl Ground for Admission {
     fn lost(&self) {
         audit::lost(&self.admitted, SUBSCRIBE);
     }
+}
+
+fn subscription_of(answer: Answer) -> Result<Subscription, Rejection> {
+    let Answer::Subscription(subscription) = answer else { return Err(Rejection::RequestIdReused) };
+    Ok(*subscription)
 }
 
 /// A step on a subscription, unless it is another's.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
+    content::Outline,
     draft::{Approval, Draft, Release},
     id::LanguageTag,
     live::Live,
@@ -49,4 +50,30 @@ pub enum Answer {
     Confirmed,
     /// Create, update or delete of a subscription: as it now is.
     Subscription(Box<Subscription>),
+}
+
+impl Answer {
+    /// The texts that it names, in order, each with its language.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(&LanguageTag, &Outline)> {
+        match self {
+            Self::Draft(language, draft) | Self::Cancelled(language, Some(draft)) => vec![(language, &draft.outline)],
+            Self::Published { live, releases } => {
+                lives(live).chain(releases.iter().map(|(language, release)| (language, &release.outline))).collect()
+            }
+            Self::Withdrawn { live, .. } | Self::Seconded(live) => lives(live).collect(),
+            Self::Statement(_)
+            | Self::Discarded
+            | Self::Approval(_)
+            | Self::Cancelled(_, None)
+            | Self::Proposed(_)
+            | Self::Due
+            | Self::Confirmed
+            | Self::Subscription(_) => Vec::new(),
+        }
+    }
+}
+
+fn lives(lives: &[(LanguageTag, Live)]) -> impl Iterator<Item = (&LanguageTag, &Outline)> {
+    lives.iter().map(|(language, live)| (language, &live.edition.outline))
 }

@@ -17,7 +17,7 @@ mod work;
 use super::{
     answer::Answer,
     command::{Command, Seconded, Step},
-    content::Text,
+    content::{Content, Text},
     digest::{Digest, Salt},
     event::Event,
     id::{Caller, LanguageTag, StatementId},
@@ -59,6 +59,8 @@ pub struct Decision {
     pub editions: Vec<(LanguageTag, Edition)>,
     /// The text it writes.
     pub text: Option<Text>,
+    /// The same, as its fields.
+    pub content: Option<Content>,
     /// The texts it writes or publishes, by digest.
     pub digests: Vec<Digest>,
     /// Why, for the audit trail.

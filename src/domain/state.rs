@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     content::Facts,
     digest::Digest,
-    draft::{Draft, Release, ReleaseState},
+    draft::{Approval, Draft, Release, ReleaseState},
     id::{Caller, Code, LanguageTag, StatementId},
     live::{Live, LiveState, Notice},
     time::Timestamp,
@@ -97,6 +97,9 @@ pub struct Statement {
     pub expunge_time: Option<Timestamp>,
 }
 
+/// Approvals of editions that the slots of a language keep. All of them are in the audit trail.
+const APPROVED_MAX: usize = 16;
+
 /// The three slots of a language, and what goes with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slots {
@@ -108,6 +111,9 @@ pub struct Slots {
     pub live: Option<Live>,
     /// Editions that were forced and wait for their approval.
     pub owed: Vec<Owed>,
+    /// The newest approvals of editions, newest last: at most [`APPROVED_MAX`].
+    #[serde(default)]
+    pub approved: Vec<Approved>,
     /// Sequence of the last event about a text under embargo; 0 if there was none.
     pub embargo_sequence: u64,
 }
@@ -119,6 +125,13 @@ impl Slots {
         let release = self.release.iter().map(|release| &release.outline);
         let live = self.live.iter().map(|live| &live.edition.outline);
         draft.chain(release).chain(live).map(|outline| &outline.facts)
+    }
+
+    /// Keeps the approval of an edition, and drops the oldest if there are too many.
+    pub(super) fn approve(&mut self, approved: Approved) {
+        self.approved.push(approved);
+        let over = self.approved.len().saturating_sub(APPROVED_MAX);
+        self.approved.drain(..over);
     }
 
     /// Number of the newest edition; 0 if none exists.
@@ -139,6 +152,9 @@ impl Slots {
 pub struct Owed {
     /// Which edition.
     pub number: u32,
+    /// What filters look at; none in rows that were written before this was kept.
+    #[serde(default)]
+    pub facts: Facts,
     /// Its text: what has to be approved.
     pub digest: Digest,
     /// Who forced it.
@@ -149,6 +165,17 @@ pub struct Owed {
     pub reason: String,
     /// When.
     pub publish_time: Timestamp,
+}
+
+/// The approval of an edition: given to its draft, or afterwards if it was forced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approved {
+    /// Which edition.
+    pub number: u32,
+    /// What filters look at in it.
+    pub facts: Facts,
+    /// The approval.
+    pub approval: Approval,
 }
 
 /// A step that needs two people and has been asked for by one.

@@ -60,6 +60,12 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_add(seconds.saturating_mul(MICROS_PER_SECOND)))
     }
 
+    /// The next microsecond, at most [`Timestamp::MAX`].
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self::from_micros(self.0.saturating_add(1))
+    }
+
     /// Microseconds from `earlier` to this time.
     #[must_use]
     pub fn micros_since(self, earlier: Self) -> i64 {

@@ -148,7 +148,7 @@ impl Journal {
 mod tests {
     use super::*;
     use crate::{
-        domain::{digest::Digest, id::Caller, state::Owed},
+        domain::{content::Facts, digest::Digest, id::Caller, state::Owed},
         journal::{Options, verify::fixture},
     };
 
@@ -162,6 +162,7 @@ mod tests {
         let mut owing = done.clone();
         let slots = owing.languages.values_mut().next().unwrap();
         let owed = Owed {
+            facts: Facts::default(),
             number: 1,
             digest: Digest::ZERO,
             publisher: Caller::parse("bea").unwrap(),

@@ -66,13 +66,16 @@ pub struct Answered {
     pub answer: Answer,
     /// What sort of statement it is about, if it is about one.
     pub kind: Option<Code>,
-    /// Texts that the step made public or sent under embargo, as far as they are at hand; the others have to be read.
+    /// Texts that the step wrote, made public or sent under embargo, as far as they are at hand; the others have to be read.
     pub words: BTreeMap<Digest, Arc<Words>>,
+    /// For a call that changes nothing: the answer of the same step in another commit, at another time. What differs between the two
+    /// depends on the commit, and is not known yet.
+    pub in_another_commit: Option<Answer>,
 }
 
 impl Answered {
     fn new(answer: Answer, kind: Option<Code>) -> Self {
-        Self { answer, kind, words: BTreeMap::new() }
+        Self { answer, kind, words: BTreeMap::new(), in_another_commit: None }
     }
 }
 
@@ -300,7 +303,7 @@ impl Writer {
             }
             Request::Enrol(call, reply) => {
                 let answer = self.enrol(group, &call);
-                group.reply(reply, answer.map(|answer| Answered::new(answer, None)))?;
+                group.reply(reply, answer)?;
             }
             Request::Confirm(confirmation, reply) => {
                 let answer = self.confirm_clock(group, &confirmation);

@@ -14,12 +14,14 @@
     clippy::semicolon_if_nothing_returned,
     clippy::assigning_clones,
     clippy::large_futures,
+    clippy::needless_pass_by_value,
     clippy::print_stderr,
     unused_qualifications,
     reason = "a test that fails has to stop, and says where"
 )]
 
 mod access;
+mod answers;
 mod architecture;
 mod awkward_cases;
 mod backup_file;
@@ -45,6 +47,7 @@ mod raw;
 mod refusals;
 mod regressions;
 mod retention;
+mod rpc;
 mod subscriptions;
 mod survival;
 mod texts;

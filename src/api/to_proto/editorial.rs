@@ -2,16 +2,19 @@
 
 use super::{Words, content, edition, live, notice, time};
 use crate::{
-    api::v1,
+    api::{
+        trial::{all_settled, settled},
+        v1,
+    },
     domain::{
         answer::Answer,
         content::Content,
         digest::Digest,
         draft::{Approval, Blocked, Draft, DraftState, Release, ReleaseState},
         id::{Caller, EditionName, LanguageTag, StatementId, SubscriptionId},
-        live::{Edition, Live, LiveState},
+        live::{Edition, Live},
         rejection::etag,
-        state::{Owed, Proposal, ProposedStep, Removal, Slots, State, Statement},
+        state::{Approved, Owed, Proposal, ProposedStep, Removal, Slots, State, Statement},
     },
     journal::EntryRecord,
 };
@@ -143,6 +146,14 @@ fn language_slots(state: &State, id: &StatementId, language: &LanguageTag, slots
         live: slots.live.as_ref().map(|it| live(id, state.statement.kind.as_str(), language, it, None)),
         hidden: slots.live.as_ref().is_some_and(|live| !live.is_visible()),
         edition_count: slots.edition_count(),
+        approvals: slots.approved.iter().rev().map(|it| edition_approval(id, language, it)).collect(),
+    }
+}
+
+fn edition_approval(id: &StatementId, language: &LanguageTag, approved: &Approved) -> v1::EditionApproval {
+    v1::EditionApproval {
+        edition: EditionName::new(id, language, approved.number).to_string(),
+        approval: Some(approval(&approved.approval)),
     }
 }
 
@@ -237,6 +248,21 @@ pub(in crate::api) struct Answered {
     pub(in crate::api) proposal: Option<v1::Proposal>,
 }
 
+impl Answered {
+    /// What of it is the same in another commit.
+    pub(in crate::api) fn settled(self, other: &Self) -> Self {
+        Self {
+            statement: self.statement.zip(other.statement.as_ref()).map(|(one, other)| settled(&one, other)),
+            draft: self.draft.zip(other.draft.as_ref()).map(|(one, other)| settled(&one, other)),
+            live: all_settled(&self.live, &other.live),
+            releases: all_settled(&self.releases, &other.releases),
+            approval: self.approval.zip(other.approval.as_ref()).map(|(one, other)| settled(&one, other)),
+            proposal: self.proposal.zip(other.proposal.as_ref()).map(|(one, other)| settled(&one, other)),
+            ..self
+        }
+    }
+}
+
 /// Shows an answer, with the words of its texts.
 pub(in crate::api) fn answered(id: &StatementId, kind: &str, answer: &Answer, words: &Words) -> Answered {
     let mut shown = Answered::default();
@@ -272,6 +298,7 @@ fn lives<'w>(
     lives: &[(LanguageTag, Live)],
     words: impl Fn(&Digest) -> Option<&'w Content>,
 ) -> Vec<v1::Live> {
-    let shown = lives.iter().filter(|(_, it)| it.state != LiveState::Hidden);
+    // What readers are not shown is shown by GetDossier alone.
+    let shown = lives.iter().filter(|(_, it)| it.is_visible());
     shown.map(|(language, it)| live(id, kind, language, it, words(&it.edition.outline.digest))).collect()
 }

@@ -6,7 +6,7 @@ use crate::domain::{
     command::SaveDraft,
     content::{ChangeKind, Content, Outline},
     draft::{Approval, Draft, DraftState, FieldFault},
-    id::LanguageTag,
+    id::{EditionName, LanguageTag},
     limits,
     rejection::{Conflict, Rejection, etag, state_name},
     state::Slots,
@@ -25,8 +25,9 @@ pub(super) fn save(work: &mut Work<'_>, save: &SaveDraft) -> Result<Answer, Reje
     let old = work.state.languages.get(&language).and_then(|slots| slots.draft.clone());
     refuse_stale(old.as_ref(), &language, &save.etag)?;
     refuse_unknown_editions(work, &save.content, newest)?;
-    let outline = write(work, &save.content, newest);
-    let draft = draft(work, old.as_ref(), outline, save, newest);
+    let base = save.base.or(old.as_ref().map(|draft| draft.base)).unwrap_or(newest);
+    let outline = write(work, &save.content, newest, base);
+    let draft = draft(work, old.as_ref(), outline, save, base);
     work.slots(&language).draft = Some(draft.clone());
     Ok(Answer::Draft(language, Box::new(draft)))
 }
@@ -81,20 +82,25 @@ fn refuse_stale(old: Option<&Draft>, language: &LanguageTag, given: &str) -> Res
     }
 }
 
-/// Salts the words and takes their digest.
-fn write(work: &mut Work<'_>, content: &Content, newest: u32) -> Outline {
+/// Fixes a text and takes its digest: adds the salt, the kind of change of a first edition, and the edition that a correction is about.
+fn write(work: &mut Work<'_>, content: &Content, newest: u32, base: u32) -> Outline {
     let mut content = Content { salt: work.context.salt, ..content.clone() };
     if newest == 0 && content.change_kind.is_none() {
         content.change_kind = Some(ChangeKind::Initial);
+    }
+    if let Some(correction) = content.correction.as_mut().filter(|_| base > 0) {
+        let base = || EditionName::new(&work.state.statement.id, &content.language_code, base);
+        correction.corrected_edition.get_or_insert_with(base);
     }
     let text = content.canonical();
     let outline = content.outline(text.digest);
     work.digests.push(text.digest);
     work.text = Some(text);
+    work.content = Some(content);
     outline
 }
 
-fn draft(work: &Work<'_>, old: Option<&Draft>, outline: Outline, save: &SaveDraft, newest: u32) -> Draft {
+fn draft(work: &Work<'_>, old: Option<&Draft>, outline: Outline, save: &SaveDraft, base: u32) -> Draft {
     let context = work.context;
     let mut authors = old.map(|draft| draft.authors.clone()).unwrap_or_default();
     if !authors.contains(context.caller) {
@@ -104,7 +110,7 @@ fn draft(work: &Work<'_>, old: Option<&Draft>, outline: Outline, save: &SaveDraf
         outline,
         state: DraftState::Draft,
         revision: old.map_or(0, |draft| draft.revision) + 1,
-        base: save.base.or(old.map(|draft| draft.base)).unwrap_or(newest),
+        base,
         authors,
         editor: context.caller.clone(),
         create_time: old.map_or(context.now, |draft| draft.create_time),

@@ -7,14 +7,14 @@ use super::{
 use crate::domain::{
     answer::Answer,
     command::{PublishDrafts, When},
-    content::{ChangeKind, Correction, Outline},
+    content::{ChangeKind, Outline},
     digest::Digest,
     draft::{Approval, Draft, DraftState, FieldFault, Release, ReleaseState},
     event::{ChannelAction, EventKind},
     id::{Caller, EditionName, LanguageTag},
     live::{Edition, Live, LiveState},
     rejection::Rejection,
-    state::Owed,
+    state::{Approved, Owed},
     time::Timestamp,
 };
 
@@ -174,20 +174,23 @@ pub(super) fn put_out(work: &mut Work<'_>, language: &LanguageTag, words: Words,
         number: before.as_ref().map_or(0, |live| live.edition.number) + 1,
         change_kind,
         change_note: words.outline.change_note.clone(),
-        correction: correction(work, language, &words.outline, before.as_ref()),
+        correction: words.outline.correction.clone(),
         publish_time: work.context.now,
         expunged: false,
         outline: words.outline,
     };
-    if words.approval.is_none() {
-        work.slots(language).owed.push(Owed {
-            number: edition.number,
+    let (number, facts) = (edition.number, edition.outline.facts.clone());
+    match words.approval {
+        Some(approval) => work.slots(language).approve(Approved { number, facts, approval }),
+        None => work.slots(language).owed.push(Owed {
+            number,
+            facts,
             digest: edition.outline.digest,
             publisher: words.publisher,
             authors: words.authors,
             reason: words.force_reason,
             publish_time: edition.publish_time,
-        });
+        }),
     }
     let kind = kind_of(change_kind, before.as_ref());
     let live = stand(work, language, edition, kind, embargo_lifted);
@@ -237,13 +240,6 @@ pub(super) fn stand(
         Some(live) => live.clone(),
         None => unreachable!("it was shown just now"),
     }
-}
-
-fn correction(work: &Work<'_>, language: &LanguageTag, outline: &Outline, before: Option<&Live>) -> Option<Correction> {
-    let mut correction = outline.correction.clone()?;
-    let base = before.map(|live| EditionName::new(&work.state.statement.id, language, live.edition.number));
-    correction.corrected_edition = correction.corrected_edition.or(base);
-    Some(correction)
 }
 
 fn kind_of(change: ChangeKind, before: Option<&Live>) -> EventKind {
@@ -319,6 +315,7 @@ pub(super) fn approve_edition(
     let place = slots.owed.iter().position(|owed| owed.number == number);
     let place = place.ok_or(Rejection::ApprovalNotOwed)?;
     let owed = slots.owed.remove(place);
+    let approver = context.caller.clone();
     if owed.publisher == *context.caller || owed.authors.contains(context.caller) {
         return Err(Rejection::OwnText);
     }
@@ -326,8 +323,9 @@ pub(super) fn approve_edition(
         let words = format!("must be the digest of the edition that is approved, {}", owed.digest);
         return Err(Rejection::Invalid(vec![FieldFault::new("content_digest", words)]));
     }
+    let approval = Approval { approver, time: context.now, digest, comment: comment.to_owned() };
+    slots.approve(Approved { number, facts: owed.facts, approval: approval.clone() });
     comment.clone_into(&mut work.reason);
     work.digests.push(digest);
-    let approver = context.caller.clone();
-    Ok(Answer::Approval(Approval { approver, time: context.now, digest, comment: comment.to_owned() }))
+    Ok(Answer::Approval(approval))
 }

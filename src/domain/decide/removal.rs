@@ -188,6 +188,7 @@ fn erase(work: &mut Work<'_>, language: &LanguageTag) {
     let slots = work.slots(language);
     slots.draft = None;
     slots.owed.clear();
+    slots.approved.clear();
     let Some(old) = slots.live.clone() else { return };
     let live = Live {
         state: LiveState::Expunged,

@@ -3,7 +3,7 @@
 use super::{Context, Decision};
 use crate::domain::{
     answer::Answer,
-    content::{Correction, Text},
+    content::{Content, Correction, Text},
     digest::{Digest, Salt},
     draft::{Draft, Release},
     event::{ChannelAction, Event, EventHead, EventKind},
@@ -18,6 +18,7 @@ pub(super) struct Work<'a> {
     pub(super) context: Context<'a>,
     pub(super) state: State,
     pub(super) text: Option<Text>,
+    pub(super) content: Option<Content>,
     pub(super) digests: Vec<Digest>,
     pub(super) reason: String,
     events: Vec<Event>,
@@ -30,6 +31,7 @@ impl<'a> Work<'a> {
             context,
             state: state.clone(),
             text: None,
+            content: None,
             digests: Vec::new(),
             reason: String::new(),
             events: Vec::new(),
@@ -47,6 +49,7 @@ impl<'a> Work<'a> {
             events: self.events,
             editions: self.editions,
             text: self.text,
+            content: self.content,
             digests: self.digests,
             reason: self.reason,
             answer,

@@ -1,6 +1,6 @@
 //! Named subscriptions: steps on them, which are entries, and how far they are, which is not.
 
-use super::{Group, Writer, step::salt};
+use super::{Answered, Group, Writer, step::salt};
 use crate::{
     domain::{
         answer::Answer,
@@ -16,25 +16,27 @@ use crate::{
 
 impl Writer {
     /// Takes a step on a subscription.
-    pub(super) fn enrol(&mut self, group: &mut Group, call: &SubscriptionCall) -> Result<Answer, Refusal> {
+    pub(super) fn enrol(&mut self, group: &mut Group, call: &SubscriptionCall) -> Result<Answered, Refusal> {
         let asked = commit::Asked::of_subscription(call);
         if let Some(answer) = self.remembered(group, &asked)? {
-            return answer.map_err(Into::into);
+            return Ok(Answered::new(answer?, None));
         }
         let there = self.subscription(group, &call.id)?;
         let now = self.time_of_step(false)?;
         let after = decide(there.as_ref(), call, now, self.meta.next_entry)?;
         self.quota.admit_enrolment(&call.step)?;
+        let entry = self.meta.next_entry;
         let answer = Answer::Subscription(Box::new(after.clone()));
         if call.validate_only {
-            return Ok(answer);
+            let other = decide(there.as_ref(), call, now.next(), entry + 1)?;
+            let in_another_commit = Some(Answer::Subscription(Box::new(other)));
+            return Ok(Answered { in_another_commit, ..Answered::new(answer, None) });
         }
-        let entry = self.meta.next_entry;
         let changes = commit::enrolment(&after, call.step.action(), &asked, &answer, now, salt()?, &mut self.meta);
         group.add(entry, changes);
         group.remember(&asked, &answer, now);
         group.subscriptions.insert(call.id.clone(), after);
-        Ok(answer)
+        Ok(Answered::new(answer, None))
     }
 
     /// Notes how far subscriptions are. One that was deleted since is left out.

@@ -7,7 +7,7 @@ use crate::{
     domain::{
         answer::Answer,
         command::Call,
-        decide::{Context, decide, redirect_target},
+        decide::{Context, Decision, decide, redirect_target},
         digest::{Digest, Salt},
         event::Event,
         id::StatementId,
@@ -64,9 +64,10 @@ impl Writer {
         self.quota.admit(&call.command.step)?;
         let mut answered = Answered::new(decision.answer.clone(), Some(decision.state.statement.kind.clone()));
         if call.validate_only {
-            return Ok(answered);
+            return tried(answered, &decision, state.as_ref(), call, context);
         }
         answered.words = self.words(&decision.events);
+        answered.words.extend(written(&decision));
         let entry = self.meta.next_entry;
         if commit::erases(state.as_ref(), &decision) {
             group.erasures.push((call.command.statement.clone(), entry));
@@ -161,6 +162,27 @@ fn resolved<'c>(call: &'c Call, state: &State) -> Cow<'c, Call> {
     let mut call = call.clone();
     call.command.step = call.command.step.resolved(state);
     Cow::Owned(call)
+}
+
+/// The answer to a call that changes nothing, with that of the same step in another commit.
+fn tried(
+    mut answered: Answered,
+    decision: &Decision,
+    state: Option<&State>,
+    call: &Call,
+    context: Context<'_>,
+) -> Result<Answered, Refusal> {
+    let (now, entry, sequence) = (context.now.next(), context.entry + 1, context.sequence + 1);
+    let other = decide(state, &call.command, Context { now, entry, sequence, salt: salt()?, ..context })?;
+    answered.words.extend([decision, &other].into_iter().filter_map(written));
+    answered.in_another_commit = Some(other.answer);
+    Ok(answered)
+}
+
+/// The text that a decision writes.
+fn written(decision: &Decision) -> Option<(Digest, Arc<Words>)> {
+    let (text, content) = decision.text.as_ref().zip(decision.content.clone())?;
+    Some((text.digest, Arc::new(Words { content, bytes: text.bytes.len() })))
 }
 
 /// What hides a text that may be erased from those who have its digest.
