@@ -27,7 +27,7 @@ const fn method(path: &'static str, roles: &'static [Role]) -> Method {
 }
 
 /// Whoever works on statements sees the work.
-const EDITORS: &[Role] = &[Author, Reviewer, Publisher, Legal, Auditor];
+pub(super) const EDITORS: &[Role] = &[Author, Reviewer, Publisher, Legal, Auditor];
 /// The public record is for all who are let in.
 const READERS: &[Role] = &Role::ALL;
 /// Who has applied what, and whether the clock is in doubt, concerns those who publish, too.

@@ -59,9 +59,8 @@ impl v1::backup_service_server::BackupService for Backups {
 
     async fn backup(&self, request: Request<v1::BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
         let admitted = admitted(request.extensions())?.clone();
-        if !admitted.mandate.is_unlimited() {
-            // A copy is the whole record.
-            return Err(audit::refused(Rejection::OutOfMandate));
+        if !admitted.mandate.is_whole_record() {
+            return Err(audit::refused(Rejection::BackupLimited));
         }
         let place = self.access.place_for_stream(&admitted)?;
         let follow = request.get_ref().follow;

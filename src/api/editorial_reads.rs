@@ -19,7 +19,7 @@ use crate::{
         rejection::Rejection,
         state::{Slots, State},
     },
-    journal::{JournalError, OwedRecord, View},
+    journal::{EntryRecord, JournalError, OwedRecord, View},
 };
 
 impl Editorial {
@@ -149,21 +149,18 @@ impl Editorial {
         };
         let (page, statement) = both(Page::of(&mut request), statement)?;
         let (size, after) = (page.size, page.place()?.tail);
-        match &statement {
-            // So is that of a statement of which some part is not seen.
-            Some(id) => {
-                let whole = self.state(id.clone(), &Mandate::of_everybody()).await?;
-                let languages = whole.languages.len();
-                let seen = mandate.narrow(whole).ok_or(Rejection::StatementNotFound)?;
-                if seen.languages.len() < languages {
-                    return Err(audit::refused(Rejection::OutOfMandate));
-                }
-            }
+        let kind = match &statement {
+            Some(id) => Some(self.state(id.clone(), &mandate).await?.statement.kind),
             // The trail of all statements is for those whose mandate is all of them.
             None if !mandate.is_unlimited() => return Err(audit::refused(Rejection::OutOfMandate)),
-            None => {}
-        }
-        let records = self.journal.read(move |view| view.entries(statement.as_ref(), after, size)).await?;
+            None => None,
+        };
+        let records = self.journal.read(move |view| {
+            let admits =
+                |record: &EntryRecord| mandate.admits_entry(&record.head, kind.as_ref(), record.concerned.as_deref());
+            view.entries(statement.as_ref(), after, size, admits)
+        });
+        let records = records.await?;
         let last = records.last().filter(|_| records.len() == size);
         let last = last.map(|last| Place { after: Vec::new(), tail: last.head.number });
         let entries = records.iter().map(to_proto::entry).collect();
@@ -180,9 +177,9 @@ impl Editorial {
 /// An approval that is owed, unless it is about what is not within the mandate.
 fn owed_to(view: &View<'_>, mandate: &Mandate, record: OwedRecord) -> Result<Option<v1::OwedApproval>, JournalError> {
     let OwedRecord { state, language, owed, .. } = record;
-    let Some(state) = mandate.narrow(state).filter(|state| state.languages.contains_key(&language)) else {
+    if !mandate.sees(&state) {
         return Ok(None);
-    };
+    }
     let (id, kind) = (&state.statement.id, &state.statement.kind);
     let may_see = |edition: &Edition| mandate.admits(id, kind, &language, &edition.outline.facts);
     let edition = view.edition(&EditionName::new(id, &language, owed.number))?.filter(may_see);

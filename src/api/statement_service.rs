@@ -1,4 +1,5 @@
-//! `StatementService`: the public record. One visibility rule, [`Live::is_visible`], serves every call.
+//! `StatementService`: the public record. One visibility rule serves every call: [`Live::is_visible`], and [`Mandate::admits`] by the facts of
+//! the text that is shown.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -173,20 +174,25 @@ fn diff_refs(given: &v1::DiffEditionsRequest) -> Result<(EditionRef, EditionRef)
     faults.finish_some(from.zip(to))
 }
 
-/// What readers may know of: now, or at an earlier time.
+/// What is shown to readers with this mandate: now, or at an earlier time.
 fn visible(
     view: &View<'_>,
     mandate: &Mandate,
     id: &StatementId,
     at: Option<Timestamp>,
 ) -> Result<Option<Public>, JournalError> {
+    let public = visible_to_all(view, id, at)?.map(|public| within(mandate, public));
+    Ok(public.filter(|public| !public.lives.is_empty()))
+}
+
+/// What is shown to readers whose mandate is everything.
+fn visible_to_all(view: &View<'_>, id: &StatementId, at: Option<Timestamp>) -> Result<Option<Public>, JournalError> {
     let tail = at.map_or_else(|| Ok(view.tail()), |time| view.tail_at(time))?;
     let Some(mut public) = view.public(id, tail)?.map(|then| in_hindsight(view, then, tail)).transpose()? else {
         return Ok(None);
     };
     public.lives.retain(|_, live| live.is_visible());
-    let public = within(mandate, public);
-    Ok((!public.lives.is_empty()).then_some(public))
+    Ok(Some(public))
 }
 
 /// What a reader with this mandate may know of: the rest is answered as what never was.
@@ -299,7 +305,7 @@ struct Found {
 
 impl Found {
     fn at(view: &View<'_>, mandate: &Mandate, name: &EditionRef) -> Result<Option<Self>, JournalError> {
-        let Some(public) = visible(view, mandate, &name.statement, None)? else { return Ok(None) };
+        let Some(public) = visible_to_all(view, &name.statement, None)? else { return Ok(None) };
         let Some(language) = name.language.find(public.lives.keys()) else { return Ok(None) };
         let Some(live) = public.lives.get(language) else { return Ok(None) };
         let number = name.number.unwrap_or(live.edition.number);
@@ -325,6 +331,27 @@ impl Found {
     }
 }
 
+/// Editions that one read looks at.
+const EDITIONS: usize = 64;
+
+/// Whether a reader with this mandate may know of an edition.
+fn has_edition(view: &View<'_>, mandate: &Mandate, public: &Public) -> Result<bool, JournalError> {
+    let (id, kind) = (&public.statement.id, &public.statement.kind);
+    for (language, live) in &public.lives {
+        let admits = |edition: &Edition| mandate.admits(id, kind, language, &edition.outline.facts);
+        let mut below = live.edition.number + 1;
+        loop {
+            let editions = view.editions(id, language, below, EDITIONS)?;
+            if editions.iter().any(admits) {
+                return Ok(true);
+            }
+            let Some(oldest) = editions.last() else { break };
+            below = oldest.number;
+        }
+    }
+    Ok(false)
+}
+
 /// The change history: by language, newest first, without the words.
 #[expect(
     clippy::type_complexity,
@@ -338,7 +365,10 @@ fn history(
     place: &Place,
     size: usize,
 ) -> Result<Option<(Vec<v1::Edition>, Option<Place>)>, JournalError> {
-    let Some(public) = visible(view, mandate, id, None)? else { return Ok(None) };
+    let Some(public) = visible_to_all(view, id, None)? else { return Ok(None) };
+    if place.after.is_empty() && !has_edition(view, mandate, &public)? {
+        return Ok(None);
+    }
     let mut shown = Vec::new();
     for (language, live) in public.lives.iter().filter(|(language, _)| wanted.is_none_or(|tag| tag.matches(language))) {
         let mut below = match place.after.first() {

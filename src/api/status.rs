@@ -249,7 +249,7 @@ fn code_of(rejection: &Rejection) -> (Code, &'static str) {
         Rejection::DraftNotApproved(_) => (Code::FailedPrecondition, "DRAFT_NOT_APPROVED"),
         Rejection::BaseSuperseded { .. } => (Code::FailedPrecondition, "BASE_SUPERSEDED"),
         Rejection::ReleaseSlotFull(_) => (Code::FailedPrecondition, "RELEASE_SLOT_FULL"),
-        Rejection::OutOfMandate => (Code::PermissionDenied, "OUT_OF_MANDATE"),
+        Rejection::OutOfMandate | Rejection::BackupLimited => (Code::PermissionDenied, "OUT_OF_MANDATE"),
         Rejection::OwnText => (Code::PermissionDenied, "OWN_TEXT"),
         Rejection::SecondPersonRequired => (Code::PermissionDenied, "SECOND_PERSON_REQUIRED"),
         Rejection::ApprovalNotOwed => (Code::FailedPrecondition, "APPROVAL_NOT_OWED"),

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    content::canonical_json,
+    content::{Facts, canonical_json},
     digest::Digest,
     id::{Caller, LanguageTag, StatementId, SubscriptionId},
+    state::{Slots, State},
     time::Timestamp,
 };
 
@@ -55,6 +56,42 @@ impl EntryHead {
     #[must_use]
     pub fn seal(&self) -> Vec<u8> {
         canonical_json(self)
+    }
+}
+
+/// A text that a step concerns: it was there before the step or is there after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concerned {
+    /// In which language.
+    pub language: LanguageTag,
+    /// What filters look at in it.
+    pub facts: Facts,
+}
+
+impl Concerned {
+    /// The texts that a step concerns, each once: those in the languages that it names (all of them if it names none), in those of a
+    /// proposal that it makes or takes up, and in those that it changes.
+    #[must_use]
+    pub fn by(named: Option<&[LanguageTag]>, before: Option<&State>, after: &State) -> Vec<Self> {
+        let proposed = |state: &State| state.statement.proposal.clone().map(|proposal| proposal.languages);
+        let (was, is) = (before.and_then(proposed), proposed(after));
+        let proposed: Vec<_> = if was == is { Vec::new() } else { was.into_iter().chain(is).flatten().collect() };
+        let slots = |language: &LanguageTag| before.and_then(|state| state.languages.get(language));
+        let mut all = Vec::new();
+        for (language, now) in &after.languages {
+            let was = slots(language);
+            let is_named = named.is_none_or(|named| named.contains(language));
+            if !is_named && !proposed.contains(language) && was == Some(now) {
+                continue;
+            }
+            for facts in was.into_iter().chain([now]).flat_map(Slots::facts) {
+                let text = Self { language: language.clone(), facts: facts.clone() };
+                if !all.contains(&text) {
+                    all.push(text);
+                }
+            }
+        }
+        all
     }
 }
 

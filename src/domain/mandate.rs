@@ -2,6 +2,8 @@
 //!
 //! **Invariants**
 //! - A mandate is total: it answers for every text, from its facts alone, as a filter does.
+//! - Each text is judged by its own facts, whichever is live: what is outside is answered as what is not there, on every path
+//!   (`what_is_visible_is_what_the_policy_says`, in the tests at the boundary).
 //! - Less in a mandate never admits more (`a_mandate_admits_what_any_of_its_grants_does`).
 //! - Reading takes a text that is also for its holder; writing takes one that is for nobody else (`who_writes_for_the_press_writes_for_nobody_else`).
 
@@ -10,7 +12,9 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    answer::Answer,
     content::{Facts, canonical_json},
+    entry::{Concerned, EntryHead},
     filter::Filter,
     id::{Code, LanguageTag, StatementId, SubscriptionId},
     state::{Slots, State},
@@ -24,12 +28,21 @@ pub struct Grant {
     pub what: Filter,
     /// Also while they are under embargo.
     pub embargoed: bool,
+    /// Also what is not public: drafts, releases, what is hidden. Set for those who work on statements. No part of what is sent.
+    #[serde(skip)]
+    pub unpublished: bool,
     /// Under which names its holder may follow; under any, if there are none. No part of what is sent.
     #[serde(skip)]
     pub subscriptions: Vec<SubscriptionId>,
 }
 
 impl Grant {
+    /// Whether it is limited to no texts and to no names. Embargo clearance is no limit.
+    #[must_use]
+    pub fn is_unlimited(&self) -> bool {
+        self.what == Filter::default() && self.subscriptions.is_empty()
+    }
+
     fn in_order(mut self) -> Self {
         self.subscriptions.sort_unstable();
         self.subscriptions.dedup();
@@ -54,7 +67,7 @@ impl Mandate {
     /// Everything.
     #[must_use]
     pub fn everything() -> Self {
-        Self(vec![Grant { embargoed: true, ..Grant::default() }])
+        Self(vec![Grant { embargoed: true, unpublished: true, ..Grant::default() }])
     }
 
     /// The same, shared: each stream holds one.
@@ -73,7 +86,20 @@ impl Mandate {
     /// Whether it is everything.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        *self == *Self::of_everybody()
+        let everything = |grant: &Grant| grant.embargoed && grant.is_unlimited();
+        self.0.iter().any(everything)
+    }
+
+    /// Whether it is limited in nothing, so that its holder may have the whole record.
+    #[must_use]
+    pub fn is_whole_record(&self) -> bool {
+        self.0.iter().any(Grant::is_unlimited)
+    }
+
+    /// What of it is for those who work on statements: it goes beyond what is public.
+    #[must_use]
+    pub fn of_editors(&self) -> Self {
+        Self(self.0.iter().filter(|grant| grant.unpublished).cloned().collect())
     }
 
     /// Whether it admits a text of that statement, kind and language, with those facts.
@@ -150,20 +176,95 @@ impl Mandate {
         self.0.iter().any(|grant| grant.what.admits_statement(&statement.id, Some(&statement.kind)))
     }
 
-    /// The statement with the languages that it admits; none if it does not see it.
+    /// The statement with the texts that it admits, and the languages that have one; none if it does not see it.
     #[must_use]
-    pub fn narrow(&self, state: State) -> Option<State> {
-        let sees = self.sees(&state);
-        let admitted = |(language, slots): &(&LanguageTag, &Slots)| self.admits_slots(&state, language, slots);
-        let languages = state.languages.iter().filter(admitted);
-        let languages = languages.map(|(language, slots)| (language.clone(), slots.clone())).collect();
-        sees.then_some(State { languages, ..state })
+    pub fn narrow(&self, mut state: State) -> Option<State> {
+        if self.is_unlimited() {
+            return Some(state);
+        }
+        if !self.sees(&state) {
+            return None;
+        }
+        let whole = |language: &LanguageTag| !self.hides_texts(&state, std::slice::from_ref(language));
+        let proposal =
+            state.statement.proposal.as_ref().filter(|proposal| proposal.languages.iter().all(whole)).cloned();
+        let languages = state.languages.iter().filter_map(|(language, slots)| {
+            let slots = self.narrow_slots(&state, language, slots)?;
+            Some((language.clone(), slots))
+        });
+        let languages = languages.collect();
+        state.statement.proposal = proposal;
+        Some(State { languages, ..state })
     }
 
-    /// Whether it admits all texts of a language.
-    fn admits_slots(&self, state: &State, language: &LanguageTag, slots: &Slots) -> bool {
+    /// The slots with the texts that it admits; none if it admits none of those that are there.
+    fn narrow_slots(&self, state: &State, language: &LanguageTag, slots: &Slots) -> Option<Slots> {
         let (id, kind) = (&state.statement.id, &state.statement.kind);
-        self.admits_name(id, Some(kind), language) && slots.facts().all(|facts| self.admits(id, kind, language, facts))
+        let admits = |facts: &Facts| self.admits(id, kind, language, facts);
+        let is_outside = slots.facts().next().is_some() && !slots.facts().any(admits);
+        if is_outside || !self.admits_name(id, Some(kind), language) {
+            return None;
+        }
+        let mut slots = slots.clone();
+        slots.draft = slots.draft.filter(|draft| admits(&draft.outline.facts));
+        slots.release = slots.release.filter(|release| admits(&release.outline.facts));
+        slots.live = slots.live.filter(|live| admits(&live.edition.outline.facts));
+        slots.owed.retain(|owed| admits(&owed.facts));
+        slots.approved.retain(|approved| admits(&approved.facts));
+        if let Some(release) = &mut slots.release {
+            release.companions.retain(|companion| self.admits_release(state, companion));
+        }
+        Some(slots)
+    }
+
+    fn admits_release(&self, state: &State, language: &LanguageTag) -> bool {
+        let release = state.languages.get(language).and_then(|slots| slots.release.as_ref());
+        let statement = &state.statement;
+        release.is_some_and(|release| self.admits(&statement.id, &statement.kind, language, &release.outline.facts))
+    }
+
+    /// Whether a text in one of these languages is outside of it, though the language is not.
+    #[must_use]
+    pub fn hides_texts(&self, state: &State, languages: &[LanguageTag]) -> bool {
+        let (id, kind) = (&state.statement.id, &state.statement.kind);
+        let named = languages.iter().all(|language| self.admits_name(id, Some(kind), language));
+        let hides = |language: &LanguageTag| {
+            let mut texts = state.languages.get(language).into_iter().flat_map(Slots::facts);
+            texts.any(|facts| !self.admits(id, kind, language, facts))
+        };
+        named && languages.iter().any(hides)
+    }
+
+    /// Whether an edition that owes an approval is outside of it.
+    #[must_use]
+    pub fn hides_owed(&self, state: &State, language: &LanguageTag, number: u32) -> bool {
+        let (id, kind) = (&state.statement.id, &state.statement.kind);
+        let mut owed = state.languages.get(language).into_iter().flat_map(|slots| &slots.owed);
+        let owed = owed.find(|owed| owed.number == number);
+        let named = self.admits_name(id, Some(kind), language);
+        named && owed.is_some_and(|owed| !self.admits(id, kind, language, &owed.facts))
+    }
+
+    /// Whether it admits the texts that an answer names.
+    #[must_use]
+    pub fn admits_answer(&self, state: &State, answer: &Answer) -> bool {
+        let (id, kind) = (&state.statement.id, &state.statement.kind);
+        answer.texts().into_iter().all(|(language, text)| self.admits(id, kind, language, &text.facts))
+    }
+
+    /// Whether it admits an entry of the audit trail, by the texts that the entry concerns. What an entry that was written before they
+    /// were kept, or that was erased, concerns is not known: it is for those whose mandate is not limited to some texts.
+    #[must_use]
+    pub fn admits_entry(&self, head: &EntryHead, kind: Option<&Code>, concerned: Option<&[Concerned]>) -> bool {
+        if let Some(subscription) = &head.subscription {
+            return self.admits_subscription(subscription);
+        }
+        let Some((id, kind)) = head.statement.as_ref().zip(kind).filter(|_| !self.is_unlimited()) else {
+            return self.is_unlimited();
+        };
+        let texts = |texts: &[Concerned]| texts.iter().all(|text| self.admits(id, kind, &text.language, &text.facts));
+        head.language_codes.iter().all(|language| self.admits_name(id, Some(kind), language))
+            && concerned.is_some_and(texts)
     }
 
     /// Whether it admits some text of that name while it is under embargo.

@@ -24,6 +24,11 @@ pub enum Rejection {
     /// The caller may do this, but not here.
     #[error("the policy does not let the caller do this to this statement, in this language or with this text")]
     OutOfMandate,
+    /// A backup has the whole record.
+    #[error(
+        "a backup has the whole record: it takes a grant with the role operator that is limited in nothing, and the policy limits the caller's"
+    )]
+    BackupLimited,
     /// The id is taken.
     #[error("a subscription with this id exists: choose another id")]
     SubscriptionExists,

@@ -5,7 +5,7 @@
 //! - Nothing of a past event is shown that readers may not see now: one visibility rule serves reads and the feed
 //!   (`what_is_not_public_now_is_not_shown_of_the_past` in the tests at the boundary).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     domain::{
-        content::Content,
-        event::EventHead,
+        content::{Content, Facts},
+        event::{EventHead, EventKind},
+        id::{Code, LanguageTag, StatementId},
         live::{Live, Openness},
         subscription::Point,
     },
@@ -125,9 +126,9 @@ pub(super) fn read_items(
     bytes_max: usize,
     encoder: Encoder,
 ) -> Result<Vec<Weighed>, JournalError> {
-    let (mut items, mut bytes) = (Vec::new(), 0_usize);
+    let (mut items, mut bytes, mut known) = (Vec::new(), 0_usize, Reached::new());
     for record in dense(from, view.events(from, limit)?)? {
-        let record = as_shown(view, record)?;
+        let record = with_reach(view, as_shown(view, record)?, &mut known)?;
         let words = record.event.words().map(|digest| view.words(&digest)).transpose()?.flatten();
         let item = Weighed::new(record, words.as_ref().map(|words| &words.content), encoder);
         bytes = bytes.saturating_add(item.bytes());
@@ -142,6 +143,26 @@ pub(super) fn read_items(
 /// An event as readers may see it now. Blocks.
 pub(super) fn as_shown(view: &View<'_>, record: EventRecord) -> Result<EventRecord, JournalError> {
     Ok(if is_concealed(view, &record)? { record.hollowed() } else { record })
+}
+
+/// The kind of a statement, and what filters looked at in its editions in one language.
+type Reached = BTreeMap<(StatementId, LanguageTag), (Option<Code>, Vec<Facts>)>;
+
+/// An event whose text is gone, with what says whom it may concern. Blocks.
+fn with_reach(view: &View<'_>, mut record: EventRecord, known: &mut Reached) -> Result<EventRecord, JournalError> {
+    let head = &record.event.head;
+    if !record.hollow && head.kind != EventKind::Expunged {
+        return Ok(record);
+    }
+    let lane = (head.statement.clone(), head.language_code.clone());
+    if !known.contains_key(&lane) {
+        known.insert(lane.clone(), (view.kind(&lane.0)?, view.facts_of_editions(&lane.0, &lane.1)?));
+    }
+    if let Some((kind, facts)) = known.get(&lane) {
+        record.event.statement_kind.clone_from(kind);
+        record.reach = Some(facts.clone());
+    }
+    Ok(record)
 }
 
 /// Nothing may be skipped: neither the first nor one in between.
@@ -174,13 +195,7 @@ fn is_concealed(view: &View<'_>, record: &EventRecord) -> Result<bool, JournalEr
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
-    use crate::domain::{
-        content::Facts,
-        digest::Digest,
-        event::{Event, EventKind},
-        id::{Code, LanguageTag, StatementId},
-        time::Timestamp,
-    };
+    use crate::domain::{digest::Digest, event::Event, time::Timestamp};
 
     /// An event about a press release in English without topics, in an entry of its own unless `more`.
     pub(in crate::feed) fn event(sequence: u64, kind: EventKind, more: bool) -> EventRecord {
@@ -200,7 +215,7 @@ pub(super) mod fixture {
         let seal = head.seal();
         let mut event = Event::hollow(head);
         event.statement_kind = Some(Code::parse("press-release").unwrap());
-        EventRecord { event, hash: Digest::of(&[&seal]), previous_hash: Digest::ZERO, seal, hollow: false }
+        EventRecord { event, hash: Digest::of(&[&seal]), previous_hash: Digest::ZERO, seal, hollow: false, reach: None }
     }
 
     /// An item of that many bytes which a filter for nothing but energy admits or not.
@@ -218,9 +233,8 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
-            content::{ChangeKind, Facts, Outline},
+            content::{ChangeKind, Outline},
             digest::Digest,
-            event::EventKind,
             live::{Edition, LiveState},
             time::Timestamp,
         },

@@ -98,12 +98,6 @@ impl Selection {
             && mandate.is_none_or(|mandate| mandate.admits_embargoed(id, kind, language, facts))
     }
 
-    fn admits_name(&self, id: &StatementId, kind: Option<&Code>, language: &LanguageTag) -> bool {
-        let mandate = self.mandate.as_ref();
-        self.filter.admits_name(id, kind, language)
-            && mandate.is_none_or(|mandate| mandate.admits_name(id, kind, language))
-    }
-
     pub(super) fn includes_embargoed(&self) -> bool {
         self.include_embargoed
     }
@@ -121,15 +115,18 @@ impl Selection {
         }
         if record.hollow || head.kind == EventKind::Expunged {
             // Its facts went with the text, and whoever was away may hold an edition about something else: everybody whom the
-            // statement and language may concern is told to let go, and learns ids and digests only. To the unfiltered it also
-            // leaves the chain of hashes without a hole.
+            // statement and language may concern, and whose mandate admits one of the editions, is told to let go, and learns ids and
+            // digests only. To the unfiltered it also leaves the chain of hashes without a hole.
             let kind = event.statement_kind.as_ref();
             let (id, language) = (&head.statement, &head.language_code);
-            let cleared = |mandate: &Arc<Mandate>| mandate.admits_embargoed_name(id, kind, language);
-            if head.kind.is_embargo() && !self.mandate.as_ref().is_none_or(cleared) {
-                return None;
-            }
-            return self.admits_name(&head.statement, kind, &head.language_code).then_some(Scope::Left);
+            let may_hold = |mandate: &Arc<Mandate>| match (&record.reach, kind) {
+                // What was under embargo alone has left no edition.
+                _ if head.kind.is_embargo() => mandate.admits_embargoed_name(id, kind, language),
+                (Some(reach), Some(kind)) => reach.iter().any(|facts| mandate.admits(id, kind, language, facts)),
+                _ => mandate.admits_name(id, kind, language),
+            };
+            let concerns = self.filter.admits_name(id, kind, language) && self.mandate.as_ref().is_none_or(may_hold);
+            return concerns.then_some(Scope::Left);
         }
         let kind = event.statement_kind.as_ref()?;
         let admits = |facts: &Facts| {

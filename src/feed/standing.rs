@@ -17,11 +17,14 @@ use super::{
 };
 use crate::{
     domain::{
+        content::Facts,
         draft::FieldFault,
         event::EventHead,
         id::{EditionName, StatementId, SubscriptionId},
+        live::Live,
         mandate::Mandate,
         rejection::Rejection,
+        state::State,
         subscription::{Progress, Refused, Subscription},
         time::Timestamp,
     },
@@ -312,7 +315,8 @@ fn happened(view: &View<'_>, sequence: u64, tail: u64) -> Result<Option<Timestam
     Ok(view.events(sequence, 1)?.first().map(|record| record.event.head.event_time))
 }
 
-/// The events that a target is about: of each language the newest, newest first, since the newest of all may concern others.
+/// The events that a target is about, as far as a mandate admits them: of each language the newest, newest first, since the newest of all
+/// may concern others.
 fn records(
     view: &View<'_>,
     target: &Target,
@@ -323,20 +327,63 @@ fn records(
         Target::Statement(id) => (id, None),
         Target::Edition(name) => (&name.statement, Some(name)),
     };
-    let state = view.state(id)?.and_then(|state| mandate.narrow(state));
-    let Some(state) = state else { return Ok(Err(Rejection::StatementNotFound)) };
-    match edition {
-        None => {
-            let newest = state.languages.keys().map(|language| view.newest_events(id, language, tail, EVENTS_MAX));
-            newest.collect::<Result<_, _>>().map(Ok)
+    let missing = if edition.is_some() { Rejection::EditionNotFound } else { Rejection::StatementNotFound };
+    let Some(state) = view.state(id)? else { return Ok(Err(missing)) };
+    let audience = Audience { view, state: &state, mandate, editors: mandate.of_editors() };
+    let mut found = Vec::new();
+    if let Some(name) = edition {
+        let Some(language) = name.language.find(state.languages.keys()) else { return Ok(Err(missing)) };
+        let name = &EditionName::new(id, language, name.number);
+        let record = view.event_of_edition(name, tail)?.filter(|record| !record.event.head.kind.is_embargo());
+        let facts: Vec<_> = view.edition(name)?.map(|edition| edition.outline.facts).into_iter().collect();
+        found.push(record.filter(|record| audience.admits(record, &facts)).into_iter().collect());
+    } else {
+        for language in state.languages.keys() {
+            found.push(audience.admitted(view.newest_events(id, language, tail, EVENTS_MAX)?)?);
         }
-        Some(name) => {
-            let Some(language) = name.language.find(state.languages.keys()) else {
-                return Ok(Err(Rejection::EditionNotFound));
-            };
-            let name = EditionName::new(id, language, name.number);
-            let record = view.event_of_edition(&name, tail)?;
-            Ok(record.map(|record| vec![vec![record]]).ok_or(Rejection::EditionNotFound))
+    }
+    found.retain(|records| !records.is_empty());
+    let is_known = !found.is_empty() || edition.is_none() && audience.editors.sees(&state);
+    Ok(if is_known { Ok(found) } else { Err(missing) })
+}
+
+/// A caller who asks about the events of a statement.
+struct Audience<'a> {
+    view: &'a View<'a>,
+    state: &'a State,
+    mandate: &'a Mandate,
+    /// What of the mandate is for those who work on statements.
+    editors: Mandate,
+}
+
+impl Audience<'_> {
+    fn admitted(&self, records: Vec<EventRecord>) -> Result<Vec<EventRecord>, JournalError> {
+        let mut admitted = Vec::new();
+        for record in records {
+            if self.admits(&record, &self.view.facts_of(&record)?) {
+                admitted.push(record);
+            }
         }
+        Ok(admitted)
+    }
+
+    /// Whether the caller may know of an event about texts with these facts: it is public, or under embargo and the caller is cleared, or
+    /// the caller works on it.
+    fn admits(&self, record: &EventRecord, facts: &[Facts]) -> bool {
+        let (head, kind) = (&record.event.head, &self.state.statement.kind);
+        let (id, language) = (&head.statement, &head.language_code);
+        let is_public = self.state.live(language).is_some_and(Live::is_visible);
+        // Of what was erased under embargo no facts are left.
+        if facts.is_empty() {
+            return self.editors.is_unlimited();
+        }
+        facts.iter().any(|facts| {
+            self.editors.admits(id, kind, language, facts)
+                || if head.kind.is_embargo() {
+                    self.mandate.admits_embargoed(id, kind, language, facts)
+                } else {
+                    is_public && self.mandate.admits(id, kind, language, facts)
+                }
+        })
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::{
     command::Call,
     decide::Decision,
     digest::{Digest, Salt},
-    entry::{Action, EntryHead, Origin},
+    entry::{Action, Concerned, EntryHead, Origin},
     event::Event,
     id::{Caller, LanguageTag, StatementId},
     state::{Slots, State},
@@ -107,7 +107,9 @@ pub(super) fn changes(
     let first_sequence = if decision.events.is_empty() { 0 } else { meta.next_sequence };
     let events = decision.events.iter().map(|event| event_rows(event, meta, &mut rows)).collect();
     rows.extend(asked.change(&decision.answer, now));
-    let body = body(salt, decision.reason.clone(), &rows);
+    let languages = call.command.step.languages();
+    let concerned = Concerned::by(languages.as_deref(), before, &decision.state);
+    let body = body(salt, decision.reason.clone(), &rows, concerned);
     let head = EntryHead {
         statement: Some(call.command.statement.clone()),
         language_codes: changed_languages(before, &decision.state),
@@ -139,7 +141,7 @@ pub(super) fn enrolment(
 ) -> Vec<Change> {
     let mut rows = vec![Change::put(key::subscription(&after.id), encode(after))];
     rows.extend(asked.change(answer, now));
-    let body = body(salt, String::new(), &rows);
+    let body = body(salt, String::new(), &rows, Vec::new());
     let head = EntryHead { subscription: Some(after.id.clone()), ..asked.head(action, &body, now, meta) };
     if after.delete_time.is_some() {
         rows.push(Change::remove(key::progress(&after.id)));
@@ -157,7 +159,7 @@ pub(super) fn begin_epoch(now: Timestamp, salt: Salt, meta: &mut Meta) -> Vec<Ch
     meta.time = now;
     meta.restored = false;
     let reason = format!("restored from a copy that ends with entry {}", meta.next_entry - 1);
-    let body = body(salt, reason, &[]);
+    let body = body(salt, reason, &[], Vec::new());
     let caller = Caller::service();
     let asked = Asked::by(&caller, None);
     let head = EntryHead { epoch: Some(meta.epoch), ..asked.head(Action::BeginEpoch, &body, now, meta) };
@@ -174,7 +176,7 @@ pub(super) fn confirm_clock(
     salt: Salt,
     meta: &mut Meta,
 ) -> Vec<Change> {
-    let body = body(salt, reason, &[]);
+    let body = body(salt, reason, &[], Vec::new());
     let head = asked.head(Action::ConfirmClock, &body, now, meta);
     let mut rows = Vec::new();
     entry_rows(&head, body, meta, &mut rows);
@@ -187,8 +189,8 @@ pub(super) fn erases(before: Option<&State>, decision: &Decision) -> bool {
     decision.state.is_expunged() && !before.is_some_and(State::is_expunged)
 }
 
-fn body(salt: Salt, reason: String, rows: &[Change]) -> Vec<u8> {
-    encode(&EntryBody { salt, reason, rows: rows.iter().map(Into::into).collect() })
+fn body(salt: Salt, reason: String, rows: &[Change], concerned: Vec<Concerned>) -> Vec<u8> {
+    encode(&EntryBody { salt, reason, rows: rows.iter().map(Into::into).collect(), concerned: Some(concerned) })
 }
 
 fn entry_rows(head: &EntryHead, body: Vec<u8>, meta: &mut Meta, rows: &mut Vec<Change>) {
@@ -219,7 +221,7 @@ fn event_rows(event: &Event, meta: &mut Meta, rows: &mut Vec<Change>) -> EventRe
     rows.push(Change::put(key::event_of(&head.statement, &head.language_code, head.sequence), Vec::new()));
     meta.event_hash = hash;
     meta.next_sequence += 1;
-    EventRecord { event: event.clone(), seal: kept, hash, previous_hash, hollow: false }
+    EventRecord { event: event.clone(), seal: kept, hash, previous_hash, hollow: false, reach: None }
 }
 
 fn changed_languages(before: Option<&State>, after: &State) -> Vec<LanguageTag> {

@@ -105,7 +105,7 @@ mod tests {
         let event = Event::hollow(head);
         let (seal, hash, previous_hash) = (Vec::new(), Digest::ZERO, Digest::ZERO);
         RecentEvent {
-            record: EventRecord { event, seal, hash, previous_hash, hollow: false },
+            record: EventRecord { event, seal, hash, previous_hash, hollow: false, reach: None },
             words: None,
             trace: Trace::default(),
         }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{JournalError, store::Change};
 use crate::domain::{
     answer::Answer,
+    content::Facts,
     digest::{Digest, Salt},
-    entry::EntryHead,
+    entry::{Concerned, EntryHead},
     event::{Event, EventHead},
     time::Timestamp,
 };
@@ -70,6 +71,9 @@ pub(super) struct EntryBody {
     pub(super) salt: Salt,
     pub(super) reason: String,
     pub(super) rows: Vec<RowChange>,
+    /// The texts that the step concerns; none in entries that were written before this was kept.
+    #[serde(default)]
+    pub(super) concerned: Option<Vec<Concerned>>,
 }
 
 /// A row that an entry wrote or removed.
@@ -171,6 +175,9 @@ pub struct EventRecord {
     pub previous_hash: Digest,
     /// Whether only the head is left: the text was erased, or is no longer public.
     pub hollow: bool,
+    /// Where the text is gone: what filters looked at in the editions of its language, whichever of them a subscriber holds. None if that
+    /// was not read.
+    pub reach: Option<Vec<Facts>>,
 }
 
 impl EventRecord {
@@ -189,7 +196,14 @@ impl EventRow {
             Some(event) => event,
             None => Event::hollow(from_seal::<EventHead>(&self.seal)?),
         };
-        Ok(EventRecord { event, seal: self.seal, hash: self.hash, previous_hash: self.previous_hash, hollow })
+        Ok(EventRecord {
+            event,
+            seal: self.seal,
+            hash: self.hash,
+            previous_hash: self.previous_hash,
+            hollow,
+            reach: None,
+        })
     }
 }
 
@@ -206,16 +220,18 @@ pub struct EntryRecord {
     pub previous_hash: Digest,
     /// Why; empty once the statement was erased.
     pub reason: String,
+    /// The texts that it concerns; none if that is not known, or no longer.
+    pub concerned: Option<Vec<Concerned>>,
 }
 
 impl EntryRow {
     pub(super) fn into_record(self) -> Result<EntryRecord, JournalError> {
         let head = from_seal(&self.seal)?;
-        let reason = match &self.body {
-            Some(body) => decode::<EntryBody>(body)?.reason,
-            None => String::new(),
+        let (reason, concerned) = match &self.body {
+            Some(body) => decode::<EntryBody>(body).map(|body| (body.reason, body.concerned))?,
+            None => Default::default(),
         };
-        Ok(EntryRecord { head, seal: self.seal, hash: self.hash, previous_hash: self.previous_hash, reason })
+        Ok(EntryRecord { head, seal: self.seal, hash: self.hash, previous_hash: self.previous_hash, reason, concerned })
     }
 }
 

@@ -9,6 +9,7 @@ mod matrix;
 mod provider;
 pub(crate) mod revocation;
 mod side_doors;
+mod visible;
 
 use std::{
     fmt::Write as _,

@@ -16,7 +16,10 @@ use super::{
     rows::{File, GrantRow, IssuerRow, Names, TokenRow},
 };
 use crate::{
-    access::keys::{self, KeySource},
+    access::{
+        keys::{self, KeySource},
+        method::EDITORS,
+    },
     domain::{
         digest::Digest,
         filter::Filter,
@@ -63,7 +66,7 @@ impl Reader<'_> {
 
     fn policy(&mut self, file: File) -> Policy {
         let groups: BTreeMap<_, _> =
-            file.groups.iter().map(|(name, members)| (name.as_str(), self.callers(members))).collect();
+            file.groups.iter().map(|(name, members)| (name.as_str(), self.callers(members.get_ref()))).collect();
         let mut policy = Policy::default();
         for row in &file.grants {
             let given = self.given(row);
@@ -81,7 +84,8 @@ impl Reader<'_> {
         policy
     }
 
-    /// Names that a grant takes for callers, and that are nearly those of groups. A caller with a token is none of them.
+    /// Groups without members; and names that a grant takes for callers, and that are nearly those of groups. A caller with a token is
+    /// none of them.
     fn doubts(&self, file: &File, groups: &BTreeMap<&str, Vec<Caller>>) -> Vec<Fault> {
         let has_token = |name: &str| file.tokens.iter().any(|row| row.caller.get_ref() == name);
         let named = file.grants.iter().flat_map(|row| row.to.get_ref());
@@ -92,7 +96,14 @@ impl Reader<'_> {
             let words = format!("'{}' is taken for a caller: is the group '{group}' meant?", name.get_ref());
             Some(Fault { line: line(self.text, &name.span()), words })
         };
-        callers.filter_map(doubt).collect()
+        let empty = file.groups.iter().filter(|(_, members)| members.get_ref().is_empty());
+        let empty = empty.map(|(name, members)| {
+            let words = format!("the group '{name}' is empty: what is granted to it, nobody has");
+            Fault { line: line(self.text, &members.span()), words }
+        });
+        let mut doubts: Vec<_> = empty.chain(callers.filter_map(doubt)).collect();
+        doubts.sort_by_key(|doubt| doubt.line);
+        doubts
     }
 
     fn callers(&mut self, names: &Names) -> Vec<Caller> {
@@ -153,7 +164,8 @@ impl Reader<'_> {
             statements: Vec::new(),
         };
         let subscriptions = self.limit(row.subscriptions.as_ref(), SubscriptionId::parse);
-        let grant = Grant { what, embargoed: row.embargoed, subscriptions };
+        let unpublished = roles.iter().any(|role| EDITORS.contains(role));
+        let grant = Grant { what, embargoed: row.embargoed, unpublished, subscriptions };
         Given { roles: roles.iter().copied().collect(), grant }
     }
 
@@ -282,7 +294,7 @@ expires = 2027-01-01
     }
 
     #[test]
-    fn a_name_that_is_nearly_that_of_a_group_is_doubted() {
+    fn a_name_that_is_nearly_that_of_a_group_is_doubted_and_so_is_an_empty_group() {
         let policy = |name: &str, more: &str| {
             let text = format!(
                 "[groups]\npress = [\"anna\"]\n\n[[grants]]\nto = [\"anna\", \"{name}\"]\nroles = [\"author\"]\n{more}"
@@ -292,6 +304,9 @@ expires = 2027-01-01
         assert_eq!(policy("presss", ""), ["line 5: 'presss' is taken for a caller: is the group 'press' meant?"]);
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let token = format!("[[tokens]]\ncaller = \"presss\"\nsha256 = \"{digest}\"");
+        let empty = parse("[limits]\n[groups]\npress = []", Path::new("")).unwrap();
+        let told: Vec<_> = empty.doubts().iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["line 3: the group 'press' is empty: what is granted to it, nobody has"]);
         assert!(policy("press", "").is_empty() && policy("paul", "").is_empty() && policy("presss", &token).is_empty());
     }
 

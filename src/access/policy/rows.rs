@@ -13,7 +13,7 @@ pub(super) type Names = Vec<Spanned<String>>;
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     #[serde(default)]
-    pub(super) groups: BTreeMap<String, Names>,
+    pub(super) groups: BTreeMap<String, Spanned<Names>>,
     #[serde(default)]
     pub(super) grants: Vec<GrantRow>,
     #[serde(default)]

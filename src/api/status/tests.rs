@@ -62,6 +62,7 @@ fn every_refusal_has_its_code_and_reason() {
         (Rejection::BaseSuperseded { language: de(), newest: 2 }, precondition, "BASE_SUPERSEDED"),
         (Rejection::ReleaseSlotFull(de()), precondition, "RELEASE_SLOT_FULL"),
         (Rejection::OutOfMandate, Code::PermissionDenied, "OUT_OF_MANDATE"),
+        (Rejection::BackupLimited, Code::PermissionDenied, "OUT_OF_MANDATE"),
         (Rejection::OwnText, Code::PermissionDenied, "OWN_TEXT"),
         (Rejection::SecondPersonRequired, Code::PermissionDenied, "SECOND_PERSON_REQUIRED"),
         (Rejection::ApprovalNotOwed, precondition, "APPROVAL_NOT_OWED"),

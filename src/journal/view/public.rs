@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, ops::Bound};
 use super::View;
 use crate::{
     domain::{
+        content::Facts,
         draft::Release,
         event::{EventHead, EventKind},
-        id::{EditionName, LanguageTag, StatementId},
+        id::{Code, EditionName, LanguageTag, StatementId},
         live::{Live, Openness},
         state::{Slots, Statement},
     },
@@ -16,6 +17,9 @@ use crate::{
         row::{EventRecord, decode},
     },
 };
+
+/// Editions that one read takes.
+const EDITIONS: usize = 64;
 
 /// The public record of a statement at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +123,46 @@ impl View<'_> {
             }
         }
         Ok(first)
+    }
+
+    /// What filters looked at in the text of an event, before it and after it. Of one that was erased: what is left in its edition.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn facts_of(&self, record: &EventRecord) -> Result<Vec<Facts>, JournalError> {
+        let event = &record.event;
+        let known: Vec<_> = event.before.iter().chain(&event.after).cloned().collect();
+        if !known.is_empty() {
+            return Ok(known);
+        }
+        let Some(name) = &event.head.edition else { return Ok(Vec::new()) };
+        Ok(self.edition(name)?.map(|edition| edition.outline.facts).into_iter().collect())
+    }
+
+    /// What filters looked at in the editions of a (statement, language), each once; of those that were erased too.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn facts_of_editions(&self, id: &StatementId, language: &LanguageTag) -> Result<Vec<Facts>, JournalError> {
+        let (mut all, mut below) = (Vec::new(), u32::MAX);
+        loop {
+            let editions = self.editions(id, language, below, EDITIONS)?;
+            let Some(oldest) = editions.last() else { return Ok(all) };
+            below = oldest.number;
+            for edition in editions {
+                if !all.contains(&edition.outline.facts) {
+                    all.push(edition.outline.facts);
+                }
+            }
+        }
+    }
+
+    /// The kind of a statement; none if there is no such statement.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn kind(&self, id: &StatementId) -> Result<Option<Code>, JournalError> {
+        Ok(self.row::<Statement>(&key::statement(id))?.map(|statement| statement.kind))
     }
 
     /// Events of a (statement, language) below `tail`, newest first.

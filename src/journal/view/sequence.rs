@@ -24,7 +24,7 @@ impl View<'_> {
         Ok(tail)
     }
 
-    /// Up to `limit` entries with numbers above `after`, oldest first; those of one statement, if one is given.
+    /// Up to `limit` entries with numbers above `after` that are admitted, oldest first; those of one statement, if one is given.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -33,17 +33,19 @@ impl View<'_> {
         statement: Option<&StatementId>,
         after: u64,
         limit: usize,
+        admits: impl Fn(&EntryRecord) -> bool,
     ) -> Result<Vec<EntryRecord>, JournalError> {
         let (prefix, from) = match statement {
             Some(id) => (key::entries_of(id), key::entry_of(id, after)),
             None => (key::entries(), key::entry(after)),
         };
-        let keys = self.reader.store.scan(&prefix, Bound::Excluded(from), false).take(limit);
+        let keys = self.reader.store.scan(&prefix, Bound::Excluded(from), false);
         let numbers = keys.map(|row| Ok(key::number_at_end(&row?.0).unwrap_or_default()));
         let durable = *self.durable.borrow();
         let numbers =
             numbers.filter(|number: &Result<u64, JournalError>| number.as_ref().map_or(true, |n| *n <= durable));
-        numbers.map(|number| self.entry(number?)).collect()
+        let entries = numbers.map(|number| self.entry(number?));
+        entries.filter(|entry| entry.as_ref().map_or(true, &admits)).take(limit).collect()
     }
 
     fn entry(&self, number: u64) -> Result<EntryRecord, JournalError> {

@@ -6,7 +6,7 @@ use super::{Answered, Group, Writer};
 use crate::{
     domain::{
         answer::Answer,
-        command::Call,
+        command::{Call, Step},
         decide::{Context, Decision, decide, redirect_target},
         digest::{Digest, Salt},
         event::Event,
@@ -33,17 +33,10 @@ impl Writer {
         let asked = Asked::of(call);
         let remembered = self.remembered(group, &asked)?;
         let state = self.state(group, &call.command.statement)?;
-        if state.as_ref().is_some_and(|state| !call.mandate.sees(state)) {
-            // What a caller may not see is as if it were not there.
-            return Err(Rejection::StatementNotFound.into());
-        }
-        if let Some(answer) = remembered {
-            return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
-        }
         let call = &state.as_ref().map_or_else(|| Cow::Borrowed(call), |state| resolved(call, state));
-        let languages = call.command.step.languages();
-        if state.as_ref().is_some_and(|state| !call.mandate.admits_request(state, languages.as_deref())) {
-            return Err(Rejection::OutOfMandate.into());
+        if let Some(answer) = remembered {
+            admit_again(call, state.as_ref(), &answer)?;
+            return Ok(Answered::new(answer?, state.map(|state| state.statement.kind)));
         }
         let redirect_fits = self.redirect_fits(group, state.as_ref(), call)?;
         let now = self.time_of_step(call.command.step.protects_readers())?;
@@ -57,6 +50,7 @@ impl Writer {
             redirect_fits,
             restored: self.restored(),
         };
+        admit(call, state.as_ref(), context)?;
         let decision = decide(state.as_ref(), &call.command, context)?;
         if !call.mandate.admits_result(state.as_ref(), &decision.state) {
             return Err(Rejection::OutOfMandate.into());
@@ -133,9 +127,8 @@ impl Writer {
     /// Whether readers can be sent to the statement that the call names: they can read it, and it does not lead back.
     fn redirect_fits(&self, group: &Group, state: Option<&State>, call: &Call) -> Result<bool, JournalError> {
         let Some(target) = redirect_target(state, &call.command.step) else { return Ok(false) };
-        let first = self.state(group, target)?.filter(|state| call.mandate.sees(state));
-        let Some(first) = first else { return Ok(false) };
-        if !first.has_text() {
+        let Some(first) = self.state(group, target)? else { return Ok(false) };
+        if !call.mandate.narrow(first.clone()).is_some_and(|seen| seen.has_text()) {
             return Ok(false);
         }
         let (mut seen, mut open) = (Vec::new(), vec![first]);
@@ -162,6 +155,43 @@ fn resolved<'c>(call: &'c Call, state: &State) -> Cow<'c, Call> {
     let mut call = call.clone();
     call.command.step = call.command.step.resolved(state);
     Cow::Owned(call)
+}
+
+/// Whether the scope of a call lets it be decided. What its caller does not see is answered as what is not there.
+fn admit(call: &Call, state: Option<&State>, context: Context<'_>) -> Result<(), Rejection> {
+    let (mandate, step) = (&call.mandate, &call.command.step);
+    let Some(state) = state.filter(|_| !mandate.is_unlimited()) else { return Ok(()) };
+    if let Step::CreateStatement { kind, source_language, .. } = step {
+        let may_create = mandate.admits_name(&call.command.statement, Some(kind), source_language);
+        return if may_create { Ok(()) } else { Err(Rejection::OutOfMandate) };
+    }
+    if !mandate.sees(state) {
+        return Err(Rejection::StatementNotFound);
+    }
+    if let Step::ApproveEdition { language, number, .. } = step
+        && mandate.hides_owed(state, language, *number)
+    {
+        return Err(Rejection::EditionNotFound);
+    }
+    let languages = step.languages();
+    if mandate.admits_request(state, languages.as_deref()) {
+        return Ok(());
+    }
+    if languages.is_some_and(|languages| mandate.hides_texts(state, &languages)) {
+        decide(mandate.narrow(state.clone()).as_ref(), &call.command, context)?;
+    }
+    Err(Rejection::OutOfMandate)
+}
+
+/// Whether the scope of a call that is repeated lets it have the answer again.
+fn admit_again(call: &Call, state: Option<&State>, answer: &Result<Answer, Rejection>) -> Result<(), Rejection> {
+    let mandate = &call.mandate;
+    let Some(state) = state.filter(|_| !mandate.is_unlimited()) else { return Ok(()) };
+    if !mandate.sees(state) {
+        return Err(Rejection::StatementNotFound);
+    }
+    let admits = answer.as_ref().is_ok_and(|answer| mandate.admits_answer(state, answer));
+    if admits { Ok(()) } else { Err(Rejection::OutOfMandate) }
 }
 
 /// The answer to a call that changes nothing, with that of the same step in another commit.
