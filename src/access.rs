@@ -227,6 +227,14 @@ impl Access {
         Ok(true)
     }
 
+    /// What of the policy may not be meant, and what nobody can do by it. `has_certificates` says whether client certificates are accepted.
+    #[must_use]
+    pub fn doubts(&self, has_certificates: bool) -> Vec<String> {
+        let policy = self.0.policy.borrow().clone();
+        let Some(policy) = policy else { return Vec::new() };
+        policy.doubts().iter().map(ToString::to_string).chain(policy.gaps(has_certificates)).collect()
+    }
+
     /// Where the keys of identity providers are fetched.
     #[must_use]
     pub fn key_sources(&self) -> Vec<KeySource> {

@@ -29,6 +29,7 @@
 //! - A name that is neither a group nor spelled as a caller grants nothing by mistake: it is refused.
 
 mod file;
+mod gaps;
 mod rows;
 
 use std::{

@@ -14,7 +14,8 @@ Examples:
   onrecord check-config --config onrecord.toml
   onrecord check-config --policy policy.toml
 
-It takes what `serve` takes. It says what is wrong with the settings or the policy, with its line, and exits with 2; or what was read, and exits with 0.";
+It takes what `serve` takes. It says what is wrong with the settings or the policy, with its line, and exits with 2; or what was read, and exits with 0.
+Of a policy it also says what nobody can do by it, such as a step that takes two people where one has the role.";
 
 /// See whether settings, a policy and the files of TLS can be used.
 #[derive(Debug, clap::Args)]
@@ -38,6 +39,10 @@ impl Args {
             let policy = Policy::read(file).map_err(|fault| Refusal::Usage(fault.to_string()))?;
             for doubt in policy.doubts() {
                 note(format_args!("{}, {doubt}", file.display()));
+            }
+            let files = self.settings.tls_files();
+            for gap in policy.gaps(files.is_some_and(|files| files.client_ca.is_some())) {
+                note(format_args!("{}: {gap}", file.display()));
             }
             let (callers, tokens) = policy.size();
             say(format_args!("{}: {callers} callers with grants, {tokens} tokens", file.display()))?;

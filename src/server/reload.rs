@@ -34,8 +34,10 @@ pub(super) async fn follow(
     faults: Faults,
     shutdown: CancellationToken,
 ) {
+    let has_certificates = tls.as_ref().is_some_and(|tls| tls.takes_certificates());
     let mut changes = access.changes();
     let mut hangup = signal(SignalKind::hangup()).ok();
+    doubt(&access, has_certificates);
     let (mut policy, mut encryption) = (Reported::new(POLICY, &faults), Reported::new(TLS, &faults));
     loop {
         tokio::select! {
@@ -50,11 +52,22 @@ pub(super) async fn follow(
                 access.fetch_keys();
             }
         }
-        let (access, tls) = (access.clone(), tls.clone());
-        let read = spawn_blocking(move || (access.reload(), tls.map_or(Ok(false), |tls| tls.reload())));
-        let Ok((access, tls)) = read.await else { continue };
-        policy.report(access);
+        let (files, tls) = (access.clone(), tls.clone());
+        let read = spawn_blocking(move || (files.reload(), tls.map_or(Ok(false), |tls| tls.reload())));
+        let Ok((read, tls)) = read.await else { continue };
+        let is_another = matches!(read, Ok(true));
+        policy.report(read);
         encryption.report(tls);
+        if is_another {
+            doubt(&access, has_certificates);
+        }
+    }
+}
+
+/// Tells what of the policy may not be meant, and what nobody can do by it.
+fn doubt(access: &Access, has_certificates: bool) {
+    for doubt in access.doubts(has_certificates) {
+        warn!(what = POLICY, %doubt, "is used as it is");
     }
 }
 

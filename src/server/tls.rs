@@ -148,6 +148,11 @@ impl Tls {
         Ok(Self { files, config, expires, known, pace })
     }
 
+    /// Whether clients may show certificates.
+    pub(super) fn takes_certificates(&self) -> bool {
+        self.files.client_ca.is_some()
+    }
+
     /// Reads the files again, and whether they were others. Those who connect from then on get what is in them now. Blocks on the disk.
     ///
     /// # Errors

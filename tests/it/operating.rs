@@ -212,6 +212,37 @@ async fn sighup_ends_no_start_and_a_policy_that_cannot_be_used_is_told_until_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_do_by_a_policy_is_told_when_it_is_checked_and_when_it_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.toml");
+    let checked = || {
+        let output = onrecord(&["check-config", "--policy", policy.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    std::fs::write(&policy, "").unwrap();
+    let nobody = "no caller has a role: every call is refused";
+    assert!(checked().contains(&format!("policy.toml: {nobody}")), "{}", checked());
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_onrecord"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(directory.path().join("record"));
+    command.arg("--policy").arg(&policy);
+    let mut serving = Serving(command.env_clear().stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap());
+    let mut log = BufReader::new(serving.0.stderr.take().unwrap()).lines();
+    let mut until = async |words: &str| {
+        let said = async { while !log.next_line().await.unwrap().expect("it goes on").contains(words) {} };
+        timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("it says {words}"));
+    };
+    until(nobody).await;
+    let other = directory.path().join("other.toml");
+    std::fs::write(&other, "[[grants]]\nto = [\"anna\"]\nroles = [\"author\"]\n").unwrap();
+    std::fs::rename(other, &policy).unwrap();
+    let nothing = "no caller has the role 'reviewer': nothing can be approved";
+    assert!(checked().contains(nothing), "{}", checked());
+    serving.signal("-HUP");
+    until(nothing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_onrecord"));
