@@ -146,6 +146,7 @@ impl Desk {
                 let got = self.get("FeedService/GetSubscription", json!({ "name": text(item, "name") })).await;
                 inner(&got.unwrap(), "subscription")
             }
+            "Clock" => inner(&self.get("ClockService/GetClock", json!({})).await.unwrap(), "clock"),
             "Statement" => inner(&dossier(text(item, "name")).await, "statement"),
             "Proposal" => inner(&dossier(statement()).await, "proposal"),
             "Approval" => {
@@ -309,8 +310,11 @@ async fn every_answer_is_what_a_get_shows() {
         desk.act("FeedService/DeleteSubscription", "operator", gone).await;
         desk.releases_and_withdrawals(&id("wait")).await;
         desk.removals(&id("end"), &id("life")).await;
-        // Acknowledgements are of a stream that is no more.
-        desk.done.retain(|done| !["FeedService/Acknowledge", "FeedService/Reject"].contains(&done.method));
+        let time = desk.service.clock.now().to_string();
+        desk.act("ClockService/ConfirmClock", "operator", json!({ "time": time })).await;
+        // Acknowledgements are of a stream that is no more, and a time that is confirmed is that of the call.
+        let is_past = ["FeedService/Acknowledge", "FeedService/Reject", "ClockService/ConfirmClock"];
+        desk.done.retain(|done| !is_past.contains(&done.method));
         desk.erasures(&id("end")).await;
         unset.append(&mut desk.unset);
     }

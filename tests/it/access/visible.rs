@@ -247,6 +247,14 @@ impl Asker {
             }
             "GetSubscription" | "UpdateSubscription" | "DeleteSubscription" | "Acknowledge" | "Reject"
             | "CreateSubscription" => self.subscriptions(method).await,
+            // The clock is that of the whole record, and says nothing of it.
+            "GetClock" => drop(self.ask(method, json!({})).await.unwrap()),
+            "ConfirmClock" => {
+                let request = json!({ "time": "2020-01-01T00:00:00Z" });
+                let answer = self.ask(method, request.clone()).await;
+                let expected = if self.scope.is_all_texts() { "INVALID_ARGUMENT" } else { "OUT_OF_MANDATE" };
+                self.equal(method, &request, reason(&answer).as_str(), expected);
+            }
             "Backup" => {
                 let whole = self.scope.is_all_texts() && self.scope.subscriptions.is_empty();
                 let answer = self.ask(method, json!({})).await;
