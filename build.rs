@@ -3,6 +3,7 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
+use tonic_prost_build::Builder;
 
 const FILES: [&str; 5] = [
     "onrecord/v1/editorial_service.proto",
@@ -17,11 +18,45 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
-    tonic_prost_build::configure()
+    read_from_json(tonic_prost_build::configure())
         .extern_path(".onrecord.v1.Delivery", "crate::api::v1::Delivery")
         .extern_path(".onrecord.v1.Snapshot", "crate::api::v1::Snapshot")
+        // Shared with the buffer that it is decoded from, or the row that it is read from.
+        .bytes(".onrecord.v1.Edition.canonical_content")
+        .bytes(".onrecord.v1.Embargo.canonical_content")
+        .bytes(".onrecord.v1.Draft.canonical_content")
+        .bytes(".onrecord.v1.Release.canonical_content")
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .codec_path("crate::api::codec::SmallBuffers")
         .compile_fds(files)?;
     Ok(())
+}
+
+/// Messages that a client reads from canonical content, and their fields that JSON writes otherwise than serde. A field that is missing here
+/// does not compile, or fails `every_field_of_a_content_is_read_from_canonical_json`.
+fn read_from_json(mut builder: Builder) -> Builder {
+    const MESSAGES: [&str; 7] =
+        ["Content", "Correction", "Rendition", "Attachment", "ClaimReview", "Evidence", "Contact"];
+    const FIELDS: [(&str, &str); 11] = [
+        ("Content.salt", "base64"),
+        ("Content.change_kind", "change_kind"),
+        ("Content.expire_time", "time"),
+        ("Content.review_due_time", "time"),
+        ("Content.as_of_time", "time"),
+        ("Content.original_time", "time"),
+        ("Attachment.size_bytes", "decimal"),
+        ("ClaimReview.first_appearance_time", "time"),
+        ("ClaimReview.verdict", "verdict"),
+        ("ClaimReview.as_of_time", "time"),
+        ("Evidence.retrieve_time", "time"),
+    ];
+    for message in MESSAGES {
+        let attribute = "#[derive(serde::Deserialize)] #[serde(rename_all = \"camelCase\", default)]";
+        builder = builder.message_attribute(format!(".onrecord.v1.{message}"), attribute);
+    }
+    for (field, reader) in FIELDS {
+        let attribute = format!("#[serde(deserialize_with = \"crate::api::json::{reader}\")]");
+        builder = builder.field_attribute(format!(".onrecord.v1.{field}"), attribute);
+    }
+    builder
 }

@@ -39,6 +39,7 @@ mod from_proto;
 pub(crate) mod fuzz;
 #[cfg(feature = "server")]
 mod gate;
+pub(crate) mod json;
 #[cfg(feature = "server")]
 mod page_token;
 mod snapshot;
@@ -48,6 +49,7 @@ mod statement_service;
 mod status;
 #[cfg(feature = "server")]
 mod to_proto;
+#[cfg(feature = "server")]
 mod trial;
 pub mod v1;
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Follower ── Subscribe ──> service         one stream at a time, over a channel of its own
-//!    │  checks order, duplicates and the chain of hashes
+//!    │  compares every field with its seal, every text with its digest; checks order and the chain of hashes
 //!    ├─> Site::replace, apply, advance      the effect and the position after it, kept together
 //!    ├─> Site::keep                         makes them durable: at once when it is quiet, else ten times a second
 //!    └── Acknowledge ──> service            only what was kept, if the site follows under a name
@@ -29,7 +29,9 @@ mod ending;
 mod file;
 mod follower;
 mod options;
+mod seal;
 mod site;
+pub mod verify;
 
 pub use backoff::Backoff;
 pub use channel::channel;

@@ -59,7 +59,7 @@ pub use standing::{Occupancy, Outcome, Standing, StandingState, Target, Told};
 
 use crate::{
     domain::{filter::Filter, mandate::Mandate, subscription::Point},
-    journal::{Journal, JournalError},
+    journal::{Form, Journal, JournalError},
 };
 use cold::Cold;
 use cursor::Cursor;
@@ -178,7 +178,7 @@ impl Feed {
 
     /// The same; nothing if the subscription was changed in between.
     async fn try_subscribe(&self, request: &StreamRequest) -> Result<Option<Messages>, FeedRefusal> {
-        let StreamRequest { start, wanted, heartbeat, right } = request;
+        let StreamRequest { start, wanted, form, heartbeat, right } = request;
         let (mut start, heartbeat, shared) = (start.clone(), *heartbeat, Arc::clone(&self.shared));
         let (selection, named) = match wanted {
             Wanted::These { filter, include_embargoed } => {
@@ -189,6 +189,7 @@ impl Feed {
                 (standing::selection(&named).within(&right.mandate), Some(named))
             }
         };
+        let selection = selection.in_form(*form);
         let mandate = Fingerprint::of_mandate(&right.mandate);
         if let (Start::Applied, Some(named)) = (&start, &named) {
             let applied = shared.applied(named, mandate).await?;
@@ -233,13 +234,14 @@ impl Feed {
         start: Start,
         filter: Filter,
         include_embargoed: bool,
+        form: Form,
         mandate: &Arc<Mandate>,
         max_events: usize,
     ) -> Result<Page, FeedRefusal> {
         if matches!(start, Start::Snapshot | Start::Applied) {
             return Err(FeedRefusal::CursorInvalid("a page of the feed starts with a cursor, the beginning or now"));
         }
-        let selection = Selection::new(filter, include_embargoed).within(mandate);
+        let selection = Selection::new(filter, include_embargoed).in_form(form).within(mandate);
         let origin = start::resolve(&self.shared, &start, &selection).await?;
         page::read(&self.shared, &selection, origin.point, max_events).await
     }

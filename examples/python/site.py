@@ -6,10 +6,9 @@
 
 `site.json` holds the pages and the cursor after them, replaced together: the effect and where to go on are there or neither is.
 With NAME it follows as subscriptions/NAME, and says what it has applied. Where the service has TLS and a policy, ONRECORD_CA_FILE names the
-authority (PEM) and ONRECORD_TOKEN_FILE the token.
+authority (PEM) and ONRECORD_TOKEN_FILE the token. verify.py beside it compares every field with what the feed was sealed with.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -20,7 +19,9 @@ import time
 import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from onrecord.v1 import event_pb2, feed_service_pb2 as feed, feed_service_pb2_grpc, live_pb2
+from onrecord.v1 import content_pb2, event_pb2, feed_service_pb2 as feed, feed_service_pb2_grpc, live_pb2
+
+import verify
 
 HEARTBEAT = 10  # seconds; after three that did not come the stream counts as lost
 FATAL = {"CURSOR_DIVERGED", "FILTER_CHANGED", "CURSOR_INVALID", "SUBSCRIPTION_TAKEN"}  # a person has to look
@@ -74,11 +75,11 @@ class Site:
 
     def apply(self, delivery):
         event = delivery.event
-        seen = hashlib.sha256(event.previous_hash + event.seal).digest()
-        assert seen == event.hash, f"event {event.sequence} is not what was hashed"
-        assert event.sequence > self.held["last"], f"event {event.sequence} comes twice or out of order"
-        if event.sequence == self.held["last"] + 1 and self.held["hash"]:
-            assert event.previous_hash.hex() == self.held["hash"], f"event {event.sequence} is of another history"
+        if event.sequence <= self.held["last"]:
+            raise SystemExit(f"refused: event {event.sequence} comes twice or out of order")
+        follows = event.previous_hash.hex() == self.held["hash"]
+        if event.sequence == self.held["last"] + 1 and self.held["hash"] and not follows:
+            raise SystemExit(f"refused: event {event.sequence} is of another history")
         self.held.update(last=event.sequence, hash=event.hash.hex(), applied=self.held["applied"] + 1)
         if event.type not in (event_pb2.Event.TYPE_EMBARGOED, event_pb2.Event.TYPE_EMBARGO_CANCELLED):
             gone = delivery.scope == event_pb2.Delivery.SCOPE_LEFT or not event.HasField("live")
@@ -96,6 +97,7 @@ def follow(stub, site, name):
     is_new = not site.held["applied"] and not site.held["pages"]
     start = feed.START_BEGINNING if is_new else feed.START_SNAPSHOT
     request = feed.SubscribeRequest(subscription=f"subscriptions/{name}" if name else "", start=start)
+    request.content_view = content_pb2.CONTENT_VIEW_CANONICAL  # the bytes that were hashed, to verify them
     request.heartbeat_interval.seconds = HEARTBEAT
     if site.held["cursor"]:
         request.start, request.cursor = feed.START_CURSOR, site.held["cursor"]
@@ -112,11 +114,15 @@ def follow(stub, site, name):
             if kind == "opened":
                 generation = message.opened.generation
             elif kind == "snapshot":
+                for live in message.snapshot.live:
+                    verify.live(live)
                 parts.append(message.snapshot)
             elif kind == "snapshot_end":
                 site.replace(parts)
                 parts, cursor = [], message.snapshot_end.cursor
             elif kind == "event_batch":
+                for delivery in message.event_batch.deliveries:
+                    verify.delivery(delivery)
                 pending.extend(message.event_batch.deliveries)
                 if message.event_batch.more:
                     continue  # a commit is applied whole
@@ -168,6 +174,8 @@ def main(address, path, name=""):
         before = site.held["cursor"]
         try:
             asked = follow(stub, site, name)
+        except verify.Altered as altered:
+            raise SystemExit(f"refused: {altered}; somebody between here and the service may have altered it")
         except grpc.RpcError as error:
             reason, asked = refusal(error)
             print("lost:", error.code(), reason, file=sys.stderr)

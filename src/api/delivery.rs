@@ -1,10 +1,8 @@
 //! `onrecord.v1.Delivery`, written by hand: its event may be ready-made, encoded once for all subscribers.
 
-use std::{fmt::Debug, sync::Arc};
-
 use prost::{
     DecodeError, Message,
-    bytes::{Buf, BufMut},
+    bytes::{Buf, BufMut, Bytes},
     encoding::{DecodeContext, WireType, int32, message, skip_field},
 };
 
@@ -14,27 +12,22 @@ use super::v1::{self, delivery::Scope};
 const SCOPE: u32 = 1;
 const EVENT: u32 = 2;
 
-/// An event that was encoded before. All subscribers share it: to send it is to copy it, and nothing else.
-pub(super) trait Ready: Debug + Send + Sync {
-    /// The field `event`, encoded, for those to whom the event stands so.
-    fn bytes(&self, scope: Scope) -> &[u8];
-}
-
 /// An event as it concerns one subscriber's filter.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivery {
     /// How the event stands to the filter, a [`Scope`].
     pub scope: i32,
     /// The event; none where this service sends a ready-made one.
     pub event: Option<v1::Event>,
-    ready: Option<Arc<dyn Ready>>,
+    /// The field `event`, encoded before. All subscribers share it: to send it is to copy it, and nothing else.
+    ready: Bytes,
 }
 
 impl Delivery {
     /// How an event stands to a filter.
     #[must_use]
     pub fn new(scope: Scope, event: v1::Event) -> Self {
-        Self { scope: scope.into(), event: Some(event), ready: None }
+        Self { scope: scope.into(), event: Some(event), ready: Bytes::new() }
     }
 
     /// How the event stands to the filter.
@@ -45,25 +38,15 @@ impl Delivery {
 
     /// The same with an event that is ready.
     #[cfg(feature = "server")]
-    pub(super) fn of_ready(scope: Scope, ready: Arc<dyn Ready>) -> Self {
-        Self { scope: scope.into(), event: None, ready: Some(ready) }
-    }
-
-    fn ready(&self) -> &[u8] {
-        self.ready.as_ref().map_or(&[], |ready| ready.bytes(self.scope()))
-    }
-}
-
-impl PartialEq for Delivery {
-    fn eq(&self, other: &Self) -> bool {
-        (self.scope, &self.event, self.ready()) == (other.scope, &other.event, other.ready())
+    pub(super) fn of_ready(scope: Scope, ready: Bytes) -> Self {
+        Self { scope: scope.into(), event: None, ready }
     }
 }
 
 /// The field `event`, encoded: itself a [`Delivery`] without a scope.
 #[cfg(feature = "server")]
-pub(super) fn encoded(event: v1::Event) -> bytes::Bytes {
-    Delivery { scope: 0, event: Some(event), ready: None }.encode_to_vec().into()
+pub(super) fn encoded(event: v1::Event) -> Bytes {
+    Delivery { event: Some(event), ..Delivery::default() }.encode_to_vec().into()
 }
 
 impl Message for Delivery {
@@ -73,7 +56,7 @@ impl Message for Delivery {
         }
         match &self.event {
             Some(event) => message::encode(EVENT, event, buffer),
-            None => buffer.put_slice(self.ready()),
+            None => buffer.put_slice(&self.ready),
         }
     }
 
@@ -93,7 +76,7 @@ impl Message for Delivery {
 
     fn encoded_len(&self) -> usize {
         let scope = if self.scope == 0 { 0 } else { int32::encoded_len(SCOPE, &self.scope) };
-        scope + self.event.as_ref().map_or_else(|| self.ready().len(), |event| message::encoded_len(EVENT, event))
+        scope + self.event.as_ref().map_or(self.ready.len(), |event| message::encoded_len(EVENT, event))
     }
 
     fn clear(&mut self) {
@@ -105,20 +88,11 @@ impl Message for Delivery {
 mod tests {
     use super::*;
 
-    #[derive(Debug)]
-    struct Shared(bytes::Bytes);
-
-    impl Ready for Shared {
-        fn bytes(&self, _: Scope) -> &[u8] {
-            &self.0
-        }
-    }
-
     #[test]
     fn a_ready_made_event_is_on_the_wire_what_it_would_be_otherwise() {
         let event = v1::Event { sequence: 7, statement: "statements/fire".to_owned(), ..v1::Event::default() };
         let plain = Delivery::new(Scope::Within, event.clone());
-        let shared = Delivery::of_ready(Scope::Within, Arc::new(Shared(encoded(event))));
+        let shared = Delivery::of_ready(Scope::Within, encoded(event));
         assert_eq!(shared.encode_to_vec(), plain.encode_to_vec());
         assert_eq!(shared.encoded_len(), plain.encoded_len());
         let batch = v1::EventBatch { deliveries: vec![shared; 3], ..v1::EventBatch::default() };

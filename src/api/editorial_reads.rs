@@ -37,14 +37,16 @@ impl Editorial {
         request: &v1::GetDraftRequest,
         mandate: &Mandate,
     ) -> Result<v1::GetDraftResponse, Status> {
-        let (id, language) = slot(&request.name, "drafts")?;
+        let ((id, language), form) = both(slot(&request.name, "drafts"), from_proto::form(request.content_view))?;
         let state = self.state(id.clone(), mandate).await?;
         let language = state.tag(&language).cloned().unwrap_or(language);
         let draft = state.languages.get(&language).and_then(|slots| slots.draft.clone());
         let draft = draft.ok_or_else(|| Rejection::DraftNotFound(language.clone()))?;
         let digest = draft.outline.digest;
-        let words = self.journal.read(move |view| view.content(&digest)).await?;
-        Ok(v1::GetDraftResponse { draft: Some(to_proto::draft(&id, &language, &draft, words.as_ref())) })
+        let text = self.journal.read(move |view| view.text(&digest, form)).await?;
+        let mut shown = to_proto::draft(&id, &language, &draft, None);
+        (shown.content, shown.canonical_content) = to_proto::text(text.as_ref());
+        Ok(v1::GetDraftResponse { draft: Some(shown) })
     }
 
     pub(super) async fn release(
@@ -52,14 +54,16 @@ impl Editorial {
         request: &v1::GetReleaseRequest,
         mandate: &Mandate,
     ) -> Result<v1::GetReleaseResponse, Status> {
-        let (id, language) = slot(&request.name, "releases")?;
+        let ((id, language), form) = both(slot(&request.name, "releases"), from_proto::form(request.content_view))?;
         let state = self.state(id.clone(), mandate).await?;
         let language = state.tag(&language).cloned().unwrap_or(language);
         let release = state.languages.get(&language).and_then(|slots| slots.release.clone());
         let release = release.ok_or_else(|| Rejection::ReleaseNotFound(language.clone()))?;
         let digest = release.outline.digest;
-        let words = self.journal.read(move |view| view.content(&digest)).await?;
-        Ok(v1::GetReleaseResponse { release: Some(to_proto::release(&id, &language, &release, words.as_ref())) })
+        let text = self.journal.read(move |view| view.text(&digest, form)).await?;
+        let mut shown = to_proto::release(&id, &language, &release, None);
+        (shown.content, shown.canonical_content) = to_proto::text(text.as_ref());
+        Ok(v1::GetReleaseResponse { release: Some(shown) })
     }
 
     pub(super) async fn drafts(

@@ -152,11 +152,11 @@ impl v1::feed_service_server::FeedService for Follow {
 
     async fn read_feed(&self, request: Request<v1::ReadFeedRequest>) -> Reply<v1::ReadFeedResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
-        let (start, filter, max_events) = from_proto::read_feed(request.get_ref())?;
+        let (start, filter, form, max_events) = from_proto::read_feed(request.get_ref())?;
         let embargoed = request.get_ref().include_embargoed;
-        let page = self.feed.read(start, filter, embargoed, &mandate, max_events).await?;
+        let page = self.feed.read(start, filter, embargoed, form, &mandate, max_events).await?;
         Ok(Response::new(v1::ReadFeedResponse {
-            deliveries: page.deliveries.into_iter().map(to_proto::delivery).collect(),
+            deliveries: page.deliveries.iter().map(to_proto::delivery).collect(),
             cursor: page.cursor,
             tail: page.tail,
         }))

@@ -22,7 +22,7 @@ use crate::{
         rejection::Rejection,
         time::Timestamp,
     },
-    journal::{Journal, JournalError, Public, View},
+    journal::{Form, Journal, JournalError, Public, View},
 };
 
 /// Statements in one batch.
@@ -47,8 +47,9 @@ impl v1::statement_service_server::StatementService for Statements {
         let given = request.get_ref();
         let id = from_proto::statement_name("name", &given.name);
         let language = from_proto::optional_language("language_code", &given.language_code);
-        let (id, (language, at)) = both(id, both(language, self.past(given.as_of_time)))?;
-        let reading = self.journal.read(move |view| reading(view, &mandate, &id, language.as_ref(), at)).await?;
+        let times_and_form = both(self.past(given.as_of_time), from_proto::form(given.content_view));
+        let (id, (language, (at, form))) = both(id, both(language, times_and_form))?;
+        let reading = self.journal.read(move |view| reading(view, &mandate, &id, language.as_ref(), at, form)).await?;
         Ok(Response::new(v1::GetStatementResponse { reading: Some(reading.ok_or(Rejection::StatementNotFound)?) }))
     }
 
@@ -59,11 +60,12 @@ impl v1::statement_service_server::StatementService for Statements {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let given = request.get_ref();
         let language = from_proto::optional_language("language_code", &given.language_code);
-        let (ids, language) = both(batch(&given.names), language)?;
+        let form = from_proto::form(given.content_view);
+        let (ids, (language, form)) = both(batch(&given.names), both(language, form))?;
         let read = self.journal.read(move |view| {
             let (mut readings, mut bytes) = (Vec::new(), 0);
             for (place, id) in ids.iter().enumerate() {
-                let reading = reading(view, &mandate, id, language.as_ref(), None)?;
+                let reading = reading(view, &mandate, id, language.as_ref(), None, form)?;
                 bytes += reading.as_ref().map_or(0, prost::Message::encoded_len);
                 if bytes > BATCH_BYTES_MAX {
                     return Ok(Err(place));
@@ -79,19 +81,20 @@ impl v1::statement_service_server::StatementService for Statements {
     async fn list_statements(&self, request: Request<v1::ListStatementsRequest>) -> Reply<v1::ListStatementsResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let mut given = request.into_inner();
-        let (page, filter) = both(Page::of(&mut given), from_proto::filter(given.filter.as_ref()))?;
+        let form = from_proto::form(given.content_view);
+        let (page, (filter, form)) = both(Page::of(&mut given), both(from_proto::filter(given.filter.as_ref()), form))?;
         let (size, place) = (page.size, page.place()?);
-        let (live, last) = self.journal.read(move |view| listed(view, &mandate, &place, &filter, size)).await?;
+        let (live, last) = self.journal.read(move |view| listed(view, &mandate, &place, &filter, size, form)).await?;
         Ok(Response::new(v1::ListStatementsResponse { live, next_page_token: page.token_after(last.as_ref()) }))
     }
 
     async fn get_edition(&self, request: Request<v1::GetEditionRequest>) -> Reply<v1::GetEditionResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let given = request.get_ref();
-        let (name, canonical) = (edition_ref("name", &given.name)?, given.include_canonical_content);
+        let (name, form) = both(edition_ref("name", &given.name), from_proto::form(given.content_view))?;
         let edition = self.journal.read(move |view| {
             let Some(found) = Found::at(view, &mandate, &name)? else { return Ok(None) };
-            found.show(view, canonical).map(Some)
+            found.show(view, form).map(Some)
         });
         Ok(Response::new(v1::GetEditionResponse { edition: Some(edition.await?.ok_or(Rejection::EditionNotFound)?) }))
     }
@@ -229,6 +232,7 @@ fn reading(
     id: &StatementId,
     asked: Option<&LanguageTag>,
     at: Option<Timestamp>,
+    form: Form,
 ) -> Result<Option<v1::Reading>, JournalError> {
     let Some(public) = visible(view, mandate, id, at)? else { return Ok(None) };
     let source = &public.statement.source_language;
@@ -237,16 +241,29 @@ fn reading(
     Ok(Some(v1::Reading {
         statement: id.name(),
         requested_language_code: asked.map(ToString::to_string).unwrap_or_default(),
-        live: Some(show(view, &public, language, live)?),
+        live: Some(show(view, &public, language, live, form)?),
         available_language_codes: public.lives.keys().map(ToString::to_string).collect(),
         source_language_code: source.to_string(),
     }))
 }
 
-fn show(view: &View<'_>, public: &Public, language: &LanguageTag, live: &Live) -> Result<v1::Live, JournalError> {
-    let words = if live.state.has_text() { view.content(&live.edition.outline.digest)? } else { None };
+fn show(
+    view: &View<'_>,
+    public: &Public,
+    language: &LanguageTag,
+    live: &Live,
+    form: Form,
+) -> Result<v1::Live, JournalError> {
     let statement = &public.statement;
-    Ok(to_proto::live(&statement.id, statement.kind.as_str(), language, live, words.as_ref()))
+    let mut shown = to_proto::live(&statement.id, statement.kind.as_str(), language, live, None);
+    if let Some(edition) = &mut shown.edition {
+        let text = live.words().map(|digest| view.text(&digest, form)).transpose()?.flatten();
+        (edition.content, edition.canonical_content) = to_proto::text(text.as_ref());
+    }
+    if form == Form::Canonical {
+        shown.event_seal = view.event(live.sequence)?.as_ref().map(to_proto::event_seal);
+    }
+    Ok(shown)
 }
 
 /// Statements that one read looks at.
@@ -259,6 +276,7 @@ fn listed(
     place: &Place,
     filter: &Filter,
     size: usize,
+    form: Form,
 ) -> Result<(Vec<v1::Live>, Option<Place>), JournalError> {
     let tail = if place.tail == 0 { view.tail() } else { place.tail };
     let (mut shown, mut bytes, mut after) = (Vec::new(), 0, place.after.clone());
@@ -272,7 +290,7 @@ fn listed(
                 if here <= after || !live.facts().is_some_and(admits) {
                     continue;
                 }
-                let item = show(view, public, language, live)?;
+                let item = show(view, public, language, live, form)?;
                 bytes += prost::Message::encoded_len(&item);
                 shown.push(item);
                 if shown.len() == size || bytes >= PAGE_BYTES {
@@ -301,6 +319,8 @@ struct Found {
     edition: Edition,
     /// Whether its words may be read.
     public: bool,
+    /// The event that made its language what it is.
+    sequence: u64,
 }
 
 impl Found {
@@ -316,16 +336,22 @@ impl Found {
         let kind = &public.statement.kind;
         let may_read = |it: &Edition| mandate.admits(&name.statement, kind, language, &it.outline.facts);
         let edition = view.edition(&name)?.filter(may_read);
-        Ok(edition.map(|edition| Self { name, edition, public: live.state.has_text() }))
+        Ok(edition.map(|edition| Self { name, edition, public: live.state.has_text(), sequence: live.sequence }))
     }
 
-    fn show(&self, view: &View<'_>, canonical: bool) -> Result<v1::Edition, JournalError> {
-        let digest = &self.edition.outline.digest;
-        let words = if self.public { view.content(digest)? } else { None };
-        let mut shown =
-            to_proto::edition(&self.name.statement, &self.name.language, &self.edition, words.as_ref(), self.public);
-        if canonical && self.public {
-            shown.canonical_content = view.canonical(digest)?.unwrap_or_default();
+    fn show(&self, view: &View<'_>, form: Form) -> Result<v1::Edition, JournalError> {
+        let EditionName { statement, language, .. } = &self.name;
+        let mut shown = to_proto::edition(statement, language, &self.edition, None, self.public);
+        let text = if self.public { view.text(&self.edition.outline.digest, form)? } else { None };
+        (shown.content, shown.canonical_content) = to_proto::text(text.as_ref());
+        if form == Form::Canonical {
+            let event = view.event_of_edition(&self.name, view.tail())?;
+            shown.event_seal = event.as_ref().map(to_proto::event_seal);
+            if let Some(seal) = shown.event_seal.as_mut().filter(|_| !self.public) {
+                seal.salt.clear();
+            }
+            let withheld = if self.public { None } else { view.event(self.sequence)? };
+            shown.withheld_seal = withheld.as_ref().map(to_proto::event_seal);
         }
         Ok(shown)
     }

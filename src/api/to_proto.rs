@@ -17,6 +17,8 @@ pub(super) use subscription::{delivery_report, subscription};
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
+
 use super::v1;
 use crate::{
     domain::{
@@ -26,7 +28,7 @@ use crate::{
         live::{Edition, Live, LiveState, Notice},
         time::Timestamp,
     },
-    journal,
+    journal::{self, EventRecord, Text},
 };
 
 /// A point in time, as the fields of messages take it.
@@ -83,8 +85,29 @@ pub(super) fn edition(
         change_note: if told { edition.change_note.clone() } else { String::new() },
         correction: edition.correction.as_ref().filter(|_| told).map(correction),
         publish_time: time(edition.publish_time),
-        canonical_content: Vec::new(),
+        canonical_content: Bytes::new(),
         expunged: edition.expunged,
+        event_seal: None,
+        withheld_seal: None,
+    }
+}
+
+/// A text, as `content` and `canonical_content` take it: one of them or none.
+pub(super) fn text(text: Option<&Text>) -> (Option<v1::Content>, Bytes) {
+    match text {
+        Some(Text::Content(it)) => (Some(content(it)), Bytes::new()),
+        Some(Text::Canonical(bytes)) => (None, bytes.clone()),
+        None => (None, Bytes::new()),
+    }
+}
+
+/// The seal of an event.
+pub(super) fn event_seal(record: &EventRecord) -> v1::EventSeal {
+    v1::EventSeal {
+        seal: record.seal.clone(),
+        previous_hash: record.previous_hash.as_bytes().to_vec(),
+        hash: record.hash.as_bytes().to_vec(),
+        salt: record.event.salt.map(|salt| salt.0.to_vec()).unwrap_or_default(),
     }
 }
 
@@ -109,6 +132,7 @@ pub(super) fn live(
         update_time: time(live.update_time),
         stale_since_edition: live.stale_since.as_ref().map(ToString::to_string).unwrap_or_default(),
         sequence: live.sequence,
+        event_seal: None,
     }
 }
 

@@ -101,7 +101,7 @@ impl ApproveArgs {
 }
 
 async fn digest_of(session: &Session, name: &str) -> Result<String> {
-    let request = GetEditionRequest { name: name.to_owned(), include_canonical_content: false };
+    let request = GetEditionRequest { name: name.to_owned(), ..GetEditionRequest::default() };
     let answer = session.statements(request, async |mut api, q| api.get_edition(q).await).await?;
     let edition = answer.edition.with_context(|| Refusal::NotFound(format!("no edition {}", short(name))))?;
     Ok(edition.content_digest)

@@ -74,7 +74,7 @@ impl Args {
 async fn live_edition(session: &Session, slot: &Slot) -> Result<(String, bool)> {
     let nothing = || format!("{slot} has nothing live to correct");
     let (name, language_code) = (slot.statement.name(), slot.language.clone());
-    let request = GetStatementRequest { name, language_code, as_of_time: None };
+    let request = GetStatementRequest { name, language_code, ..GetStatementRequest::default() };
     let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await;
     let live = answer.with_context(nothing)?.reading.and_then(|reading| reading.live);
     // Another language may be served in its place.

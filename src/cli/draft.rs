@@ -182,7 +182,7 @@ async fn list(session: &Session, statement: Option<StatementId>, limit: Limit) -
 }
 
 async fn fetch(session: &Session, slot: &Slot) -> Result<GetDraftResponse> {
-    let request = GetDraftRequest { name: slot.draft() };
+    let request = GetDraftRequest { name: slot.draft(), ..GetDraftRequest::default() };
     session.editorial(request, async |mut api, q| api.get_draft(q).await).await
 }
 

@@ -110,7 +110,7 @@ async fn get(session: &Session, slot: &Slot) -> Result<()> {
 }
 
 async fn fetch(session: &Session, slot: &Slot) -> Result<GetReleaseResponse> {
-    let request = GetReleaseRequest { name: slot.release() };
+    let request = GetReleaseRequest { name: slot.release(), ..GetReleaseRequest::default() };
     session.editorial(request, async |mut api, q| api.get_release(q).await).await
 }
 

@@ -1,7 +1,7 @@
-//! What a site can check by itself: order, duplicates, and the chain of hashes.
+//! What a site can check of the order of a feed: no event comes twice, and one follows the other in the chain of hashes. What each event
+//! holds is compared in `verify`.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::api::v1::Event;
 
@@ -21,8 +21,8 @@ pub struct Link {
 pub enum Breach {
     #[error("event {sequence} was sent after {newest} was applied")]
     Order { sequence: u64, newest: u64 },
-    #[error("event {sequence} is not what was hashed")]
-    Hash { sequence: u64 },
+    #[error("{item}: {field} is not what was sealed; somebody between here and the service may have altered it")]
+    Altered { item: String, field: String },
     #[error("event {sequence} does not follow the event before, which was applied")]
     Chain { sequence: u64 },
     #[error("{came} of {wanted} items of the snapshot came")]
@@ -36,12 +36,11 @@ pub(super) struct Chain {
 }
 
 impl Chain {
+    /// Takes the next event, whose hash was verified.
     pub(super) fn follow(&mut self, event: &Event) -> Result<(), Breach> {
         let sequence = event.sequence;
-        let hash = hash(event);
-        if event.hash != hash {
-            return Err(Breach::Hash { sequence });
-        }
+        let hash = event.hash.as_slice().try_into();
+        let hash = hash.map_err(|_| Breach::Altered { item: format!("event {sequence}"), field: "hash".to_owned() })?;
         if let Some(last) = self.last {
             if sequence <= last.sequence {
                 return Err(Breach::Order { sequence, newest: last.sequence });
@@ -55,18 +54,16 @@ impl Chain {
     }
 }
 
-/// The hash that an event says it has.
-fn hash(event: &Event) -> [u8; 32] {
-    Sha256::new().chain_update(&event.previous_hash).chain_update(&event.seal).finalize().into()
-}
-
 #[cfg(test)]
 pub(super) mod fixture {
     use super::*;
+    use crate::{
+        api::v1::{Edition, EventSeal, Live, event},
+        client::seal::digest,
+    };
 
-    /// An event of a feed in which each says only its number.
+    /// An event of a feed in which each says only its number, and that a text has expired. It is to be delivered as LEFT.
     pub(in crate::client) fn event(sequence: u64) -> Event {
-        let numbered = |sequence: u64| Event { sequence, seal: sequence.to_string().into_bytes(), ..Event::default() };
         let mut previous_hash = vec![0; 32];
         for before in 1..sequence {
             previous_hash = hash(&Event { previous_hash, ..numbered(before) }).to_vec();
@@ -75,14 +72,38 @@ pub(super) mod fixture {
         Event { hash: hash(&event).to_vec(), ..event }
     }
 
+    fn numbered(sequence: u64) -> Event {
+        let seal = format!(r#"{{"sequence":"{sequence}","type":"TYPE_EXPIRED"}}"#).into_bytes();
+        Event { sequence, seal, r#type: event::Type::Expired.into(), ..Event::default() }
+    }
+
+    /// What is live in `statements/a`, without a text.
+    pub(in crate::client) fn live(sequence: u64) -> Live {
+        let name = "statements/a/editions/en.1";
+        let seal = format!(r#"{{"edition":"{name}","sequence":"{sequence}","statement":"statements/a"}}"#).into_bytes();
+        let previous_hash = vec![0; 32];
+        let hash = digest(&[&previous_hash, &seal]).to_vec();
+        Live {
+            statement: "statements/a".to_owned(),
+            sequence,
+            edition: Some(Edition { name: name.to_owned(), number: 1, ..Edition::default() }),
+            event_seal: Some(EventSeal { seal, previous_hash, hash, salt: Vec::new() }),
+            ..Live::default()
+        }
+    }
+
     pub(in crate::client) fn hash(event: &Event) -> [u8; 32] {
-        super::hash(event)
+        digest(&[&event.previous_hash, &event.seal])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{fixture::event, *};
+    use crate::{
+        api::v1::{Delivery, delivery::Scope},
+        client::verify,
+    };
 
     /// What is said about the last of some events.
     fn verdict(events: &[Event]) -> Result<(), Breach> {
@@ -91,6 +112,7 @@ mod tests {
         for event in before {
             chain.follow(event).unwrap();
         }
+        verify::delivery(&mut Delivery::new(Scope::Left, last.clone()))?;
         chain.follow(last)
     }
 
@@ -107,12 +129,13 @@ mod tests {
             change(&mut forged);
             verdict(&[event(1), event(2), forged])
         };
-        assert_eq!(forged(|event| event.seal.push(b'x')), Err(Breach::Hash { sequence: 3 }));
-        assert_eq!(forged(|event| event.hash.clear()), Err(Breach::Hash { sequence: 3 }));
+        let altered = Breach::Altered { item: "event 3".to_owned(), field: "hash, previous_hash or seal".to_owned() };
+        assert_eq!(forged(|event| event.seal.push(b'x')), Err(altered.clone()));
+        assert_eq!(forged(|event| event.hash.clear()), Err(altered));
         // A history that is sound in itself, and another.
         let other = forged(|event| {
             event.previous_hash = vec![9; 32];
-            event.hash = hash(event).to_vec();
+            event.hash = fixture::hash(event).to_vec();
         });
         assert_eq!(other, Err(Breach::Chain { sequence: 3 }));
         assert_eq!(verdict(&[event(1), event(2), event(2)]), Err(Breach::Order { sequence: 2, newest: 2 }));

@@ -15,10 +15,11 @@ use super::{
     ending::{FollowError, Lost, Remedy},
     options::{Begin, Options, Wanted},
     site::{Note, Position, Site},
+    verify,
 };
 use crate::api::v1::{
-    AcknowledgeRequest, Closing, Delivery, EventBatch, Opened, Snapshot, SnapshotEnd, Start, SubscribeRequest,
-    SubscribeResponse, closing, feed_service_client::FeedServiceClient, subscribe_response::Message,
+    AcknowledgeRequest, Closing, ContentView, Delivery, EventBatch, Opened, Snapshot, SnapshotEnd, Start,
+    SubscribeRequest, SubscribeResponse, closing, feed_service_client::FeedServiceClient, subscribe_response::Message,
 };
 
 /// Longer than the longest message: 1 MiB and one event.
@@ -182,15 +183,21 @@ impl<S: Site> Follower<S> {
             include_embargoed,
             heartbeat_interval: prost_types::Duration::try_from(self.options.heartbeat).ok(),
             subscription,
+            content_view: ContentView::Canonical.into(),
         }
     }
 
     async fn messages(&mut self, stream: &mut Streaming<SubscribeResponse>) -> Followed<End, S> {
         loop {
-            let response = match self.next(stream).await? {
+            let mut response = match self.next(stream).await? {
                 Ok(response) => response,
                 Err(lost) => return self.lost(lost),
             };
+            match &mut response.message {
+                Some(Message::Snapshot(part)) => verify::snapshot(part)?,
+                Some(Message::EventBatch(batch)) => batch.deliveries.iter_mut().try_for_each(verify::delivery)?,
+                Some(_) | None => {}
+            }
             self.site.message(&response).map_err(FollowError::Site)?;
             if let Some(message) = response.message
                 && let Some(end) = self.take(message).await?

@@ -48,6 +48,8 @@ impl fmt::Display for Note {
 
 /// A site that applies what a feed sends.
 ///
+/// Texts come in both forms: `canonical_content`, the bytes that were hashed, and `content`, decoded from them.
+///
 /// What is applied may wait in memory until [`Site::keep`]; then the effects and the position after them are made durable together, or
 /// neither. A site that keeps each at once need not implement `keep`.
 pub trait Site: Send {
@@ -82,7 +84,7 @@ pub trait Site: Send {
     /// A stream is open.
     fn opened(&mut self, _opened: &Opened) {}
 
-    /// A message came; it was not looked at yet.
+    /// A message came. It was verified, and not applied yet.
     ///
     /// # Errors
     /// As above.

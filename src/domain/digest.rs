@@ -93,6 +93,15 @@ impl<'de> Deserialize<'de> for Digest {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Salt(pub [u8; 16]);
 
+impl Salt {
+    /// A salt for the event of this sequence, from which this one cannot be found: the beginning of a SHA-256.
+    #[must_use]
+    pub fn derived(self, sequence: u64) -> Self {
+        let Digest(bytes) = Digest::of(&[b"onrecord event salt", &self.0, &sequence.to_be_bytes()]);
+        Self(bytes.first_chunk().copied().unwrap_or_default())
+    }
+}
+
 impl Serialize for Salt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {

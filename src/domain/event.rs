@@ -3,13 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    content::{Correction, Facts, canonical_json},
-    digest::Digest,
+    content::{ChangeKind, Correction, Facts, canonical_json},
+    digest::{Digest, Salt},
     draft::Release,
     id::{Code, EditionName, LanguageTag, StatementId},
-    live::{Live, Notice},
+    live::{Live, LiveState, Notice},
     time::Timestamp,
 };
+
+/// The version of the list of members that a seal has. `docs/feed.md` says what each version covers.
+pub const SEAL_VERSION: u32 = 2;
 
 /// One thing subscribers are told, with the whole new state of a (statement, language).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,9 @@ pub struct Event {
     pub notice: Option<Notice>,
     /// Where readers are sent.
     pub redirect: Option<StatementId>,
+    /// Salt of the digests of the change note and the correction; none where neither is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<Salt>,
 }
 
 /// The part of an event that its hash covers: ids, times and digests, no text. It outlives an erasure.
@@ -73,9 +79,94 @@ pub struct EventHead {
     pub entry: u64,
     /// Whether another event of the same entry follows.
     pub more: bool,
+    /// Which members the seal has: [`SEAL_VERSION`], or none for those before the ones below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// What sort of statement.
+    #[serde(rename = "kind", default, skip_serializing_if = "Option::is_none")]
+    pub statement_kind: Option<Code>,
+    /// Whether readers should be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<bool>,
+    /// What a channel bot should do.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "named")]
+    pub channel_action: Option<ChannelAction>,
+    /// Whether a text under embargo became this edition.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub embargo_lifted: bool,
+    /// When the embargo is to end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embargo_end_time: Option<Timestamp>,
+    /// [`Live::state`]; none where it is hidden.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "named")]
+    pub state: Option<LiveState>,
+    /// What the edition did to the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_kind: Option<ChangeKind>,
+    /// SHA-256 over the salt and the change note; none without a note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change_note_digest: Option<Digest>,
+    /// See [`Correction::digest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction_digest: Option<Digest>,
+    /// When the edition was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publish_time: Option<Timestamp>,
+    /// When the first edition was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_publish_time: Option<Timestamp>,
+    /// When an edition other than a MINOR one was published last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major_change_time: Option<Timestamp>,
+    /// An edition of the source language that this translation does not reflect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since_edition: Option<EditionName>,
+    /// Where readers are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect_statement: Option<StatementId>,
 }
 
 impl EventHead {
+    /// The head of an event about no edition and no text, the only one of its entry.
+    #[must_use]
+    pub fn new(
+        sequence: u64,
+        kind: EventKind,
+        event_time: Timestamp,
+        statement: StatementId,
+        language_code: LanguageTag,
+        entry: u64,
+    ) -> Self {
+        Self {
+            sequence,
+            kind,
+            event_time,
+            statement,
+            language_code,
+            edition: None,
+            previous_edition: None,
+            content_digest: None,
+            notice_digest: None,
+            entry,
+            more: false,
+            version: None,
+            statement_kind: None,
+            notify: None,
+            channel_action: None,
+            embargo_lifted: false,
+            embargo_end_time: None,
+            state: None,
+            change_kind: None,
+            change_note_digest: None,
+            correction_digest: None,
+            publish_time: None,
+            first_publish_time: None,
+            major_change_time: None,
+            stale_since_edition: None,
+            redirect_statement: None,
+        }
+    }
+
     /// The bytes that the event's hash covers: canonical JSON (RFC 8785).
     #[must_use]
     pub fn seal(&self) -> Vec<u8> {
@@ -95,19 +186,64 @@ impl Event {
     #[must_use]
     pub fn hollow(head: EventHead) -> Self {
         Self {
-            head,
             statement_kind: None,
             before: None,
             after: None,
-            notify: false,
-            channel_action: ChannelAction::None,
+            notify: head.notify.unwrap_or_default(),
+            channel_action: head.channel_action.unwrap_or(ChannelAction::None),
             live: None,
             embargo: None,
-            embargo_lifted: false,
+            embargo_lifted: head.embargo_lifted,
             correction: None,
             notice: None,
-            redirect: None,
+            redirect: head.redirect_statement.clone().filter(|_| head.kind == EventKind::Removed),
+            salt: None,
+            head,
         }
+    }
+
+    /// Has the head cover all that the event shows: values as they are, texts by their salted digests.
+    pub fn cover(&mut self, salt: Salt) {
+        let head = &mut self.head;
+        head.version = Some(SEAL_VERSION);
+        head.statement_kind.clone_from(&self.statement_kind);
+        head.notify = Some(self.notify);
+        head.channel_action = Some(self.channel_action);
+        head.embargo_lifted = self.embargo_lifted;
+        head.embargo_end_time = self.embargo.as_ref().map(|release| release.time);
+        if let Some(live) = &self.live {
+            self.salt = head.cover_live(live, salt);
+        }
+    }
+}
+
+impl EventHead {
+    /// Covers what is live. Returns the salt, if a text was digested with it.
+    fn cover_live(&mut self, live: &Live, salt: Salt) -> Option<Salt> {
+        let edition = &live.edition;
+        // Where the text may not be read, nothing that is said about it may.
+        let is_told = live.state.has_text();
+        let note = Some(&edition.change_note).filter(|note| is_told && !note.is_empty());
+        let correction = edition.correction.as_ref().filter(|_| is_told);
+        self.state = Some(live.state).filter(|state| *state != LiveState::Hidden);
+        self.change_kind = Some(edition.change_kind);
+        self.change_note_digest = note.map(|note| Digest::of(&[&salt.0, note.as_bytes()]));
+        self.correction_digest = correction.map(|correction| correction.digest(salt));
+        self.notice_digest = live.notice.as_ref().map(Notice::digest);
+        self.publish_time = Some(edition.publish_time);
+        self.first_publish_time = Some(live.first_publish_time);
+        self.major_change_time = Some(live.major_change_time);
+        self.stale_since_edition.clone_from(&live.stale_since);
+        self.redirect_statement.clone_from(&live.redirect);
+        (self.change_note_digest.is_some() || self.correction_digest.is_some()).then_some(salt)
+    }
+}
+
+impl Correction {
+    /// SHA-256 over the salt, the name of the corrected edition, a zero byte and the text.
+    fn digest(&self, salt: Salt) -> Digest {
+        let edition = self.corrected_edition.as_ref().map(ToString::to_string).unwrap_or_default();
+        Digest::of(&[&salt.0, edition.as_bytes(), b"\0", self.text.as_bytes()])
     }
 }
 
@@ -158,6 +294,67 @@ pub enum ChannelAction {
     Edit,
     Reply,
     Delete,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// A value that has a name in `onrecord.v1`.
+trait Named: Copy + 'static {
+    const NAMES: &'static [(Self, &'static str)];
+}
+
+impl Named for ChannelAction {
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::None, "CHANNEL_ACTION_NONE"),
+        (Self::Post, "CHANNEL_ACTION_POST"),
+        (Self::Edit, "CHANNEL_ACTION_EDIT"),
+        (Self::Reply, "CHANNEL_ACTION_REPLY"),
+        (Self::Delete, "CHANNEL_ACTION_DELETE"),
+    ];
+}
+
+impl Named for LiveState {
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::Published, "STATE_PUBLISHED"),
+        (Self::Withdrawn, "STATE_WITHDRAWN"),
+        (Self::Expired, "STATE_EXPIRED"),
+        (Self::Gone, "STATE_GONE"),
+        (Self::Redirected, "STATE_REDIRECTED"),
+        (Self::Expunged, "STATE_EXPUNGED"),
+    ];
+}
+
+/// JSON has the names of `onrecord.v1`; rows have their own.
+mod named {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use super::Named;
+
+    #[expect(clippy::ref_option, reason = "serde passes a reference")]
+    pub(super) fn serialize<T: Named + Serialize + PartialEq, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return value.serialize(serializer);
+        }
+        let named = |value: T| T::NAMES.iter().find(|(named, _)| *named == value).map(|(_, name)| *name);
+        value.and_then(named).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Named + Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        if !deserializer.is_human_readable() {
+            return Option::deserialize(deserializer);
+        }
+        let Some(name) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+        let found = T::NAMES.iter().find(|(_, known)| *known == name).map(|(value, _)| *value);
+        found.map(Some).ok_or_else(|| de::Error::custom("not a name of this value"))
+    }
 }
 
 /// `ProtoJSON` writes 64-bit numbers as decimal strings.

@@ -50,7 +50,8 @@ pub const NOTICE: TextLimit = TextLimit { graphemes: 2_000, bytes: 32_000 };
 pub const RENDITION: TextLimit = TextLimit { graphemes: 10_000, bytes: 80_000 };
 /// Bytes of a body.
 pub const BODY_BYTES_MAX: usize = 512 * 1024;
-/// Bytes of a whole text on the wire: with [`NOTICE`] and three times [`NOTE`] it leaves an event under 768 KiB.
+/// Bytes of a whole text, as a message on the wire and as canonical JSON: with [`NOTICE`] and three times [`NOTE`] it leaves an event
+/// under 768 KiB in both forms.
 pub const CONTENT_BYTES_MAX: usize = 640 * 1024;
 /// Attachments of a text.
 pub const ATTACHMENTS_MAX: usize = 64;

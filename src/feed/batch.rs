@@ -108,7 +108,7 @@ impl Packer {
             assert_eq!(item.head().sequence, self.next, "events are looked at in order and without gaps");
             let (end, more) = (item.end(), item.head().more);
             match selection.scope(&item.item.record) {
-                Some(scope) => self.admit(item.deliver(scope), &mut batches),
+                Some(scope) => self.admit(item.deliver(scope, selection.form()), &mut batches),
                 None => self.filtered = self.filtered.saturating_add(1),
             }
             self.next = end.next;

@@ -5,7 +5,10 @@
 //! - Nothing of a past event is shown that readers may not see now: one visibility rule serves reads and the feed
 //!   (`what_is_not_public_now_is_not_shown_of_the_past` in the tests at the boundary).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 
@@ -15,13 +18,13 @@ use super::{
 };
 use crate::{
     domain::{
-        content::{Content, Facts},
+        content::Facts,
         event::{EventHead, EventKind},
         id::{Code, LanguageTag, StatementId},
         live::{Live, Openness},
         subscription::Point,
     },
-    journal::{EventRecord, JournalError, RecentEvent, View},
+    journal::{EventRecord, Form, JournalError, RecentEvent, View},
 };
 
 /// Bytes of an event in memory beside what is sent of it: names, facts, hashes, seal.
@@ -30,8 +33,10 @@ const RECORD_BYTES: usize = 1_024;
 /// Makes of an event, and of a state, what is sent: once, for all subscribers.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoder {
-    /// The event, with the words of its `live` or `embargo` where they may be read.
-    pub whole: fn(&EventRecord, Option<&Content>) -> Bytes,
+    /// The event, with the canonical text of its `live` or `embargo` where it may be read: [`Form::Canonical`].
+    pub whole: fn(&EventRecord, Option<Bytes>) -> Bytes,
+    /// Makes [`Form::Message`] of that.
+    pub message: fn(&Bytes) -> Bytes,
     /// The event as it is told to those it has left: without any text.
     pub left: fn(&EventRecord) -> Bytes,
     /// Adds what is live to a part of a snapshot.
@@ -45,8 +50,12 @@ pub struct Encoder {
 pub struct Item {
     /// The event.
     pub record: EventRecord,
-    whole: Bytes,
+    /// With the stored text, verbatim.
+    canonical: Bytes,
+    /// Made of that once somebody asks for it: the text is not held a second time for it.
+    message: OnceLock<Bytes>,
     left: Bytes,
+    encoder: Encoder,
 }
 
 /// An event as it concerns one subscriber.
@@ -54,15 +63,24 @@ pub struct Item {
 pub struct Delivery {
     /// How it stands to the filter.
     pub scope: Scope,
+    /// How its text is sent.
+    pub form: Form,
     /// The event.
     pub item: Arc<Item>,
 }
 
 impl Item {
-    /// What is sent of it, as the [`Encoder`] made it.
+    fn new(record: EventRecord, canonical: Bytes, left: Bytes, encoder: Encoder) -> Self {
+        Self { record, canonical, message: OnceLock::new(), left, encoder }
+    }
+
+    /// What is sent of it, as the [`Encoder`] made it: once for each form, for all subscribers.
     #[must_use]
-    pub fn whole(&self) -> &Bytes {
-        &self.whole
+    pub fn whole(&self, form: Form) -> &Bytes {
+        match form {
+            Form::Canonical => &self.canonical,
+            Form::Message => self.message.get_or_init(|| (self.encoder.message)(&self.canonical)),
+        }
     }
 
     /// What is sent of it to those it has left.
@@ -76,7 +94,7 @@ impl Delivery {
     /// What is sent.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        if self.scope == Scope::Left { self.item.left() } else { self.item.whole() }
+        if self.scope == Scope::Left { self.item.left() } else { self.item.whole(self.form) }
     }
 }
 
@@ -87,14 +105,14 @@ pub(super) struct Weighed {
 }
 
 impl Weighed {
-    fn new(record: EventRecord, content: Option<&Content>, encoder: Encoder) -> Self {
-        let (whole, left) = ((encoder.whole)(&record, content), (encoder.left)(&record));
-        Self { item: Arc::new(Item { record, whole, left }) }
+    fn new(record: EventRecord, text: Option<Bytes>, encoder: Encoder) -> Self {
+        let (canonical, left) = ((encoder.whole)(&record, text), (encoder.left)(&record));
+        Self { item: Arc::new(Item::new(record, canonical, left, encoder)) }
     }
 
     /// Of an event that was just committed.
     pub(super) fn of_recent(recent: RecentEvent, encoder: Encoder) -> Self {
-        Self::new(recent.record, recent.words.as_deref().map(|words| &words.content), encoder)
+        Self::new(recent.record, recent.words.map(|words| words.canonical.clone()), encoder)
     }
 
     pub(super) fn head(&self) -> &EventHead {
@@ -106,14 +124,14 @@ impl Weighed {
         Point { next: self.head().sequence.saturating_add(1), hash: self.item.record.hash }
     }
 
-    /// About how many bytes it takes.
+    /// About how many bytes it takes, once both forms were asked for: the message is no longer than the canonical text.
     pub(super) fn bytes(&self) -> usize {
-        RECORD_BYTES + self.item.whole.len() + self.item.left.len()
+        RECORD_BYTES + 2 * self.item.canonical.len() + self.item.left.len()
     }
 
     /// As it concerns one subscriber.
-    pub(super) fn deliver(self, scope: Scope) -> Delivery {
-        Delivery { scope, item: self.item }
+    pub(super) fn deliver(self, scope: Scope, form: Form) -> Delivery {
+        Delivery { scope, form, item: self.item }
     }
 }
 
@@ -128,9 +146,13 @@ pub(super) fn read_items(
 ) -> Result<Vec<Weighed>, JournalError> {
     let (mut items, mut bytes, mut known) = (Vec::new(), 0_usize, Reached::new());
     for record in dense(from, view.events(from, limit)?)? {
-        let record = with_reach(view, as_shown(view, record)?, &mut known)?;
-        let words = record.event.words().map(|digest| view.words(&digest)).transpose()?.flatten();
-        let item = Weighed::new(record, words.as_ref().map(|words| &words.content), encoder);
+        let record = as_shown(view, record)?;
+        let text = record.event.words().map(|digest| view.canonical(&digest)).transpose()?.flatten();
+        // Erased since it was looked at: an event is never sent without the text that its seal names, unless as its head.
+        let is_erased = text.is_none() && record.event.words().is_some();
+        let record = if is_erased { record.hollowed() } else { record };
+        let record = with_reach(view, record, &mut known)?;
+        let item = Weighed::new(record, text.map(Bytes::from), encoder);
         bytes = bytes.saturating_add(item.bytes());
         items.push(item);
         if bytes >= bytes_max {
@@ -199,19 +221,9 @@ pub(super) mod fixture {
 
     /// An event about a press release in English without topics, in an entry of its own unless `more`.
     pub(in crate::feed) fn event(sequence: u64, kind: EventKind, more: bool) -> EventRecord {
-        let head = EventHead {
-            sequence,
-            kind,
-            event_time: Timestamp::from_micros(0),
-            statement: StatementId::parse("fire").unwrap(),
-            language_code: LanguageTag::parse("en").unwrap(),
-            edition: None,
-            previous_edition: None,
-            content_digest: None,
-            notice_digest: None,
-            entry: sequence,
-            more,
-        };
+        let (statement, language) = (StatementId::parse("fire").unwrap(), LanguageTag::parse("en").unwrap());
+        let mut head = EventHead::new(sequence, kind, Timestamp::from_micros(0), statement, language, sequence);
+        head.more = more;
         let seal = head.seal();
         let mut event = Event::hollow(head);
         event.statement_kind = Some(Code::parse("press-release").unwrap());
@@ -224,7 +236,14 @@ pub(super) mod fixture {
         let topic = if admitted { "energy" } else { "health" };
         record.event.after = Some(Facts { topics: vec![Code::parse(topic).unwrap()], ..Facts::default() });
         let whole = Bytes::from(vec![0; text_bytes]);
-        Weighed { item: Arc::new(Item { record, whole, left: Bytes::new() }) }
+        let encoder = Encoder {
+            whole: |_, _| Bytes::new(),
+            message: Clone::clone,
+            left: |_| Bytes::new(),
+            live: |_, _| {},
+            embargo: |_, _| {},
+        };
+        Weighed { item: Arc::new(Item::new(record, whole, Bytes::new(), encoder)) }
     }
 }
 

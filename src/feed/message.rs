@@ -5,14 +5,16 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{item::Delivery, snapshot::Part};
-use crate::domain::{
-    content::Content,
-    draft::Release,
-    filter::Filter,
-    id::{Code, LanguageTag, StatementId, SubscriptionId},
-    live::Live,
-    mandate::Mandate,
-    time::Timestamp,
+use crate::{
+    domain::{
+        draft::Release,
+        filter::Filter,
+        id::{Code, LanguageTag, StatementId, SubscriptionId},
+        live::Live,
+        mandate::Mandate,
+        time::Timestamp,
+    },
+    journal::{EventRecord, Form, Text},
 };
 
 /// Where to start.
@@ -101,6 +103,8 @@ pub struct StreamRequest {
     pub start: Start,
     /// Which statements.
     pub wanted: Wanted,
+    /// How texts are sent.
+    pub form: Form,
     /// How long the stream may be quiet before a heartbeat, give or take 10 %.
     pub heartbeat: Duration,
     /// What it may have.
@@ -133,7 +137,9 @@ pub struct SnapshotLive {
     /// How it stands.
     pub live: Live,
     /// The words, where they may be read.
-    pub content: Option<Content>,
+    pub text: Option<Text>,
+    /// The event that made it so, where its seal is sent.
+    pub event: Option<EventRecord>,
 }
 
 /// What is under embargo, in a snapshot.
@@ -148,7 +154,9 @@ pub struct SnapshotEmbargo {
     /// What waits.
     pub release: Release,
     /// The words, where they may be read.
-    pub content: Option<Content>,
+    pub text: Option<Text>,
+    /// The event that made it so, where its seal is sent.
+    pub event: Option<EventRecord>,
 }
 
 /// A message of a subscription.

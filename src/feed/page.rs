@@ -65,7 +65,7 @@ impl Sheet {
     fn take(&mut self, selection: &Selection, item: Weighed) -> bool {
         let (end, more) = (item.end(), item.head().more);
         if let Some(scope) = selection.scope(&item.item.record) {
-            let delivery = item.deliver(scope);
+            let delivery = item.deliver(scope, selection.form());
             let bytes = delivery.bytes().len();
             if !self.has_room(bytes) {
                 return false;

@@ -17,7 +17,7 @@ use crate::{
         id::{Code, LanguageTag, StatementId},
         mandate::Mandate,
     },
-    journal::EventRecord,
+    journal::{EventRecord, Form},
 };
 
 /// How an event stands to a filter.
@@ -57,6 +57,8 @@ impl Fingerprint {
 pub(super) struct Selection {
     filter: Filter,
     include_embargoed: bool,
+    /// How texts are sent. It decides nothing, and is no part of the fingerprint: a subscriber may change it and resume.
+    form: Form,
     /// None if the subscriber may have everything.
     mandate: Option<Arc<Mandate>>,
     fingerprint: Fingerprint,
@@ -65,7 +67,16 @@ pub(super) struct Selection {
 impl Selection {
     pub(super) fn new(filter: Filter, include_embargoed: bool) -> Self {
         let fingerprint = fingerprint(&filter, include_embargoed);
-        Self { filter, include_embargoed, mandate: None, fingerprint }
+        Self { filter, include_embargoed, form: Form::default(), mandate: None, fingerprint }
+    }
+
+    /// The same, with texts in this form.
+    pub(super) fn in_form(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
     }
 
     /// The same, as far as a mandate goes. Another mandate is another selection: a cursor of the one does not resume the other.

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::id::{LanguageTag, StatementId},
-    journal::{JournalError, Public, View},
+    journal::{EventRecord, Form, JournalError, Public, View},
 };
 
 /// Statements that are looked at in one go.
@@ -130,8 +130,7 @@ fn read(
             if place.item.as_ref().is_some_and(|item| name <= *item) {
                 continue;
             }
-            found.add(view, encoder, &mut bytes)?;
-            items += 1;
+            items += u64::from(found.add(view, selection.form(), encoder, &mut bytes)?);
             if bytes.len() >= PART_BYTES || items >= PART_ITEMS_MAX {
                 return Ok(Part::new(bytes, items, Some(Place { item: Some(name), ..place })));
             }
@@ -158,20 +157,33 @@ impl Found {
         }
     }
 
-    /// Adds it to a part, with its words. Blocks.
-    fn add(self, view: &View<'_>, encoder: Encoder, part: &mut Vec<u8>) -> Result<(), JournalError> {
+    /// Adds it to a part, with its words; not if they were erased since it was found, which is told after the snapshot. Blocks.
+    fn add(self, view: &View<'_>, form: Form, encoder: Encoder, part: &mut Vec<u8>) -> Result<bool, JournalError> {
         match self {
             Self::Live(mut item) => {
-                item.content = item.live.words().map(|digest| view.content(&digest)).transpose()?.flatten();
+                item.text = item.live.words().map(|digest| view.text(&digest, form)).transpose()?.flatten();
+                if item.text.is_none() && item.live.words().is_some() {
+                    return Ok(false);
+                }
+                item.event = sealed(view, form, item.live.sequence)?;
                 (encoder.live)(&item, part);
             }
             Self::Embargo(mut item) => {
-                item.content = view.content(&item.release.outline.digest)?;
+                item.text = view.text(&item.release.outline.digest, form)?;
+                if item.text.is_none() {
+                    return Ok(false);
+                }
+                item.event = sealed(view, form, item.release.sequence)?;
                 (encoder.embargo)(&item, part);
             }
         }
-        Ok(())
+        Ok(true)
     }
+}
+
+/// The event that made an item what it is, for those who verify it. Blocks.
+fn sealed(view: &View<'_>, form: Form, sequence: u64) -> Result<Option<EventRecord>, JournalError> {
+    if form == Form::Canonical { view.event(sequence) } else { Ok(None) }
 }
 
 /// What these statements have for the snapshot, in order. Blocks.
@@ -186,7 +198,8 @@ fn find(view: &View<'_>, publics: &[Public], selection: &Selection, tail: u64) -
                     kind: kind.clone(),
                     language: language.clone(),
                     live: live.clone(),
-                    content: None,
+                    text: None,
+                    event: None,
                 }));
             }
         }
@@ -200,7 +213,8 @@ fn find(view: &View<'_>, publics: &[Public], selection: &Selection, tail: u64) -
                     kind: kind.clone(),
                     language,
                     release,
-                    content: None,
+                    text: None,
+                    event: None,
                 }));
             }
         }

@@ -278,7 +278,8 @@ mod tests {
 
     fn window(bytes_max: usize, mores: &[bool]) -> Window {
         let window = Window::new(5, bytes_max);
-        let items = (5..).zip(mores).map(|(n, more)| item(n, *more, true, 9 * KIB)).collect();
+        // 1 KiB, and 9 KiB for both forms.
+        let items = (5..).zip(mores).map(|(n, more)| item(n, *more, true, 9 * KIB / 2)).collect();
         window.push(items, Vec::new());
         window
     }

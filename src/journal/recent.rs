@@ -35,7 +35,7 @@ impl RecentEvent {
     }
 
     fn bytes(&self) -> usize {
-        RECORD_BYTES + self.words.as_ref().map_or(0, |words| words.bytes)
+        RECORD_BYTES + self.words.as_ref().map_or(0, |words| words.bytes + words.canonical.len())
     }
 }
 
@@ -89,19 +89,9 @@ mod tests {
     };
 
     fn recent(sequence: u64) -> RecentEvent {
-        let head = EventHead {
-            sequence,
-            kind: EventKind::Published,
-            event_time: Timestamp::from_micros(0),
-            statement: StatementId::parse("fire").unwrap(),
-            language_code: LanguageTag::parse("en").unwrap(),
-            edition: None,
-            previous_edition: None,
-            content_digest: None,
-            notice_digest: None,
-            entry: sequence,
-            more: false,
-        };
+        let (statement, language) = (StatementId::parse("fire").unwrap(), LanguageTag::parse("en").unwrap());
+        let head =
+            EventHead::new(sequence, EventKind::Published, Timestamp::from_micros(0), statement, language, sequence);
         let event = Event::hollow(head);
         let (seal, hash, previous_hash) = (Vec::new(), Digest::ZERO, Digest::ZERO);
         RecentEvent {

@@ -7,6 +7,7 @@ pub use public::Public;
 
 use std::{collections::BTreeMap, ops::Bound};
 
+use bytes::Bytes;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
@@ -61,7 +62,7 @@ impl Reader<'_> {
         let Some(canonical) = self.canonical(digest)?.filter(|it| it.len() <= bytes_max) else { return Ok(None) };
         let content = Content::from_canonical(&canonical)
             .map_err(|_| JournalError::Damaged(format!("the text {digest} cannot be read")))?;
-        Ok(Some(Words { content, bytes: canonical.len() }))
+        Ok(Some(Words { content, bytes: canonical.len(), canonical: canonical.into() }))
     }
 
     pub(super) fn rows(self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Row)>, JournalError> {
@@ -80,6 +81,27 @@ pub struct Words {
     pub content: Content,
     /// How long they are.
     pub bytes: usize,
+    /// Their canonical JSON, as it is stored; empty if it is not stored yet.
+    pub canonical: Bytes,
+}
+
+/// How a text is sent: `onrecord.v1.ContentView`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// As a message.
+    #[default]
+    Message,
+    /// As the canonical JSON that was hashed, with the seal that names its digest.
+    Canonical,
+}
+
+/// A text in the form that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// Decoded.
+    Content(Box<Content>),
+    /// The stored bytes.
+    Canonical(Bytes),
 }
 
 /// An approval that is owed.
@@ -272,6 +294,17 @@ impl<'s> View<'s> {
     /// As [`View::canonical`].
     pub fn words(&self, digest: &Digest) -> Result<Option<Words>, JournalError> {
         self.reader.words(digest, usize::MAX)
+    }
+
+    /// The words in a form; none once they were erased.
+    ///
+    /// # Errors
+    /// As [`View::canonical`].
+    pub fn text(&self, digest: &Digest, form: Form) -> Result<Option<Text>, JournalError> {
+        Ok(match form {
+            Form::Message => self.content(digest)?.map(|content| Text::Content(Box::new(content))),
+            Form::Canonical => self.canonical(digest)?.map(|bytes| Text::Canonical(bytes.into())),
+        })
     }
 
     /// The same without their length.

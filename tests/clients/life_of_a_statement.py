@@ -243,7 +243,7 @@ for cursor in follow.cursors[1:-1]:
 assert starts == [2, 3, 5], starts  # four commits of 1, 1, 2 and 2 events
 say("a snapshot is the folded stream; a cursor misses nothing")
 
-get = reading.GetEditionRequest(name="statements/fire/editions/en.2", include_canonical_content=True)
+get = reading.GetEditionRequest(name="statements/fire/editions/en.2", content_view=content.CONTENT_VIEW_CANONICAL)
 edition = reader.GetEdition(get, metadata=by("site")).edition
 assert hashlib.sha256(edition.canonical_content).hexdigest() == edition.content_digest
 ours = canonical(MessageToDict(edition.content))

@@ -34,7 +34,7 @@ async fn types(service: &Service) -> Vec<event::Type> {
 }
 
 /// Removed by two people.
-async fn take_down(service: &Service, id: &str, mode: RemovalMode, target: &str) -> Result<(), Status> {
+pub(crate) async fn take_down(service: &Service, id: &str, mode: RemovalMode, target: &str) -> Result<(), Status> {
     let name = format!("statements/{id}");
     let notice = v1::Notice { text: "It is gone.".to_owned(), ..Default::default() };
     let first = v1::RemoveStatementRequest {

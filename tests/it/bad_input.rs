@@ -129,6 +129,7 @@ async fn a_page_token_belongs_to_one_call() {
         page_size: 1,
         page_token: token.into(),
         filter: Some(v1::Filter { kinds: vec![kind.into()], ..Default::default() }),
+        ..Default::default()
     };
     let first = reader.statements.list_statements(list("", "notice")).await.unwrap().into_inner();
     let next = reader.statements.list_statements(list(&first.next_page_token, "notice")).await.unwrap().into_inner();

@@ -17,6 +17,7 @@ use onrecord::{
         ClosingReason, Delivery, Feed, FeedRefusal, Message, Messages, Options, Part, Right, Scope, Start,
         StreamRequest, Wanted,
     },
+    journal::Form,
 };
 use prost::Message as _;
 use tokio::time::Instant;
@@ -33,6 +34,7 @@ fn all(start: Start) -> StreamRequest {
     StreamRequest {
         start,
         wanted: these(Filter::default()),
+        form: Form::Message,
         heartbeat: Duration::from_mins(1),
         right: Right::to_everything(),
     }
@@ -292,7 +294,7 @@ async fn a_large_commit_comes_in_parts_and_page_by_page() {
         assert_eq!(parts, [(2, true), (2, true), (1, false), (1, false)]);
         let (mut start, mut pages) = (Start::Beginning, Vec::<usize>::new());
         while pages.iter().sum::<usize>() < 6 {
-            let page = feed.read(start, Filter::default(), false, &everything(), 100).await.unwrap();
+            let page = feed.read(start, Filter::default(), false, Form::Message, &everything(), 100).await.unwrap();
             pages.push(page.deliveries.len());
             start = Start::Cursor(page.cursor);
         }
@@ -314,7 +316,7 @@ async fn a_thousand_events_that_are_filtered_out_bring_a_heartbeat() {
         feed.subscribe(StreamRequest { wanted: these(about("energy")), ..all(Start::Cursor(cursor)) }).await.unwrap();
     let Message::Opened { start_sequence, .. } = next(&mut resumed).await else { panic!() };
     assert!((1_001..1_051).contains(&start_sequence), "{start_sequence}");
-    let page = feed.read(Start::Beginning, about("energy"), false, &everything(), 10).await.unwrap();
+    let page = feed.read(Start::Beginning, about("energy"), false, Form::Message, &everything(), 10).await.unwrap();
     assert!(page.deliveries.is_empty());
 }
 
@@ -330,7 +332,8 @@ async fn a_commit_longer_than_what_is_read_at_once_comes_in_one_batch() {
         next(&mut stream).await;
         let Message::Batch { deliveries, more, .. } = next(&mut stream).await else { panic!() };
         assert_eq!((deliveries.len(), more), (names.len(), false));
-        let page = feed.read(Start::Beginning, Filter::default(), false, &everything(), 3).await.unwrap();
+        let page =
+            feed.read(Start::Beginning, Filter::default(), false, Form::Message, &everything(), 3).await.unwrap();
         assert_eq!(page.deliveries.len(), names.len());
     }
 }
@@ -342,14 +345,15 @@ async fn an_erasure_reaches_a_filtered_subscriber_that_was_away() {
     service.person("author").create("fire", "en").await;
     let tagged = |content: v1::Content, topic: &str| v1::Content { topics: vec![topic.to_owned()], ..content };
     publish(&service, "fire", "en", tagged(words("Fire"), "energy")).await;
-    let page = feed.read(Start::Beginning, about("energy"), false, &everything(), 10).await.unwrap();
+    let page = feed.read(Start::Beginning, about("energy"), false, Form::Message, &everything(), 10).await.unwrap();
     assert_eq!(page.deliveries[0].scope, Scope::Entered);
     publish(&service, "fire", "en", tagged(changed("Fire", ChangeKind::Major), "health")).await;
     crate::awkward_cases::expunge(&service, "fire").await.unwrap();
-    let page = feed.read(Start::Cursor(page.cursor), about("energy"), false, &everything(), 10).await.unwrap();
+    let page =
+        feed.read(Start::Cursor(page.cursor), about("energy"), false, Form::Message, &everything(), 10).await.unwrap();
     let kinds: Vec<_> = page.deliveries.iter().map(|one| (one.item.record.event.head.kind, one.scope)).collect();
     assert_eq!(kinds, [(EventKind::Updated, Scope::Left), (EventKind::Expunged, Scope::Left)]);
-    let whole = feed.read(Start::Beginning, Filter::default(), false, &everything(), 10).await.unwrap();
+    let whole = feed.read(Start::Beginning, Filter::default(), false, Form::Message, &everything(), 10).await.unwrap();
     assert_eq!(whole.deliveries.len(), 3, "no hole in the chain");
     assert!(whole.deliveries.iter().all(|one| one.scope == Scope::Left && !has_words(one)));
 }
@@ -409,11 +413,12 @@ async fn erasing_a_text_under_embargo_reaches_a_filtered_holder() {
     let embargo =
         v1::PublishDraftsRequest { embargo_end_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
     service.person("publisher").publish(embargo).await.unwrap();
-    let page = feed.read(Start::Beginning, about("energy"), true, &everything(), 10).await.unwrap();
+    let page = feed.read(Start::Beginning, about("energy"), true, Form::Message, &everything(), 10).await.unwrap();
     assert_eq!(page.deliveries[0].scope, Scope::Entered);
     crate::awkward_cases::expunge(&service, "report").await.unwrap();
-    let whole = feed.read(Start::Beginning, Filter::default(), true, &everything(), 10).await.unwrap();
+    let whole = feed.read(Start::Beginning, Filter::default(), true, Form::Message, &everything(), 10).await.unwrap();
     assert!(!whole.deliveries.iter().any(has_words), "the window holds no erased text");
-    let page = feed.read(Start::Cursor(page.cursor), about("energy"), true, &everything(), 10).await.unwrap();
+    let page =
+        feed.read(Start::Cursor(page.cursor), about("energy"), true, Form::Message, &everything(), 10).await.unwrap();
     assert_eq!(page.deliveries.len(), 1);
 }

@@ -17,7 +17,7 @@ use crate::{
 /// A cursor of version 1 at the end of the fixture's feed, for everything.
 const CURSOR_1: &str = "AXBIMKR1FQwM31iUsoLvhoUAAAABAAAAAAAAAASgKacaoIbkUrVJoQvjykfN";
 
-fn store(format: &str) -> TempDir {
+pub(crate) fn store(format: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format).join("sled");
     let to = directory.path().join("sled");

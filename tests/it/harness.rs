@@ -257,7 +257,13 @@ impl Person {
 
     pub(crate) async fn release(&mut self, id: &str, language: &str) -> Result<v1::Release, Status> {
         let name = format!("statements/{id}/releases/{language}");
-        Ok(self.editorial.get_release(v1::GetReleaseRequest { name }).await?.into_inner().release.unwrap())
+        Ok(self
+            .editorial
+            .get_release(v1::GetReleaseRequest { name, ..Default::default() })
+            .await?
+            .into_inner()
+            .release
+            .unwrap())
     }
 
     pub(crate) async fn withdraw(
@@ -280,7 +286,7 @@ impl Person {
         let request = v1::GetStatementRequest {
             name: format!("statements/{id}"),
             language_code: language.to_owned(),
-            as_of_time: None,
+            ..Default::default()
         };
         Ok(self.statements.get_statement(request).await?.into_inner().reading.unwrap())
     }

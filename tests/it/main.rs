@@ -34,6 +34,7 @@ mod crowd;
 mod differences;
 mod feed_loop;
 mod following;
+mod forgery;
 mod formats;
 mod harness;
 mod interruptions;

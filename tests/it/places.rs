@@ -174,7 +174,12 @@ async fn a_region_is_stored_by_its_canonical_code_and_an_unknown_one_is_refused(
         assert_eq!(fields(&status), [wrong], "{regions} / {excluded}");
     }
     let saved = author.try_save(draft("276 uk 150 USA", "CQ 010")).await.unwrap().content.unwrap();
-    let stored = author.editorial.get_draft(v1::GetDraftRequest { name: name.clone() }).await.unwrap().into_inner();
+    let stored = author
+        .editorial
+        .get_draft(v1::GetDraftRequest { name: name.clone(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
     let stored = stored.draft.unwrap().content.unwrap();
     for content in [saved, stored] {
         assert_eq!(content.region_codes, ["DE", "GB", "150", "US"]);

@@ -64,7 +64,14 @@ async fn texts_that_others_took_the_place_of_go_by_age() {
     let mut reader = service.person("reader");
     assert_eq!(reader.read("fire", "en").await.unwrap().live.unwrap().state(), live::State::Published);
     let name = "statements/fire/drafts/en".to_owned();
-    let draft = reader.editorial.get_draft(v1::GetDraftRequest { name }).await.unwrap().into_inner().draft.unwrap();
+    let draft = reader
+        .editorial
+        .get_draft(v1::GetDraftRequest { name, ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner()
+        .draft
+        .unwrap();
     assert_eq!(draft.content.unwrap().title, "Abracadabra 5");
 
     let store = service.stop().await;

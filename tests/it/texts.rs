@@ -306,7 +306,7 @@ async fn times_are_kept_to_the_microsecond_as_the_contract_says() {
     let time = |nanos| Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos });
     let content = v1::Content { expire_time: time(123_456_789), as_of_time: time(999), ..words("Fire") };
     let saved = author.save("fire", "en", content).await;
-    let request = v1::GetDraftRequest { name: saved.name };
+    let request = v1::GetDraftRequest { name: saved.name, ..Default::default() };
     let there = author.editorial.get_draft(request).await.unwrap().into_inner().draft.unwrap().content.unwrap();
     assert_eq!((there.expire_time, there.as_of_time), (time(123_456_000), time(0)));
 }

@@ -69,14 +69,21 @@ pub(super) fn content(
         as_of_time: faults.time(&path("as_of_time"), given.as_of_time),
         original_time: faults.time(&path("original_time"), given.original_time),
     };
-    // Measured as it is kept: NFC can be longer than what was sent.
-    let bytes = to_proto::content(&content).encoded_len();
-    if bytes > limits::CONTENT_BYTES_MAX {
-        let words = format!("must have at most {} bytes in all; it has {bytes}", limits::CONTENT_BYTES_MAX);
-        faults.add("draft.content", words);
-    }
+    bounded_bytes(faults, &content);
     let problems = long_renditions(limits, &content);
     (content, problems)
+}
+
+/// Refuses a text that is too long in one of its forms. It is measured as it is stored: NFC can be longer than what was sent.
+fn bounded_bytes(faults: &mut Faults, content: &Content) {
+    let (wire, canonical) = (to_proto::content(content).encoded_len(), content.canonical().bytes.len());
+    let max = limits::CONTENT_BYTES_MAX;
+    if wire.max(canonical) > max {
+        let words = format!(
+            "must have at most {max} bytes, as a message and as canonical JSON; it has {wire} as a message and {canonical} as canonical JSON"
+        );
+        faults.add("draft.content", words);
+    }
 }
 
 /// What stops a draft from being submitted, and not from being saved: it is mended while it is written.

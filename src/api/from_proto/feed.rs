@@ -14,6 +14,7 @@ use crate::{
         rejection::Rejection,
     },
     feed::{Right, Start, StreamRequest, Wanted},
+    journal::Form,
 };
 
 /// Values in one field of a filter.
@@ -34,7 +35,27 @@ pub(in crate::api) fn subscription(given: &v1::SubscribeRequest, right: Right) -
         faults.add("subscription", "is required for START_ACKNOWLEDGED");
     }
     let heartbeat = heartbeat(&mut faults, given.heartbeat_interval);
-    faults.finish_some(start.zip(wanted).map(|(start, wanted)| StreamRequest { start, wanted, heartbeat, right }))
+    let form = form_in(&mut faults, given.content_view);
+    let request = |(start, wanted)| StreamRequest { start, wanted, form, heartbeat, right };
+    faults.finish_some(start.zip(wanted).map(request))
+}
+
+/// How texts are sent.
+pub(in crate::api) fn form(given: i32) -> Result<Form, Rejection> {
+    let mut faults = Faults::default();
+    let form = form_in(&mut faults, given);
+    faults.finish(form)
+}
+
+fn form_in(faults: &mut Faults, given: i32) -> Form {
+    match v1::ContentView::try_from(given) {
+        Ok(v1::ContentView::Unspecified | v1::ContentView::Message) => Form::Message,
+        Ok(v1::ContentView::Canonical) => Form::Canonical,
+        Err(_) => {
+            faults.add("content_view", "must be CONTENT_VIEW_MESSAGE or CONTENT_VIEW_CANONICAL, or unset");
+            Form::default()
+        }
+    }
 }
 
 fn wanted(faults: &mut Faults, given: &v1::SubscribeRequest) -> Option<Wanted> {
@@ -52,15 +73,16 @@ fn wanted(faults: &mut Faults, given: &v1::SubscribeRequest) -> Option<Wanted> {
 }
 
 /// One page of the feed: where, what, and how many events.
-pub(in crate::api) fn read_feed(given: &v1::ReadFeedRequest) -> Result<(Start, Filter, usize), Rejection> {
+pub(in crate::api) fn read_feed(given: &v1::ReadFeedRequest) -> Result<(Start, Filter, Form, usize), Rejection> {
     let mut faults = Faults::default();
     let start = start(&mut faults, given.start(), &given.cursor, false);
     let filter = filter_in(&mut faults, "filter", given.filter.as_ref());
     if given.max_events < 0 {
         faults.add("max_events", "must not be negative; 0 means 100");
     }
+    let form = form_in(&mut faults, given.content_view);
     let max = if given.max_events == 0 { EVENTS_DEFAULT } else { given.max_events.min(EVENTS_MAX) };
-    faults.finish_some(start.map(|start| (start, filter, usize::try_from(max).unwrap_or_default())))
+    faults.finish_some(start.map(|start| (start, filter, form, usize::try_from(max).unwrap_or_default())))
 }
 
 /// A filter; absent means everything.

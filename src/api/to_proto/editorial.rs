@@ -1,5 +1,7 @@
 //! What editors are shown.
 
+use bytes::Bytes;
+
 use super::{Words, content, edition, live, notice, time};
 use crate::{
     api::{
@@ -69,6 +71,7 @@ pub(in crate::api) fn draft(
         approval: draft.approval.as_ref().map(approval),
         rejection_comment: draft.rejection_comment.clone(),
         etag: etag(draft.version),
+        canonical_content: Bytes::new(),
     }
 }
 
@@ -115,6 +118,7 @@ pub(in crate::api) fn release(
         create_time: time(release.create_time),
         companions: release.companions.iter().map(name).collect(),
         etag: etag(release.version),
+        canonical_content: Bytes::new(),
     }
 }
 

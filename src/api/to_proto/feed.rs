@@ -1,9 +1,12 @@
 //! What subscribers are sent.
 
-use super::{correction, live, notice, time};
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::{correction, event_seal, live, notice, text, time};
 use crate::{
     api::{
-        delivery::{Ready, encoded},
+        delivery::encoded,
         snapshot,
         v1::{self, subscribe_response::Message as Wire},
     },
@@ -12,7 +15,7 @@ use crate::{
         event::{ChannelAction, EventKind},
         id::StatementId,
     },
-    feed::{ClosingReason, Delivery, Encoder, Item, Message, Scope, SnapshotEmbargo, SnapshotLive},
+    feed::{ClosingReason, Delivery, Encoder, Message, Scope, SnapshotEmbargo, SnapshotLive},
     journal::EventRecord,
 };
 
@@ -34,7 +37,7 @@ pub(in crate::api) fn message(message: Message) -> v1::SubscribeResponse {
         Message::Snapshot(part) => Wire::Snapshot(v1::Snapshot::of_ready(part.bytes().clone())),
         Message::SnapshotEnd { cursor, item_count } => Wire::SnapshotEnd(v1::SnapshotEnd { cursor, item_count }),
         Message::Batch { deliveries, cursor, tail, more } => Wire::EventBatch(v1::EventBatch {
-            deliveries: deliveries.into_iter().map(delivery).collect(),
+            deliveries: deliveries.iter().map(delivery).collect(),
             cursor,
             tail,
             more,
@@ -64,39 +67,67 @@ fn closing(reason: ClosingReason) -> v1::closing::Reason {
 }
 
 fn snapshot_live(item: &SnapshotLive) -> v1::Live {
-    live(&item.statement, item.kind.as_str(), &item.language, &item.live, item.content.as_ref())
+    let mut shown = live(&item.statement, item.kind.as_str(), &item.language, &item.live, None);
+    if let Some(edition) = &mut shown.edition {
+        (edition.content, edition.canonical_content) = text(item.text.as_ref());
+    }
+    shown.event_seal = item.event.as_ref().map(event_seal);
+    shown
 }
 
 fn snapshot_embargo(item: &SnapshotEmbargo) -> v1::Embargo {
+    let (content, canonical_content) = text(item.text.as_ref());
     v1::Embargo {
         statement: item.statement.name(),
         language_code: item.language.to_string(),
         kind: item.kind.to_string(),
-        content: item.content.as_ref().map(super::content),
+        content,
         content_digest: item.release.outline.digest.to_string(),
         embargo_end_time: time(item.release.time),
         sequence: item.release.sequence,
+        canonical_content,
+        event_seal: item.event.as_ref().map(event_seal),
     }
 }
 
 /// An event as it concerns one subscriber.
-pub(in crate::api) fn delivery(delivery: Delivery) -> v1::Delivery {
-    v1::Delivery::of_ready(scope(delivery.scope), delivery.item)
-}
-
-impl Ready for Item {
-    fn bytes(&self, scope: v1::delivery::Scope) -> &[u8] {
-        if scope == v1::delivery::Scope::Left { self.left() } else { self.whole() }
-    }
+pub(in crate::api) fn delivery(delivery: &Delivery) -> v1::Delivery {
+    v1::Delivery::of_ready(scope(delivery.scope), delivery.bytes().clone())
 }
 
 /// Makes events and states ready to be sent.
 pub const ENCODER: Encoder = Encoder {
-    whole: |record, content| encoded(event(record, content, false)),
-    left: |record| encoded(event(record, None, true)),
+    whole: |record, text| encoded(event(record, text.unwrap_or_default(), false)),
+    message: as_message,
+    left: |record| encoded(event(record, Bytes::new(), true)),
     live: |item, part| snapshot::add_live(&snapshot_live(item), part),
     embargo: |item, part| snapshot::add_embargo(&snapshot_embargo(item), part),
 };
+
+/// The same event with its text as a message.
+fn as_message(canonical: &Bytes) -> Bytes {
+    let Ok(v1::Delivery { event: Some(mut event), .. }) = v1::Delivery::decode(canonical.clone()) else {
+        unreachable!("it was encoded here")
+    };
+    let edition = event.live.as_mut().and_then(|live| live.edition.as_mut());
+    if let Some(edition) = edition {
+        edition.content = decoded(&std::mem::take(&mut edition.canonical_content));
+    }
+    if let Some(embargo) = &mut event.embargo {
+        embargo.content = decoded(&std::mem::take(&mut embargo.canonical_content));
+    }
+    encoded(event)
+}
+
+fn decoded(canonical: &Bytes) -> Option<v1::Content> {
+    if canonical.is_empty() {
+        return None;
+    }
+    match Content::from_canonical(canonical) {
+        Ok(content) => Some(super::content(&content)),
+        Err(fault) => unreachable!("a text that has its digest is one that was stored: {fault}"),
+    }
+}
 
 fn scope(scope: Scope) -> v1::delivery::Scope {
     match scope {
@@ -106,13 +137,19 @@ fn scope(scope: Scope) -> v1::delivery::Scope {
     }
 }
 
-fn event(record: &EventRecord, content: Option<&Content>, left: bool) -> v1::Event {
+fn event(record: &EventRecord, text: Bytes, left: bool) -> v1::Event {
     let event = &record.event;
     let head = &event.head;
     let kind = event.statement_kind.as_ref().map(ToString::to_string).unwrap_or_default();
     let name =
         |name: &Option<crate::domain::id::EditionName>| name.as_ref().map(ToString::to_string).unwrap_or_default();
     let shown = event.live.as_ref().filter(|live| !left && live.facts().is_some());
+    let salt = event.salt.filter(|_| shown.is_some() || event.correction.is_some());
+    let embargo = event.embargo.as_ref().filter(|_| !left);
+    let mut live = shown.map(|it| live(&head.statement, &kind, &head.language_code, it, None));
+    if let Some(edition) = live.as_mut().and_then(|live| live.edition.as_mut()) {
+        edition.canonical_content = text.clone();
+    }
     v1::Event {
         sequence: head.sequence,
         r#type: event_type(head.kind).into(),
@@ -121,15 +158,17 @@ fn event(record: &EventRecord, content: Option<&Content>, left: bool) -> v1::Eve
         language_code: head.language_code.to_string(),
         notify: event.notify,
         channel_action: action(event.channel_action).into(),
-        live: shown.map(|it| live(&head.statement, &kind, &head.language_code, it, content)),
-        embargo: event.embargo.as_ref().filter(|_| !left).map(|release| v1::Embargo {
+        live,
+        embargo: embargo.map(|release| v1::Embargo {
             statement: head.statement.name(),
             language_code: head.language_code.to_string(),
             kind: kind.clone(),
-            content: content.map(super::content),
+            content: None,
             content_digest: release.outline.digest.to_string(),
             embargo_end_time: time(release.time),
             sequence: head.sequence,
+            canonical_content: text,
+            event_seal: None,
         }),
         embargo_lifted: event.embargo_lifted,
         edition: name(&head.edition),
@@ -141,6 +180,7 @@ fn event(record: &EventRecord, content: Option<&Content>, left: bool) -> v1::Eve
         hash: record.hash.as_bytes().to_vec(),
         previous_hash: record.previous_hash.as_bytes().to_vec(),
         seal: record.seal.clone(),
+        salt: salt.map(|salt| salt.0.to_vec()).unwrap_or_default(),
     }
 }
 

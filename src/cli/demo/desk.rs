@@ -105,6 +105,7 @@ impl Stage {
             name: format!("statements/{id}"),
             language_code: language.to_owned(),
             as_of_time: as_of.map(wire),
+            ..GetStatementRequest::default()
         };
         let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await?;
         answer.reading.and_then(|reading| reading.live).context("not as told: a reading without anything to read")

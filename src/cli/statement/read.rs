@@ -20,8 +20,9 @@ use crate::{
 };
 
 pub(super) async fn get(session: &Session, id: &StatementId, language: String, as_of: Option<Moment>) -> Result<()> {
+    let as_of_time = as_of.map(Moment::timestamp);
     let request =
-        GetStatementRequest { name: id.name(), language_code: language, as_of_time: as_of.map(Moment::timestamp) };
+        GetStatementRequest { name: id.name(), language_code: language, as_of_time, ..GetStatementRequest::default() };
     let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await?;
     session.format.answer(&answer, |answer| answer.reading.as_ref().map_or(Ok(()), reading))
 }
@@ -76,7 +77,8 @@ fn content(content: &Content) -> Result<()> {
 
 pub(super) async fn list(session: &Session, filter: &FilterArgs, limit: Limit) -> Result<()> {
     let list: ListStatementsResponse = pages::all(limit, async |page_size, page_token| {
-        let request = ListStatementsRequest { filter: filter.filter(), page_size, page_token };
+        let filter = filter.filter();
+        let request = ListStatementsRequest { filter, page_size, page_token, ..ListStatementsRequest::default() };
         session.statements(request, async |mut api, q| api.list_statements(q).await).await
     })
     .await?;

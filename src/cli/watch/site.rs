@@ -4,10 +4,10 @@ use anyhow::{Error, Result};
 
 use super::{keep::Keep, line};
 use crate::{
-    api::v1::{Delivery, Opened, Snapshot, SubscribeResponse, subscribe_response::Message},
+    api::v1::{Delivery, Embargo, Live, Opened, Snapshot, SubscribeResponse, subscribe_response::Message},
     cli::{
         failure::Refusal,
-        output::{note, say},
+        output::{Format, note, say},
         session::Session,
     },
     client::{FollowError, Lost, Note, Position, Site},
@@ -59,7 +59,10 @@ impl Site for Watcher {
     }
 
     fn message(&mut self, message: &SubscribeResponse) -> Result<()> {
-        self.session.format.message(message, show)
+        match self.session.format {
+            Format::Table => show(message),
+            Format::Json => Format::Json.message(&without_seals(message.clone()), show),
+        }
     }
 
     fn note(&mut self, words: &Note) {
@@ -78,6 +81,36 @@ pub(super) fn told(session: &Session, error: FollowError<Error>) -> Error {
         FollowError::Refused(status) | FollowError::GaveUp(Lost::Status(status)) => session.explained(status),
         FollowError::GaveUp(lost) => Refusal::Unavailable(lost.to_string()).into(),
     }
+}
+
+/// What was verified is shown once: as `content`, without the bytes and the seals that it was verified by.
+fn without_seals(mut response: SubscribeResponse) -> SubscribeResponse {
+    match &mut response.message {
+        Some(Message::Snapshot(part)) => {
+            part.live.iter_mut().for_each(strip_live);
+            part.embargoes.iter_mut().for_each(strip_embargo);
+        }
+        Some(Message::EventBatch(batch)) => {
+            for event in batch.deliveries.iter_mut().filter_map(|delivery| delivery.event.as_mut()) {
+                event.live.iter_mut().for_each(strip_live);
+                event.embargo.iter_mut().for_each(strip_embargo);
+            }
+        }
+        Some(Message::Opened(_) | Message::SnapshotEnd(_) | Message::Heartbeat(_) | Message::Closing(_)) | None => {}
+    }
+    response
+}
+
+fn strip_live(live: &mut Live) {
+    live.event_seal = None;
+    if let Some(edition) = &mut live.edition {
+        edition.canonical_content.clear();
+    }
+}
+
+fn strip_embargo(embargo: &mut Embargo) {
+    embargo.event_seal = None;
+    embargo.canonical_content.clear();
 }
 
 fn show(response: &SubscribeResponse) -> Result<()> {

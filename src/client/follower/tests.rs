@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::*;
 use crate::{
     api::v1::{
-        self, Heartbeat, Live,
+        self, Heartbeat,
         delivery::Scope,
         feed_service_server::{FeedService, FeedServiceServer},
     },
@@ -56,7 +56,7 @@ async fn what_breaks_the_contract_is_refused_and_nothing_of_it_is_kept() {
     forged.previous_hash = vec![9; 32];
     forged.hash = fixture::hash(&forged).to_vec();
     let forged = EventBatch {
-        deliveries: vec![Delivery::new(Scope::Entered, forged)],
+        deliveries: vec![Delivery::new(Scope::Left, forged)],
         cursor: "x".to_owned(),
         tail: 9,
         ..EventBatch::default()
@@ -101,8 +101,7 @@ async fn a_feed_that_diverged_ends_it_unless_a_snapshot_was_asked_for() {
 
 /// The state at 50, and a heartbeat.
 fn snapshot() -> Script {
-    let live = Live { statement: "statements/a".to_owned(), sequence: 40, ..Live::default() };
-    let part = Snapshot::new(vec![live], Vec::new());
+    let part = Snapshot::new(vec![fixture::live(40)], Vec::new());
     let end = SnapshotEnd { cursor: "at-50".to_owned(), item_count: 1 };
     let heartbeat = Heartbeat { cursor: "at-51".to_owned(), next_sequence: 52, tail: 52, ..Heartbeat::default() };
     let messages = [Message::Snapshot(part), Message::SnapshotEnd(end), Message::Heartbeat(heartbeat)];

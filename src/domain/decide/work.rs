@@ -43,6 +43,7 @@ impl<'a> Work<'a> {
         let last = self.events.len().saturating_sub(1);
         for (place, event) in self.events.iter_mut().enumerate() {
             event.head.more = place < last;
+            event.cover(self.context.salt.derived(event.head.sequence));
         }
         Decision {
             state: self.state,
@@ -135,18 +136,12 @@ impl<'a> Work<'a> {
     fn head(&self, language: &LanguageTag, kind: EventKind, live: Option<&Live>, digest: Digest) -> EventHead {
         let id = &self.state.statement.id;
         let name = |live: &Live| EditionName::new(id, language, live.edition.number);
+        let (sequence, now, entry) = (self.next_sequence(), self.context.now, self.context.entry);
         EventHead {
-            sequence: self.next_sequence(),
-            kind,
-            event_time: self.context.now,
-            statement: id.clone(),
-            language_code: language.clone(),
             edition: live.map(name),
             previous_edition: self.state.live(language).map(name),
             content_digest: Some(digest),
-            notice_digest: None,
-            entry: self.context.entry,
-            more: false,
+            ..EventHead::new(sequence, kind, now, id.clone(), language.clone(), entry)
         }
     }
 
@@ -169,7 +164,6 @@ impl Event {
     }
 
     pub(super) fn with_notice(&mut self, notice: &Notice) -> &mut Self {
-        self.head.notice_digest = Some(notice.digest());
         self.notice = Some(notice.clone());
         self
     }

@@ -118,8 +118,10 @@ impl View<'_> {
         let mut first = None;
         for record in self.events_before(&name.statement, &name.language, tail) {
             let record = record?;
-            if record.event.head.edition.as_ref() == Some(name) {
-                first = Some(record);
+            match &record.event.head.edition {
+                Some(edition) if edition == name => first = Some(record),
+                Some(edition) if edition.number < name.number => break,
+                Some(_) | None => {}
             }
         }
         Ok(first)

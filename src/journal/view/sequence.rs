@@ -70,7 +70,11 @@ impl View<'_> {
         Ok(records)
     }
 
-    pub(super) fn event(&self, sequence: u64) -> Result<Option<EventRecord>, JournalError> {
+    /// One event, whether or not all of it may be read now: its seal always may.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn event(&self, sequence: u64) -> Result<Option<EventRecord>, JournalError> {
         let Some(row) = self.reader.store.get(&key::event(sequence))? else { return Ok(None) };
         decode::<EventRow>(&row.value)?.into_record().map(Some)
     }

@@ -31,7 +31,7 @@ async fn an_edit_that_comes_second_is_told_revision_editor_and_time_of_the_first
     let metadata = status.get_details_error_info().unwrap().metadata;
     assert_eq!((metadata["revision"].as_str(), metadata["editor"].as_str()), ("2", "colleague"));
     assert_eq!(metadata["updateTime"], "2026-01-01T00:00:00Z");
-    let request = v1::GetDraftRequest { name: "statements/fire/drafts/en".to_owned() };
+    let request = v1::GetDraftRequest { name: "statements/fire/drafts/en".to_owned(), ..Default::default() };
     let kept = service.person("author").editorial.get_draft(request).await.unwrap().into_inner().draft.unwrap();
     assert_eq!((kept.content.unwrap().title.as_str(), &kept.etag), ("Mine", &metadata["etag"]));
 }

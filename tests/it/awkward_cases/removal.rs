@@ -74,10 +74,12 @@ async fn what_is_gone_shows_its_notice_without_the_text() {
     let gone = shown(&service, "fire", "en").await;
     assert_eq!((gone.state(), gone.notice.unwrap().text.as_str()), (live::State::Gone, "It is gone."));
     assert_eq!(gone.edition.unwrap().content, None);
-    let request =
-        v1::GetEditionRequest { name: "statements/fire/editions/en.1".to_owned(), include_canonical_content: true };
+    let request = v1::GetEditionRequest {
+        name: "statements/fire/editions/en.1".to_owned(),
+        content_view: v1::ContentView::Canonical.into(),
+    };
     let edition = service.person("reader").statements.get_edition(request).await.unwrap().into_inner().edition.unwrap();
-    assert_eq!((edition.content, edition.canonical_content), (None, Vec::new()));
+    assert_eq!((edition.content, edition.canonical_content.len()), (None, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,8 +155,10 @@ async fn an_erased_edition_keeps_its_digest_and_past_events_their_hashes() {
     expunge(&service, "fire").await.unwrap();
     let erased = shown(&service, "fire", "en").await;
     assert_eq!(erased.state(), live::State::Expunged);
-    let request =
-        v1::GetEditionRequest { name: "statements/fire/editions/en.1".to_owned(), include_canonical_content: true };
+    let request = v1::GetEditionRequest {
+        name: "statements/fire/editions/en.1".to_owned(),
+        content_view: v1::ContentView::Canonical.into(),
+    };
     let edition = service.person("reader").statements.get_edition(request).await.unwrap().into_inner().edition.unwrap();
     assert_eq!((edition.expunged, &edition.content_digest), (true, &first.edition.unwrap().content_digest));
     assert_eq!((&edition.content, edition.canonical_content.len()), (&None, 0));

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use onrecord::api::v1::{self, delivery::Scope, event, live, subscribe_response::Message};
+use onrecord::{
+    api::v1::{self, delivery::Scope, event, live, subscribe_response::Message},
+    client::verify,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -54,6 +57,7 @@ impl Site {
                 include_embargoed: self.plan.include_embargoed,
                 heartbeat_interval: None,
                 subscription: String::new(),
+                content_view: v1::ContentView::Canonical.into(),
             };
             self.parts.clear();
             self.incoming = Default::default();
@@ -73,7 +77,8 @@ impl Site {
                         return;
                     }
                 }
-                Message::Snapshot(part) => {
+                Message::Snapshot(mut part) => {
+                    verify::snapshot(&mut part).unwrap();
                     for live in &part.live {
                         if let Some(key) = key(&live.statement, &live.language_code) {
                             assert_eq!(self.incoming.0.insert(key, Seen::of(live)), None);
@@ -93,7 +98,8 @@ impl Site {
                         return;
                     }
                 }
-                Message::EventBatch(batch) => {
+                Message::EventBatch(mut batch) => {
+                    batch.deliveries.iter_mut().for_each(|delivery| verify::delivery(delivery).unwrap());
                     assert!(!batch.deliveries.is_empty());
                     self.parts.extend(batch.deliveries);
                     if batch.more {

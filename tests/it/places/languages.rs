@@ -30,7 +30,14 @@ async fn a_language_is_stored_in_canonical_form_and_found_by_its_aliases() {
     assert_eq!(draft.name, "statements/fire/drafts/he");
     for name in ["he", "iw", "he-IL", "HE-hebr"] {
         let name = format!("statements/fire/drafts/{name}");
-        let found = author.editorial.get_draft(v1::GetDraftRequest { name }).await.unwrap().into_inner().draft.unwrap();
+        let found = author
+            .editorial
+            .get_draft(v1::GetDraftRequest { name, ..Default::default() })
+            .await
+            .unwrap()
+            .into_inner()
+            .draft
+            .unwrap();
         assert_eq!(found, draft);
     }
     let alias = |draft: &v1::Draft| v1::Draft { name: "statements/fire/drafts/iw".to_owned(), ..draft.clone() };

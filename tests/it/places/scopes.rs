@@ -59,7 +59,7 @@ async fn who_writes_for_a_grouping_writes_for_what_it_contains() {
             if may {
                 // What somebody may write, it may read.
                 let name = draft(language).name;
-                person.editorial.get_draft(v1::GetDraftRequest { name }).await.unwrap();
+                person.editorial.get_draft(v1::GetDraftRequest { name, ..Default::default() }).await.unwrap();
             } else {
                 refused(saved, Code::PermissionDenied, "OUT_OF_MANDATE");
             }

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{ORDER, correction::edition_and_body};
 use crate::{
-    api::v1::{Event, GetEditionRequest, ListEntriesRequest, ListStatementsRequest, Live},
+    api::v1::{ContentView, Event, GetEditionRequest, ListEntriesRequest, ListStatementsRequest, Live},
     cli::{
         demo::{audience::Audience, stage::Stage, story},
         names::short,
@@ -91,7 +91,7 @@ fn chain(audience: &Audience) -> Result<usize> {
 
 async fn proof(stage: &mut Stage) -> Result<()> {
     let session = stage.call("anybody", "GetEdition", format_args!("{}  | sha256sum", short(PROVED).bold()))?;
-    let request = GetEditionRequest { name: PROVED.to_owned(), include_canonical_content: true };
+    let request = GetEditionRequest { name: PROVED.to_owned(), content_view: ContentView::Canonical.into() };
     let answer = session.statements(request, async |mut api, q| api.get_edition(q).await).await?;
     let edition = answer.edition.context("not as told: no edition")?;
     let digest = hex::encode(Sha256::digest(&edition.canonical_content));

@@ -77,7 +77,8 @@ async fn held(stage: &mut Stage, due: jiff::Timestamp) -> Result<()> {
 async fn held_release(stage: &Stage) -> Result<Release> {
     let session = stage.quietly("chris")?;
     for _ in 0..POLLS_MAX {
-        let request = GetReleaseRequest { name: format!("statements/{ORDER}/releases/en") };
+        let request =
+            GetReleaseRequest { name: format!("statements/{ORDER}/releases/en"), ..GetReleaseRequest::default() };
         let answer = session.editorial(request, async |mut api, q| api.get_release(q).await).await?;
         let release = answer.release.context("not as told: the release is gone")?;
         if release.blocked_reason() != BlockedReason::Unspecified {
