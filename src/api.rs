@@ -41,12 +41,16 @@ pub(crate) mod fuzz;
 mod gate;
 pub(crate) mod json;
 #[cfg(feature = "server")]
+mod own_body;
+#[cfg(feature = "server")]
 mod page_token;
 mod snapshot;
 #[cfg(feature = "server")]
 mod statement_service;
 #[cfg(feature = "server")]
 mod status;
+#[cfg(feature = "server")]
+mod subscribe_body;
 #[cfg(feature = "server")]
 mod to_proto;
 #[cfg(feature = "server")]
@@ -56,9 +60,11 @@ pub mod v1;
 #[cfg(feature = "server")]
 pub use from_proto::{backup_entry, backup_identity};
 #[cfg(feature = "server")]
-pub use gate::{Gate, Pass, Peer};
+pub use gate::{Gate, OpenPlace, Pass, Peer};
 #[cfg(feature = "server")]
-pub use status::{Panicked, RequestFault, code_name, complete_head, complete_trailers, deadline_passed};
+pub use own_body::OwnBodies;
+#[cfg(feature = "server")]
+pub use status::{Panicked, RequestFault, code_name, complete_head, complete_trailers, deadline_passed, limit_reached};
 #[cfg(feature = "server")]
 pub use to_proto::ENCODER;
 #[cfg(feature = "server")]
@@ -119,7 +125,8 @@ pub fn statements(journal: Journal) -> StatementServer<statement_service::Statem
 #[cfg(feature = "server")]
 #[must_use]
 pub fn backups(journal: Journal, access: Access, shutdown: CancellationToken) -> BackupServer<backup_service::Backups> {
-    BackupServer::new(backup_service::Backups { journal, access, shutdown })
+    let turns = backup_service::Turns::default();
+    BackupServer::new(backup_service::Backups { turns, journal, access, shutdown })
 }
 
 /// `ClockService` on a journal.
@@ -129,7 +136,8 @@ pub fn clock(journal: Journal) -> ClockServer<clock_service::Clocks> {
     ClockServer::new(clock_service::Clocks { journal })
 }
 
-/// `FeedService` on a feed and the journal it is of, as long as `access` lets who follows.
+/// `FeedService` on a feed and the journal it is of, as long as `access` lets who follows. To be served within [`OwnBodies`]: without it
+/// `Subscribe` has no messages.
 #[cfg(feature = "server")]
 #[must_use]
 pub fn feed(feed: Feed, journal: Journal, access: Access, limits: Limits) -> FeedServer<feed_service::Follow> {

@@ -47,6 +47,8 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(test)]
+pub(crate) use item::fixture;
 pub use item::{Delivery, Encoder, Item};
 pub use message::{
     ClosingReason, Ends, Ground, Message, Page, Right, SnapshotEmbargo, SnapshotLive, Start, StreamRequest, Wanted,
@@ -64,9 +66,8 @@ use crate::{
 use cold::Cold;
 use cursor::Cursor;
 use follow::Follower;
-use item::Weighed;
+use item::{Room, Weighed};
 use ledger::{Hold, Ledger};
-use outbox::Lanes;
 use selection::{Fingerprint, Selection};
 use snapshot::Parts;
 use window::Window;
@@ -87,6 +88,10 @@ pub const SNAPSHOTS_MAX_DEFAULT: usize = 256;
 const COLD_READS_MAX: usize = 8;
 /// Reads for snapshots at a time, over all subscribers.
 const SNAPSHOT_READS_MAX: usize = 4;
+/// KiB that events and parts of snapshots may take which are not in the window: cached, or on their way to subscribers. 64 MiB.
+const ROOM_KIB: u32 = 64 * 1024;
+/// KiB of one read, at most: [`ITEMS_BYTES`] and one event more.
+const READ_KIB_MAX: u32 = 2 * 1024;
 /// Events that a follower looks at in one go.
 const ITEMS_MAX: u64 = 64;
 /// Bytes after which it looks at no more in one go.
@@ -102,7 +107,7 @@ pub struct Options {
     pub replay_events_max: Option<u64>,
     /// How long a stream lives, give or take 20 %; 30 min by default.
     pub lifetime: Duration,
-    /// How long a subscriber may take nothing while there is something to take; 60 s by default.
+    /// How long a subscriber, or any caller, may take next to nothing while there is something to take; 60 s by default.
     pub stall: Duration,
     /// How long a cursor ahead of this node is waited for; 3 s by default.
     pub behind_wait: Duration,
@@ -152,18 +157,17 @@ impl Feed {
             snapshot_parts: Parts::default(),
             cold_reads: Semaphore::new(COLD_READS_MAX),
             snapshot_reads: Semaphore::new(SNAPSHOT_READS_MAX),
-            lanes: Lanes::default(),
+            room: Arc::new(Semaphore::new(usize::try_from(ROOM_KIB).unwrap_or(usize::MAX))),
             ledger: Ledger::default(),
         });
         tokio::spawn(window::fill(Arc::clone(&shared)));
-        tokio::spawn(sweep(Arc::clone(&shared)));
         tokio::spawn(review_after_moves(Arc::clone(&shared)));
         tokio::spawn(ledger::note(Arc::clone(&shared)));
         Self { shared }
     }
 
-    /// Follows the feed. The first message is [`Message::Opened`]; the last [`Message::Closing`], unless the subscriber leaves or
-    /// takes nothing for [`Options::stall`]. Dropping the stream ends the subscription.
+    /// Follows the feed. The first message is [`Message::Opened`]; the last [`Message::Closing`], unless the subscriber leaves.
+    /// Dropping the stream ends the subscription: of a subscriber that takes nothing for [`Options::stall`], the server does.
     ///
     /// # Errors
     /// If there are too many streams or snapshots, there is no such subscription, the cursor cannot be resumed, the store cannot be read, or the service is stopping. A cursor ahead of this node is
@@ -207,7 +211,7 @@ impl Feed {
         }
         let follow =
             |outbox| Box::new(Follower::new(shared, admission, selection, origin, hold, heartbeat, outbox)).run();
-        Ok(Some(self.shared.lanes.open(self.shared.options.stall, follow)))
+        Ok(Some(Messages::of(follow)))
     }
 
     /// The connections have ended, so nobody can acknowledge anything more: until then who is told that the service stops may say how far it
@@ -261,11 +265,12 @@ struct Shared {
     cold_reads: Semaphore,
     snapshot_parts: Parts,
     snapshot_reads: Semaphore,
+    /// For what is read of the past, a permit a KiB.
+    room: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     /// How many there were when the first of them was told to go with all others.
     leaving: OnceLock<u64>,
     snapshots: Arc<Semaphore>,
-    lanes: Lanes,
     ledger: Ledger,
 }
 
@@ -312,18 +317,28 @@ impl Shared {
         Box::pin(self.cold_items(next, tail, limit)).await
     }
 
+    /// Room for one read. Waits for it: what is only cached makes room at once, what is on its way to a subscriber once it has left, or the
+    /// subscriber has stalled for too long.
+    async fn room(&self) -> Result<OwnedSemaphorePermit, JournalError> {
+        let wanted = usize::try_from(READ_KIB_MAX).unwrap_or(usize::MAX);
+        if self.room.available_permits() < wanted {
+            self.cold.forget();
+            self.snapshot_parts.forget();
+        }
+        let room = Arc::clone(&self.room).acquire_many_owned(READ_KIB_MAX).await;
+        room.map_err(|_| JournalError::Closed("the feed has ended".to_owned()))
+    }
+
     /// The cursor of a place in this feed, as text.
     fn cursor(&self, point: Point, selection: &Selection) -> String {
         Cursor::new(self.journal.identity(), point, selection.fingerprint()).encode()
     }
 }
 
-/// Looks after streams that nobody looks at, until the service stops.
-async fn sweep(shared: Arc<Shared>) {
-    tokio::select! {
-        () = shared.drain.cancelled() => {}
-        () = shared.lanes.sweep(shared.options.stall) => {}
-    }
+/// The room that so many bytes take, of what was taken for a read.
+fn taken(mut room: OwnedSemaphorePermit, bytes: usize) -> Room {
+    let kib = bytes.div_ceil(1_024).min(room.num_permits());
+    Arc::new(room.split(kib).unwrap_or(room))
 }
 
 /// Has every stream look again at the end of its right once the clock has moved against the timers, as after a suspension: until the service

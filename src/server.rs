@@ -4,7 +4,9 @@
 //! journal closes. What has not ended after [`Config::drain`] is cut off: it was answered nothing, so it may be repeated.
 
 mod accept;
+mod answer;
 mod arrivals;
+mod budget;
 mod calls;
 mod connection;
 mod even;
@@ -17,6 +19,7 @@ mod operator;
 mod protocol;
 mod reload;
 mod tls;
+mod under_way;
 mod vitals;
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
@@ -59,6 +62,7 @@ use operator::Operator;
 use protocol::Protocol;
 use reload::Faults;
 use tls::Tls;
+use under_way::UnderWay;
 use vitals::Sources;
 
 /// Why a server does not run.
@@ -172,6 +176,7 @@ async fn serve(
     }
     // By then the streams of a connection have ended by themselves, as far as they are read.
     let grace = config.feed.lifetime.saturating_mul(2);
+    let under_way = UnderWay::new(config.feed.stall);
     let feed = Feed::start(journal.clone(), config.feed, api::ENCODER, shutdown.clone());
     if let Some(every) = config.scrub_every {
         tokio::spawn(scrub(journal.clone(), every, shutdown.clone()));
@@ -217,7 +222,7 @@ async fn serve(
         .add_service(serve!(api::backups(journal.clone(), config.access.clone(), shutdown.clone()), BACKUPS))
         .add_service(serve!(api::clock(journal.clone()), CLOCK))
         .add_service(serve!(api::statements(journal.clone()), STATEMENTS))
-        .add_service(serve!(api::feed(feed, journal, config.access.clone(), limits), FEED));
+        .add_service(api::OwnBodies::new(serve!(api::feed(feed, journal, config.access.clone(), limits), FEED)));
     let insecure = config.access.is_insecure();
     if insecure {
         warn!("INSECURE: every caller is believed, and may do everything. For development on this machine only");
@@ -228,13 +233,16 @@ async fn serve(
         gate,
         calls,
         Even::start()?,
+        under_way.clone(),
         Doors { arrivals: Arc::clone(&arrivals), lines, protocol, tls },
         Times { first_call: config.first_call, age: config.connection_age, grace },
     ));
     if let Some(operator) = &operator {
         operator.attend(sources);
     }
+    let watching = tokio::spawn(under_way.watch());
     accept(listener, arrivals, config.drain, connections, shutdown).await;
+    watching.abort();
     following.end().await;
     reporter.abort();
     // Until now whoever asks is told that it stops.

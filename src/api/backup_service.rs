@@ -1,8 +1,8 @@
 //! `BackupService`: the journal, entry by entry.
 
-use std::{future::pending, mem};
+use std::{future::pending, mem, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -24,9 +24,23 @@ use crate::{
 /// Bytes of rows in one message, about.
 const PART_BYTES: usize = 1024 * 1024;
 
+/// Backups under way at a time: each takes up to 6 MiB while it waits for its peer.
+const BACKUPS_MAX: u32 = 8;
+
+/// Turns of backups.
+#[derive(Clone, Debug)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(usize::try_from(BACKUPS_MAX).unwrap_or(1))))
+    }
+}
+
 /// The operators' service for copies.
 #[derive(Clone, Debug)]
 pub struct Backups {
+    pub(super) turns: Turns,
     pub(super) journal: Journal,
     pub(super) access: Access,
     pub(super) shutdown: CancellationToken,
@@ -63,6 +77,8 @@ impl v1::backup_service_server::BackupService for Backups {
             return Err(audit::refused(Rejection::BackupLimited));
         }
         let place = self.access.place_for_stream(&admitted)?;
+        let too_many = AccessRefusal::TooManyInAll { what: "backups", most: BACKUPS_MAX, wait: Duration::ZERO };
+        let turn = Arc::clone(&self.turns.0).try_acquire_owned().map_err(|_| too_many)?;
         let follow = request.get_ref().follow;
         let (after, hash) = from_proto::backup(request.get_ref())?;
         let ours = self.journal.read(move |view| view.entry_hash(after)).await?;
@@ -76,7 +92,7 @@ impl v1::backup_service_server::BackupService for Backups {
         let shutdown = self.shutdown.clone();
         let revoked = revoked(self.access.clone(), admitted, self.journal.clock().clone());
         tokio::spawn(async move {
-            let _place = place;
+            let _until_ended = (place, turn);
             tokio::select! {
                 () = copy.run(follow) => {}
                 refusal = revoked => drop(stopped.send(Err(refusal.into())).await),

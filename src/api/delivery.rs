@@ -9,7 +9,7 @@ use prost::{
 use super::v1::{self, delivery::Scope};
 
 /// Numbers of the fields in `proto/onrecord/v1/event.proto`.
-const SCOPE: u32 = 1;
+pub(super) const SCOPE: u32 = 1;
 const EVENT: u32 = 2;
 
 /// An event as it concerns one subscriber's filter.

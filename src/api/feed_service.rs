@@ -1,8 +1,8 @@
 //! `FeedService`: parse, follow, show.
 
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 
-use tokio_stream::{Stream, StreamExt as _};
+use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 use tracing::debug;
 
@@ -10,8 +10,10 @@ use super::{
     audit::{self, Asked},
     caller::admitted,
     from_proto::{self, Envelope, both},
+    own_body::OwnBody,
     page_token::{self, Page},
     status::ApiRefusal,
+    subscribe_body::SubscribeBody,
     to_proto,
     trial::settled,
     v1,
@@ -132,7 +134,8 @@ type Reply<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl v1::feed_service_server::FeedService for Follow {
-    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<v1::SubscribeResponse, Status>> + Send>>;
+    /// Nothing: the messages are in a body of our own, which [`super::own_body::OwnBodies`] puts in its place.
+    type SubscribeStream = Empty<Result<v1::SubscribeResponse, Status>>;
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Reply<Self::SubscribeStream> {
         let right = self.right(admitted(request.extensions())?)?;
@@ -147,7 +150,9 @@ impl v1::feed_service_server::FeedService for Follow {
         let name = if let Wanted::Named(id) = &subscription.wanted { Some(id.clone()) } else { None };
         let messages = self.feed.subscribe(subscription).await?;
         audit::follows(name.as_ref());
-        Ok(Response::new(Box::pin(messages.map(|message| Ok(to_proto::message(message))))))
+        let mut response = Response::new(tokio_stream::empty());
+        response.extensions_mut().insert(OwnBody::new(SubscribeBody::new(messages)));
+        Ok(response)
     }
 
     async fn read_feed(&self, request: Request<v1::ReadFeedRequest>) -> Reply<v1::ReadFeedResponse> {

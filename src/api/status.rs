@@ -342,6 +342,12 @@ pub fn deadline_passed() -> http::Response<tonic::body::Body> {
     Answer::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", words).into_status().into_http()
 }
 
+/// What a caller is answered who takes more than one may, or than there is.
+#[must_use]
+pub fn limit_reached(refusal: AccessRefusal) -> http::Response<tonic::body::Body> {
+    Status::from(refusal).into_http()
+}
+
 /// The name of a code, as gRPC writes it: `NOT_FOUND`.
 #[must_use]
 pub fn code_name(code: Code) -> &'static str {

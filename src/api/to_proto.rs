@@ -12,7 +12,7 @@ pub(super) use clock::clock;
 pub(super) use content::content;
 pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
 pub use feed::ENCODER;
-pub(super) use feed::{delivery, message};
+pub(super) use feed::{delivery, message, scope};
 pub(super) use subscription::{delivery_report, subscription};
 
 use std::{collections::BTreeMap, sync::Arc};

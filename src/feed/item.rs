@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     message::{SnapshotEmbargo, SnapshotLive},
@@ -56,6 +57,8 @@ pub struct Item {
     message: OnceLock<Bytes>,
     left: Bytes,
     encoder: Encoder,
+    /// What its forms keep, where it was read for those who are behind.
+    room: Option<Room>,
 }
 
 /// An event as it concerns one subscriber.
@@ -71,7 +74,7 @@ pub struct Delivery {
 
 impl Item {
     fn new(record: EventRecord, canonical: Bytes, left: Bytes, encoder: Encoder) -> Self {
-        Self { record, canonical, message: OnceLock::new(), left, encoder }
+        Self { record, canonical, message: OnceLock::new(), left, encoder, room: None }
     }
 
     /// What is sent of it, as the [`Encoder`] made it: once for each form, for all subscribers.
@@ -79,7 +82,13 @@ impl Item {
     pub fn whole(&self, form: Form) -> &Bytes {
         match form {
             Form::Canonical => &self.canonical,
-            Form::Message => self.message.get_or_init(|| (self.encoder.message)(&self.canonical)),
+            Form::Message => self.message.get_or_init(|| {
+                let message = (self.encoder.message)(&self.canonical);
+                match &self.room {
+                    Some(room) => within(message, room),
+                    None => message,
+                }
+            }),
         }
     }
 
@@ -96,6 +105,25 @@ impl Delivery {
     pub fn bytes(&self) -> &Bytes {
         if self.scope == Scope::Left { self.item.left() } else { self.item.whole(self.form) }
     }
+}
+
+/// The room that a read took in memory. It is given back once nobody has any of the bytes: no cache, and no stream that sends them.
+pub(super) type Room = Arc<OwnedSemaphorePermit>;
+
+struct Roomed {
+    bytes: Bytes,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Roomed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The same bytes, which keep their room.
+pub(super) fn within(bytes: Bytes, room: &Room) -> Bytes {
+    Bytes::from_owner(Roomed { bytes, _room: Arc::clone(room) })
 }
 
 /// An item, and what it weighs.
@@ -127,6 +155,14 @@ impl Weighed {
     /// About how many bytes it takes, once both forms were asked for: the message is no longer than the canonical text.
     pub(super) fn bytes(&self) -> usize {
         RECORD_BYTES + 2 * self.item.canonical.len() + self.item.left.len()
+    }
+
+    /// The same, which keeps its room.
+    pub(super) fn within(self, room: &Room) -> Self {
+        let mut item = Arc::unwrap_or_clone(self.item);
+        item.canonical = within(item.canonical, room);
+        item.room = Some(Arc::clone(room));
+        Self { item: Arc::new(item) }
     }
 
     /// As it concerns one subscriber.
@@ -215,7 +251,7 @@ fn is_concealed(view: &View<'_>, record: &EventRecord) -> Result<bool, JournalEr
 
 /// Events made up for tests.
 #[cfg(test)]
-pub(super) mod fixture {
+pub(crate) mod fixture {
     use super::*;
     use crate::domain::{digest::Digest, event::Event, time::Timestamp};
 
@@ -244,6 +280,11 @@ pub(super) mod fixture {
             embargo: |_, _| {},
         };
         Weighed { item: Arc::new(Item::new(record, whole, Bytes::new(), encoder)) }
+    }
+
+    /// Such an item as it concerns one subscriber.
+    pub(crate) fn delivery(sequence: u64, text_bytes: usize, scope: Scope) -> Delivery {
+        item(sequence, false, true, text_bytes).deliver(scope, Form::Canonical)
     }
 }
 

@@ -65,7 +65,7 @@ impl<K: PartialEq, V: Clone + Send + Sync + 'static, const MOST: usize> Once<K, 
 }
 
 /// Reads by a task of its own: who asks is looked at only while there is room on his connection, and may have a place among the readers.
-pub(super) async fn apart<V: Send + 'static>(
+async fn apart<V: Send + 'static>(
     read: impl Future<Output = Result<V, JournalError>> + Send + 'static,
 ) -> Result<V, JournalError> {
     tokio::spawn(read).await.map_err(|error| ended_early(&error))?

@@ -1,24 +1,21 @@
 //! The way out to one subscriber: the follower puts a message down, and its stream takes it up, in the same task.
 //!
 //! **Invariants**
-//! - There is no queue: the follower goes on once its message was taken and the next one is asked for.
-//! - Whoever takes nothing for [`Options::stall`](super::Options::stall) while there is something loses the follower, with all that it
-//!   holds (`a_subscriber_that_takes_nothing_is_given_up`). It is not told, since a `Closing` would have to wait in the same place: its
-//!   stream ends when it is looked at next.
+//! - There is no queue: the follower goes on once its message was taken and the next one is asked for
+//!   (`every_message_is_taken_once_and_in_order`).
+//! - It holds nothing once its stream is dropped. A subscriber that takes nothing has its stream dropped by the server, which alone knows what
+//!   has left (`server/under_way.rs`).
 
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
-    time::Duration,
 };
 
-use tokio::time::{Instant, interval};
 use tokio_stream::Stream;
-use tracing::debug;
 
-use super::message::{ClosingReason, Message};
+use super::message::Message;
 
 /// Where a message lies until it is taken. Never contended: both sides are one task.
 type Slot = Arc<Mutex<Option<Message>>>;
@@ -39,167 +36,63 @@ impl Outbox {
     }
 }
 
-/// A follower, and since when its subscriber has taken nothing.
-struct Lane {
-    /// None once it has ended.
-    follower: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// When the message was handed out that is not sent yet.
-    handed_at: Option<Instant>,
-}
-
-impl Lane {
-    /// Lets go of the follower if its subscriber has stalled.
-    fn sweep(&mut self, now: Instant, stall: Duration) {
-        if self.follower.is_some() && self.handed_at.is_some_and(|handed| now.duration_since(handed) > stall) {
-            debug!(reason = ?ClosingReason::Stalled, "a subscriber took nothing for too long");
-            self.follower = None;
-        }
-    }
-}
-
 /// The messages of a subscription. Dropping it ends the subscription.
 pub struct Messages {
-    lane: Arc<Mutex<Lane>>,
+    /// None once it has ended.
+    follower: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     slot: Slot,
-    stall: Duration,
 }
 
 impl fmt::Debug for Messages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messages").field("stall", &self.stall).finish_non_exhaustive()
+        f.debug_struct("Messages").finish_non_exhaustive()
+    }
+}
+
+impl Messages {
+    /// What a follower puts into the outbox it is given.
+    pub(super) fn of<F: Future<Output = ()> + Send + 'static>(follower: impl FnOnce(Outbox) -> F) -> Self {
+        let slot = Slot::default();
+        Self { follower: Some(Box::pin(follower(Outbox(Arc::clone(&slot))))), slot }
     }
 }
 
 impl Stream for Messages {
     type Item = Message;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
-        let (mut lane, now) = (lock(&self.lane), Instant::now());
-        lane.sweep(now, self.stall);
-        lane.handed_at = None;
-        let Some(follower) = &mut lane.follower else { return Poll::Ready(None) };
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        let Some(follower) = &mut self.follower else { return Poll::Ready(None) };
         if follower.as_mut().poll(context).is_ready() {
-            lane.follower = None;
+            self.follower = None;
         }
         let message = lock(&self.slot).take();
         match message {
-            Some(message) => {
-                lane.handed_at = Some(now);
-                Poll::Ready(Some(message))
-            }
-            None if lane.follower.is_none() => Poll::Ready(None),
+            Some(message) => Poll::Ready(Some(message)),
+            None if self.follower.is_none() => Poll::Ready(None),
             None => Poll::Pending,
-        }
-    }
-}
-
-/// All streams that are open.
-#[derive(Default)]
-pub(super) struct Lanes(Mutex<Vec<Weak<Mutex<Lane>>>>);
-
-impl fmt::Debug for Lanes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lanes").field(&lock(&self.0).len()).finish()
-    }
-}
-
-impl Lanes {
-    /// A stream of what a follower puts into the outbox it is given.
-    pub(super) fn open<F: Future<Output = ()> + Send + 'static>(
-        &self,
-        stall: Duration,
-        follower: impl FnOnce(Outbox) -> F,
-    ) -> Messages {
-        let slot = Slot::default();
-        let follower = Box::pin(follower(Outbox(Arc::clone(&slot))));
-        let lane = Arc::new(Mutex::new(Lane { follower: Some(follower), handed_at: None }));
-        lock(&self.0).push(Arc::downgrade(&lane));
-        Messages { lane, slot, stall }
-    }
-
-    /// Lets go, for ever, of the followers whose subscribers have stalled: HTTP/2 does not ask for more while it has no room, so
-    /// nobody else would notice.
-    pub(super) async fn sweep(&self, stall: Duration) {
-        let mut rounds = interval((stall / 4).max(Duration::from_millis(1)));
-        loop {
-            let now = rounds.tick().await;
-            lock(&self.0).retain(|lane| {
-                let Some(lane) = lane.upgrade() else { return false };
-                // Who is being looked at has not stalled.
-                if let Ok(mut lane) = lane.try_lock() {
-                    lane.sweep(now, stall);
-                }
-                true
-            });
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::sleep;
     use tokio_stream::StreamExt as _;
 
     use super::*;
 
-    const STALL: Duration = Duration::from_millis(20);
-
-    fn three_messages() -> Messages {
-        Lanes::default().open(STALL, async |outbox: Outbox| {
+    #[tokio::test]
+    async fn every_message_is_taken_once_and_in_order() {
+        let mut messages = Messages::of(async |outbox: Outbox| {
             for item_count in 0..3 {
                 outbox.send(Message::SnapshotEnd { cursor: String::new(), item_count }).await;
             }
-        })
-    }
-
-    async fn number(messages: &mut Messages) -> Option<u64> {
-        let Message::SnapshotEnd { item_count, .. } = messages.next().await? else { return None };
-        Some(item_count)
-    }
-
-    #[tokio::test]
-    async fn every_message_is_taken_once_and_in_order() {
-        let mut messages = three_messages();
+        });
         for expected in [Some(0), Some(1), Some(2), None, None] {
-            assert_eq!(number(&mut messages).await, expected);
+            let number = messages.next().await.map(|message| {
+                let Message::SnapshotEnd { item_count, .. } = message else { panic!("{message:?}") };
+                item_count
+            });
+            assert_eq!(number, expected);
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_subscriber_that_takes_nothing_is_given_up() {
-        let mut messages = three_messages();
-        assert_eq!(number(&mut messages).await, Some(0));
-        sleep(STALL).await;
-        assert_eq!(number(&mut messages).await, Some(1), "slow is not stalled");
-        sleep(STALL * 2).await;
-        assert_eq!(number(&mut messages).await, None);
-        assert_eq!(number(&mut messages).await, None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_follower_holds_is_let_go_though_nobody_looks_at_its_stream() {
-        let (lanes, held) = (Arc::new(Lanes::default()), Arc::new(()));
-        let open = || {
-            let held = Arc::clone(&held);
-            let send = async move |outbox: Outbox| {
-                outbox.send(Message::SnapshotEnd { cursor: String::new(), item_count: 0 }).await;
-                std::future::pending::<()>().await;
-                drop(held);
-            };
-            lanes.open(STALL, send)
-        };
-        let (mut stalled, mut quiet) = (open(), open());
-        let sweeper = Arc::clone(&lanes);
-        tokio::spawn(async move { sweeper.sweep(STALL).await });
-        assert_eq!((number(&mut stalled).await, number(&mut quiet).await), (Some(0), Some(0)));
-        // It asks for more, and there is nothing.
-        assert!(tokio::time::timeout(STALL / 2, quiet.next()).await.is_err());
-        assert_eq!(Arc::strong_count(&held), 3);
-        sleep(STALL * 2).await;
-        assert_eq!(Arc::strong_count(&held), 2);
-        assert_eq!(number(&mut stalled).await, None);
-        drop(quiet);
-        sleep(STALL).await;
-        assert!(lock(&lanes.0).iter().all(|lane| lane.upgrade().is_some()));
     }
 }

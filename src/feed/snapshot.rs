@@ -15,11 +15,12 @@ use bytes::Bytes;
 
 use super::{
     Shared,
-    item::Encoder,
+    item::{Encoder, within},
     message::{SnapshotEmbargo, SnapshotLive},
     once::Once,
     permit,
     selection::Selection,
+    taken,
 };
 use crate::{
     domain::id::{LanguageTag, StatementId},
@@ -66,6 +67,12 @@ impl Part {
         Self { bytes: bytes.into_boxed_slice().into(), items, next }
     }
 
+    /// The last part, with these bytes.
+    #[cfg(test)]
+    pub(crate) fn last(bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self::new(bytes, 1, None))
+    }
+
     /// What is sent of it.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
@@ -101,9 +108,12 @@ impl Snapshot {
         let (shared, selection, tail) = (Arc::clone(&self.shared), self.selection.clone(), self.tail);
         let key = (tail, selection.clone(), place.clone());
         let read = async move {
+            let room = shared.room().await?;
             let _permit = permit(&shared.snapshot_reads).await?;
             let encoder = shared.encoder;
-            shared.journal.read(move |view| read(view, &selection, tail, &place, encoder).map(Arc::new)).await
+            let part = shared.journal.read(move |view| read(view, &selection, tail, &place, encoder)).await?;
+            let room = taken(room, part.bytes.len());
+            Ok(Arc::new(Part { bytes: within(part.bytes, &room), ..part }))
         };
         let part = self.shared.snapshot_parts.get(key, read).await?;
         self.place.clone_from(&part.next);

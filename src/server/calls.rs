@@ -7,26 +7,22 @@
 
 use std::{
     collections::HashMap,
-    pin::Pin,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
     time::Instant,
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, Response};
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use http::HeaderMap;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
-use tonic::{Code, Status, body::Body};
+use tonic::{Code, Status};
 
-use super::framing::Framing;
+use super::{framing::Framing, under_way::Shape};
 use crate::{
     access::METHODS,
     api::{code_name, complete_head, complete_trailers},
@@ -143,24 +139,36 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Follows an answer to its end. Every status in it gets its code, reason and details.
-    pub(super) fn follow<B>(mut self, mut answer: Response<B>) -> Response<Body>
-    where
-        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<tower::BoxError>,
-    {
+    /// Completes the head of an answer, whose status gets its code, reason and details, and counts the end if it is one.
+    pub(super) fn head(&mut self, headers: &mut HeaderMap) {
         if let Some(framing) = &self.framing {
-            complete_head(answer.headers_mut(), framing.fault(), framing.message_bytes_max());
+            complete_head(headers, framing.fault(), framing.message_bytes_max());
         }
         // A refusal has its code in the head.
-        if let Some(status) = Status::from_header_map(answer.headers()) {
+        if let Some(status) = Status::from_header_map(headers) {
             self.end(status.code());
-            return answer.map(Body::new);
         }
-        answer.map(|body| Body::new(Followed { body, call: self }))
     }
 
-    fn end(&mut self, code: Code) {
+    /// Completes the trailers of an answer, and counts its end.
+    pub(super) fn trailers(&mut self, trailers: &mut HeaderMap) {
+        if let Some(framing) = &self.framing {
+            complete_trailers(trailers, framing.fault(), framing.has_ended());
+        }
+        self.end(Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code()));
+    }
+
+    /// Its shape. What is not a method of ours is refused, as one answer.
+    pub(super) fn shape(&self) -> Shape {
+        match self.of.grpc_type {
+            "server_stream" => Shape::ServerStream,
+            "bidi_stream" => Shape::BidiStream,
+            _ => Shape::Unary,
+        }
+    }
+
+    /// It ended so; counted once.
+    pub(super) fn end(&mut self, code: Code) {
         if !std::mem::replace(&mut self.ended, true) {
             let Of { grpc_type, grpc_service, grpc_method } = *self.of;
             let ended = Ended { grpc_type, grpc_service, grpc_method, grpc_code: named(code) };
@@ -211,54 +219,12 @@ fn is_fault(code: Code) -> bool {
     matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
 }
 
-/// The body of an answer, looked at for its end.
-struct Followed<B> {
-    body: B,
-    call: Counted,
-}
-
-impl<B> HttpBody for Followed<B>
-where
-    B: HttpBody<Data = Bytes> + Unpin,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-            Some(Ok(frame)) => frame,
-            other => return Poll::Ready(other),
-        };
-        Poll::Ready(Some(Ok(match frame.into_trailers() {
-            Ok(mut trailers) => {
-                if let Some(framing) = &self.call.framing {
-                    complete_trailers(&mut trailers, framing.fault(), framing.has_ended());
-                }
-                self.call.end(code(&trailers));
-                Frame::trailers(trailers)
-            }
-            Err(frame) => frame,
-        })))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-fn code(trailers: &HeaderMap) -> Code {
-    Status::from_header_map(trailers).map_or(Code::Unknown, |status| status.code())
-}
-
 #[cfg(test)]
 mod tests {
     use prometheus_client::encoding::text::encode;
 
     use super::*;
+    use crate::server::answer::Answer;
 
     fn lines(calls: &CallCounts) -> Vec<String> {
         let (mut registry, mut text) = (Registry::default(), String::new());
@@ -276,9 +242,9 @@ mod tests {
     #[test]
     fn a_call_ends_once() {
         let calls = CallCounts::new();
-        let refused = Status::not_found("it is not there").into_http::<Body>();
-        drop(calls.begin("/onrecord.v1.StatementService/GetStatement").follow(refused));
-        drop(calls.begin("/onrecord.v1.FeedService/Subscribe").follow(Response::new(Body::empty())));
+        let refused = Status::not_found("it is not there").into_http();
+        drop(Answer::refused(refused, calls.begin("/onrecord.v1.StatementService/GetStatement")));
+        drop(calls.begin("/onrecord.v1.FeedService/Subscribe"));
         drop(calls.begin("/Robert/DropTables"));
         let mut told = lines(&calls);
         told.sort_unstable();

@@ -3,7 +3,8 @@
 //! **Invariants**
 //! - No connection stays for ever: one that says nothing ends after 10 s, one that calls nothing after a minute, and every other of age, or
 //!   once it had its grace.
-//! - No call goes on for ever: it ends with the deadline of its caller, or a minute; of a stream that bounds the beginning.
+//! - No call goes on for ever: it ends with the deadline of its caller, or a minute; of a stream that bounds the beginning. What comes after
+//!   the answer was made is bounded by `under_way.rs`.
 //! - What is under way when it is told to go goes on until then; only the end of the service cuts it off sooner.
 //!
 //! We take connections ourselves because tonic's server offers neither the send buffer nor an end that is not a cut: its
@@ -22,31 +23,36 @@ use std::{
 };
 
 use http::{HeaderMap, Request, Response};
-use hyper::{body::Incoming, server::conn::http2, service::Service};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{body, server::conn::http2, service::Service};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use opentelemetry::context::FutureExt as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{sleep, timeout},
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{body::Body, service::Routes};
+use tonic::service::Routes;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanic;
 use tracing::{Instrument as _, info};
 
 use super::{
+    answer::{Answer, Arrived, Reply},
     arrivals::{Arrival, Arrivals, Turned},
-    calls::CallCounts,
-    even::{Asked, Even},
+    calls::{CallCounts, Counted},
+    even::{Asked, Even, Heard},
     frames::Frames,
-    framing::Framing,
+    framing::{Framed, Framing, READ_BYTES_MAX},
     protocol::Protocol,
     tls::{self, Tls},
+    under_way::{Call, Incoming, Line, Places, Shape, Streams, UnderWay},
 };
 use crate::{
+    access::{AccessRefusal, Admitted},
     api::{self, Gate, Panicked, Pass, Peer},
+    domain::id::Caller,
     jitter,
     lines::{Lines, Unwritten},
     trace::CallTrace,
@@ -66,8 +72,13 @@ const NOT_FOUND: &[u8] = b"5";
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Between two HTTP/2 pings on a quiet connection; one that is not answered in as long ends it.
 const KEEPALIVE: Duration = Duration::from_secs(20);
-/// Bytes of a stream that wait for its peer before its service is asked for more. One message may be longer, and waits whole.
+/// Bytes of a stream that wait for its peer before its service is asked for more, by up to one piece more.
 const SEND_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that a peer may send on one stream before they are taken, and on all streams of its connection.
+const RECEIVE_BYTES_MAX: u32 = 128 * 1024;
+const RECEIVE_CONNECTION_BYTES_MAX: u32 = 256 * 1024;
+/// Reads of editors, and those of others, whose answers are made at the same time: each may take 3 MiB twice, until it is encoded.
+const READS_MAX: usize = 8;
 /// How long a call may take whose caller does not say: its message may be slow to come, and all that while it has a place.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 /// From the end of a request to the answer that it asks for what is not there: longer than it takes to find out, so that what is hidden from the caller,
@@ -84,25 +95,54 @@ struct Calls {
     gate: Gate,
     counts: CallCounts,
     even: Even,
+    under_way: UnderWay,
+    reads: Arc<Reads>,
     peer: Peer,
+    line: Line,
     /// Whether somebody who is known made one.
     any: Arc<AtomicBool>,
 }
 
-impl Service<Request<Incoming>> for Calls {
-    type Response = Response<Body>;
+/// Turns of those who read. Editors' reads may wait for the device, and readers' must not wait for them.
+#[derive(Debug)]
+struct Reads {
+    editors: Semaphore,
+    readers: Semaphore,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Self { editors: Semaphore::new(READS_MAX), readers: Semaphore::new(READS_MAX) }
+    }
+}
+
+impl Reads {
+    /// The turns for a method; none if it changes something, or has no large answer.
+    fn of(&self, path: &str) -> Option<&Semaphore> {
+        let (service, method) = path.trim_start_matches('/').split_once('/')?;
+        let is_read = ["Get", "List", "BatchGet", "Diff", "Read"].iter().any(|verb| method.starts_with(verb));
+        match service {
+            _ if !is_read => None,
+            api::names::EDITORIAL => Some(&self.editors),
+            _ => Some(&self.readers),
+        }
+    }
+}
+
+impl Service<Request<body::Incoming>> for Calls {
+    type Response = Response<Answer>;
     type Error = Infallible;
     /// In a box, which is gone once there is an answer: it must not stay with a stream.
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<body::Incoming>) -> Self::Future {
         if let Some(refused) = self.protocol.refuse(&request, &self.peer) {
-            return Box::pin(ready(Ok(refused)));
+            return Box::pin(ready(Ok(refused.map(|_| Answer::empty()))));
         }
         let mut counted = self.counts.begin(request.uri().path());
         let Pass { span, place, open_place, is_known, trace } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
-            Err(refused) => return Box::pin(ready(Ok(counted.follow(*refused)))),
+            Err(refused) => return Box::pin(ready(Ok(Answer::refused(*refused, counted)))),
         };
         if is_known {
             // Who is not known, and only asks after our health, has no claim to a connection.
@@ -112,21 +152,8 @@ impl Service<Request<Incoming>> for Calls {
         counted.trace = trace;
         let framing = Framing::of(&request);
         counted.framing = Some(framing.clone());
-        let (routes, even, asked) = (self.routes.clone(), self.even.clone(), Asked::default());
-        let answer = async move {
-            let _until_answered = (place, open_place);
-            // A shorter one would tell by the clock of the service how long it took to find out.
-            let deadline = deadline(request.headers()).unwrap_or(ANSWER_MAX).max(NOT_FOUND_AFTER);
-            let request = request.map(|body| asked.note(framing.check(body)));
-            let Some(answer) = within(deadline, routes.oneshot(request)).await? else {
-                return Ok(counted.follow(api::deadline_passed()));
-            };
-            if is_not_found(&answer) {
-                even.until(asked.at() + NOT_FOUND_AFTER).await;
-            }
-            Ok(counted.follow(answer))
-        };
-        let answer = answer.instrument(span);
+        let caller = request.extensions().get::<Admitted>().map(|admitted| admitted.caller.clone());
+        let answer = self.clone().answer(request, framing, caller, (place, open_place), counted).instrument(span);
         match context {
             Some(context) => Box::pin(answer.with_context(context)),
             None => Box::pin(answer),
@@ -134,13 +161,83 @@ impl Service<Request<Incoming>> for Calls {
     }
 }
 
+impl Calls {
+    async fn answer(
+        self,
+        request: Request<body::Incoming>,
+        framing: Framing,
+        caller: Option<Caller>,
+        places: Places,
+        counted: Counted,
+    ) -> Result<Response<Answer>, Infallible> {
+        let call = self.under_way.begin(&self.line, caller, counted.shape(), places);
+        let asked = Asked::default();
+        // A shorter one would tell by the clock of the service how long it took to find out.
+        let wait = deadline(request.headers()).unwrap_or(ANSWER_MAX).max(NOT_FOUND_AFTER);
+        let deadline = Instant::now().checked_add(wait);
+        let request = request.map(|body| Incoming::new(asked.note(framing.check(body)), &call));
+        let Some(reply) = within(wait, self.handle(request, &call)).await? else {
+            return Ok(Reply::of(api::deadline_passed()).send(call, counted, deadline));
+        };
+        if is_not_found(&reply.head.headers) {
+            self.even.until(asked.at() + NOT_FOUND_AFTER).await;
+        }
+        Ok(reply.send(call, counted, deadline))
+    }
+
+    /// Has the handler answer. A read takes its turn once all of its request has come, so that none waits for a peer.
+    async fn handle(&self, request: Request<Body>, call: &Call) -> Result<Reply, Infallible> {
+        let Some(turns) = self.reads.of(request.uri().path()) else {
+            if call.shape() == Shape::Unary
+                && let Err(refusal) = call.has_room(false)
+            {
+                return Ok(refused(refusal));
+            }
+            let response = self.routes.clone().oneshot(request).await?.map(tonic::body::Body::new);
+            return Ok(made(response, call, false).await);
+        };
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, Arrived::wait(body, READ_BYTES_MAX).await);
+        // Never closed.
+        let _turn = turns.acquire().await;
+        if let Err(refusal) = call.has_room(true) {
+            return Ok(refused(refusal));
+        }
+        let response = self.routes.clone().oneshot(request).await?.map(tonic::body::Body::new);
+        Ok(made(response, call, true).await)
+    }
+}
+
+/// The body of a request as it is counted.
+type Body = Incoming<Heard<Framed<body::Incoming>>>;
+
+fn refused(refusal: AccessRefusal) -> Reply {
+    Reply::of(api::limit_reached(refusal))
+}
+
+/// What was answered, counted. What changed something is answered whether there is room or not: it has happened.
+async fn made(response: Response<tonic::body::Body>, call: &Call, may_be_refused: bool) -> Reply {
+    if call.shape() != Shape::Unary {
+        return Reply::of(response);
+    }
+    match Reply::whole(response).await {
+        Ok(reply) => match call.charge(reply.len(), may_be_refused) {
+            Ok(()) => reply,
+            Err(refusal) => refused(refusal),
+        },
+        Err(status) => Reply::of(status.into_http()),
+    }
+}
+
 /// What every connection is served with.
 pub(super) struct Connections {
-    http: http2::Builder<TokioExecutor>,
+    http: http2::Builder<Streams>,
     routes: CatchPanic<Routes, Panicked>,
     gate: Gate,
     counts: CallCounts,
     even: Even,
+    under_way: UnderWay,
+    reads: Arc<Reads>,
     doors: Doors,
     times: Times,
 }
@@ -178,19 +275,22 @@ impl Connections {
         gate: Gate,
         counts: CallCounts,
         even: Even,
+        under_way: UnderWay,
         doors: Doors,
         times: Times,
     ) -> Self {
-        let mut http = http2::Builder::new(TokioExecutor::new());
+        let mut http = http2::Builder::new(Streams);
         http.timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
             .max_local_error_reset_streams(LOCAL_RESETS_MAX)
             .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
             .max_header_list_size(HEADERS_BYTES_MAX)
             .max_send_buf_size(SEND_BYTES_MAX)
+            .initial_stream_window_size(RECEIVE_BYTES_MAX)
+            .initial_connection_window_size(RECEIVE_CONNECTION_BYTES_MAX)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE);
-        Self { http, routes, gate, counts, even, doors, times }
+        Self { http, routes, gate, counts, even, under_way, reads: Arc::default(), doors, times }
     }
 
     /// Serves one until it ends, or is cut off. Of age, or when the service stops, it is told to go (GOAWAY): what is under way goes on,
@@ -252,7 +352,9 @@ impl Connections {
         let (routes, gate) = (self.routes.clone(), self.gate.clone());
         let (counts, even) = (self.counts.clone(), self.even.clone());
         let protocol = self.doors.protocol.clone();
-        let calls = Calls { protocol, routes, gate, counts, even, peer, any: Arc::clone(&any) };
+        let (under_way, reads, line) = (self.under_way.clone(), Arc::clone(&self.reads), self.under_way.line());
+        let stalled = line.cut.clone();
+        let calls = Calls { protocol, routes, gate, counts, even, under_way, reads, peer, line, any: Arc::clone(&any) };
         let age = jitter::around(self.times.age, AGE_PERCENT);
         let flood = {
             let (this, peer) = (Arc::clone(self), calls.peer.clone());
@@ -267,6 +369,7 @@ impl Connections {
         tokio::select! {
             // How it ends is its peer's affair: most simply go.
             _ = connection.as_mut() => return,
+            () = stalled.cancelled() => return,
             () = sleep(age) => {}
             () = without_call(self.times.first_call, &any) => {}
             () = shutdown.cancelled() => {}
@@ -276,6 +379,7 @@ impl Connections {
         let grace = if any.load(Relaxed) { self.times.grace } else { self.times.first_call.min(SILENCE_MAX) };
         tokio::select! {
             _ = connection => {}
+            () = stalled.cancelled() => {}
             () = sleep(grace) => {}
             () = cut.cancelled() => {}
         }
@@ -283,8 +387,8 @@ impl Connections {
 }
 
 /// Whether it says that something is not there. An error has its code in the head.
-fn is_not_found<B>(answer: &Response<B>) -> bool {
-    answer.headers().get("grpc-status").is_some_and(|code| code.as_bytes() == NOT_FOUND)
+fn is_not_found(headers: &HeaderMap) -> bool {
+    headers.get("grpc-status").is_some_and(|code| code.as_bytes() == NOT_FOUND)
 }
 
 /// Returns after that time if there was no call until then.
@@ -325,6 +429,7 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::METHODS;
 
     #[test]
     fn a_deadline_is_read_as_grpc_writes_it() {
@@ -348,6 +453,28 @@ mod tests {
             assert_eq!(read(text), expected, "{text:?}");
         }
         assert_eq!(deadline(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_read_takes_a_turn_and_a_change_does_not() {
+        let reads = Reads::default();
+        let paths = METHODS.iter().map(|method| method.path);
+        let turns = |path: &&str| reads.of(&format!("/{path}")).is_some();
+        let (with, without): (Vec<_>, Vec<_>) = paths.partition(turns);
+        let method = |path: &str| path.split_once('/').unwrap().1.to_owned();
+        for path in &with {
+            assert!(
+                ["Get", "List", "Batch", "Diff", "Read"].iter().any(|verb| method(path).starts_with(verb)),
+                "{path}"
+            );
+        }
+        let others = without.iter().map(|path| method(path)).collect::<Vec<_>>();
+        for verb in ["Get", "List", "Batch", "Diff", "Read"] {
+            assert!(others.iter().all(|other| !other.starts_with(verb)), "{others:?}");
+        }
+        assert!(with.len() > 12 && reads.of("/grpc.health.v1.Health/Check").is_none());
+        let editors = reads.of("/onrecord.v1.EditorialService/GetDraft").unwrap();
+        assert!(std::ptr::eq(editors, &raw const reads.editors));
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use crate::api::{RequestFault, names::EDITORIAL};
 /// Bytes of a request of an editor: the longest text with room for its frame.
 const EDITOR_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a request of a reader or a subscriber: the longest lists of names and filters, with room.
-const READ_BYTES_MAX: usize = 256 * 1024;
+pub(super) const READ_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a health check: more than the longest name. Anybody may ask, and each may have one under way for as long as it likes.
 const HEALTH_BYTES_MAX: usize = 1024;
 /// Bytes before each message: a flag that says whether it is compressed, and its length.

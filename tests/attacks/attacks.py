@@ -3,7 +3,7 @@
 Usage: attacks.py ONRECORD PORT WORK [SECONDS]. Each attack lasts that long (5 by default), while a client that behaves calls every 20 ms in
 a process of its own; its p50 and p99 are reported, and those of a client that connects anew for each call, and the service's memory afterwards.
 Both call the service that is attacked: over TLS, where that is what is attacked. An attack fails the run if one of their calls fails, or if
-the memory is above what its connections may take.
+the memory is above what its connections may take. Those of unread.py follow, against a service of their own.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.settings
+import unread
 from grpc_health.v1 import health_pb2 as health
 from grpc_health.v1 import health_pb2_grpc as health_grpc
 
@@ -366,14 +367,14 @@ ATTACKS = [
 OVER_TLS = {half_handshakes, handshakes, nothing_over_tls}
 
 
-def behave(stop, results, port, anew):
+def behave(stop, results, port, anew, is_plain):
     """A client that behaves: a call every 20 ms, over a connection of its own each time if it is `anew`. Tells how long each took, and what failed."""
-    credentials = grpc.ssl_channel_credentials(open(f"{WORK}/tls.crt", "rb").read())
+    credentials = None if is_plain else grpc.ssl_channel_credentials(open(f"{WORK}/tls.crt", "rb").read())
     # Channels to the same place share a connection otherwise.
     options = [("grpc.use_local_subchannel_pool", 1)]
 
     def connect():
-        if port == PORT:
+        if is_plain:
             return grpc.insecure_channel(f"localhost:{port}", options)
         return grpc.secure_channel(f"localhost:{port}", credentials, options)
 
@@ -407,11 +408,13 @@ def measured(attack, port):
     stop, clients = multiprocessing.Event(), []
     for anew in (False, True):
         results = multiprocessing.Queue()
-        client = multiprocessing.Process(target=behave, args=(stop, results, port, anew), daemon=True)
+        client = multiprocessing.Process(target=behave, args=(stop, results, port, anew, port != PORT + 1), daemon=True)
         client.start()
         clients.append((client, results))
-    outcome = asyncio.run(attack())
-    stop.set()
+    try:
+        outcome = attack()
+    finally:
+        stop.set()
     figures, failed = [], []
     for client, results in clients:
         took, fell = results.get(timeout=30)
@@ -446,7 +449,7 @@ def main():
         begun, most = resident(), 0
         for name, attack, connections in [("none", nothing, 0), ("none, over TLS", nothing_over_tls, 0), *ATTACKS]:
             port = PORT + 1 if attack in OVER_TLS else PORT
-            outcome, figures, failed = measured(attack, port)
+            outcome, figures, failed = measured(lambda attack=attack: asyncio.run(attack()), port)
             memory = resident()
             told = " | ".join(f"{figure:.1f}" for figure in figures)
             print(f"| {name} | {outcome} | {told} | {len(failed)} | {memory // 1024} |", flush=True)
@@ -468,6 +471,12 @@ def main():
     finally:
         for process in services:
             process.send_signal(signal.SIGKILL)
+    target = unread.Target(ONRECORD, PORT + 2, WORK)
+    try:
+        target.start()
+        unread.judge(target, SECONDS, lambda attack: measured(attack, PORT + 2), wrong)
+    finally:
+        target.stop()
     if wrong:
         sys.exit("\n".join(wrong))
 

@@ -19,6 +19,8 @@
 //! | tonic `max_connection_age_grace` | streams of a certain age were cut off | `connections::a_stream_of_age_ends_with_a_cursor_and_its_connection_stays` |
 //! | tonic `serve_with_shutdown` | a stream without an end held up the end | `connections::a_stream_that_nobody_reads_does_not_hold_up_the_end` |
 //! | async-nats ordered consumer | made anew before its first message, it began at the beginning | `connections::whoever_is_cut_off_before_the_first_event_goes_on_from_there` |
+//! | hyper, h2 | an answer that nobody read had no place, no deadline and no limit | `unread::an_unread_answer_keeps_its_place_until_its_deadline`, `unread::unread_answers_are_bounded` |
+//! | hyper, h2 | whoever read a byte now and then kept all that waited for it | `unread::a_byte_now_and_then_is_no_progress` |
 //! | NATS streams | deleted and made again under the same name, positions began anew | `places::a_store_begun_anew_under_the_same_names_has_diverged` |
 //!
 //! Elsewhere: a mirror with a gap (`copying::a_copy_that_lost_words_on_the_way_is_not_whole_before_the_erasure`, and the chain that
@@ -29,6 +31,7 @@
 mod connections;
 mod places;
 mod streams;
+mod unread;
 
 use std::convert::Infallible;
 

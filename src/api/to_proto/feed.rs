@@ -129,7 +129,8 @@ fn decoded(canonical: &Bytes) -> Option<v1::Content> {
     }
 }
 
-fn scope(scope: Scope) -> v1::delivery::Scope {
+/// How an event stands to a filter.
+pub(in crate::api) fn scope(scope: Scope) -> v1::delivery::Scope {
     match scope {
         Scope::Entered => v1::delivery::Scope::Entered,
         Scope::Within => v1::delivery::Scope::Within,
