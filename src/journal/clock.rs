@@ -77,10 +77,10 @@ impl Clock {
     }
 
     /// Lets `seconds` pass: both clocks of a manual clock move. A system clock stays as it is.
-    pub fn advance(&self, seconds: u32) {
+    pub fn advance(&self, seconds: u64) {
         self.change(|reading| {
-            reading.wall = reading.wall.plus_seconds(seconds.into());
-            reading.steady += Duration::from_secs(seconds.into());
+            reading.wall = reading.wall.plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+            reading.steady = reading.steady.saturating_add(Duration::from_secs(seconds));
         });
     }
 

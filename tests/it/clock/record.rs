@@ -18,7 +18,7 @@ use crate::{harness::changed, survival::verified};
 async fn dated_ahead() -> Service {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
-    publish(&service, "fire", "en", words("Ahead")).await;
+    publish(&service, "fire", "en", words("First")).await;
     let directory = Arc::new(service.stop().await.into_directory());
     let service = Service::start_on_at(directory, 86_400).await;
     publish(&service, "fire", "en", changed("Ahead", ChangeKind::Major)).await;
