@@ -106,7 +106,7 @@ pub struct EventHead {
     /// SHA-256 over the salt and the change note; none without a note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change_note_digest: Option<Digest>,
-    /// See [`Correction::digest`].
+    /// SHA-256 over the salt and the correction; none without a correction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correction_digest: Option<Digest>,
     /// When the edition was published.

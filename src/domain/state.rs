@@ -111,7 +111,7 @@ pub struct Slots {
     pub live: Option<Live>,
     /// Editions that were forced and wait for their approval.
     pub owed: Vec<Owed>,
-    /// The newest approvals of editions, newest last: at most [`APPROVED_MAX`].
+    /// The newest approvals of editions, newest last: at most 16.
     #[serde(default)]
     pub approved: Vec<Approved>,
     /// Sequence of the last event about a text under embargo; 0 if there was none.
