@@ -195,18 +195,13 @@ async fn subscriptions_are_refused_in_doubt_and_their_acknowledgements_are_not()
     let mut stream = service.person("site").follow(named).await.unwrap();
     let v1::subscribe_response::Message::Opened(opened) = stream.next().await else { panic!("it opens") };
     let cursor = loop {
-        match stream.next().await {
-            v1::subscribe_response::Message::SnapshotEnd(end) => break end.cursor,
-            _ => {}
+        if let v1::subscribe_response::Message::SnapshotEnd(end) = stream.next().await {
+            break end.cursor;
         }
     };
     service.jump(86_400).await;
     refused(operator.feed.create_subscription(request("other")).await, Code::Unavailable, "CLOCK_IN_DOUBT");
-    let acknowledge = v1::AcknowledgeRequest {
-        name: "subscriptions/site".to_owned(),
-        generation: opened.generation,
-        cursor,
-        ..Default::default()
-    };
+    let acknowledge =
+        v1::AcknowledgeRequest { name: "subscriptions/site".to_owned(), generation: opened.generation, cursor };
     service.person("site").feed.acknowledge(acknowledge).await.unwrap();
 }

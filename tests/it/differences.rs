@@ -1,4 +1,4 @@
-//! What DiffEditions says: every field of a text, as a unified diff that is never empty.
+//! Differences between editions: every field of a text, as a unified diff that is never empty.
 
 use std::collections::BTreeSet;
 

@@ -178,7 +178,7 @@ async fn a_quiet_stream_has_one_heartbeat_an_interval() {
 #[tokio::test]
 async fn the_end_of_a_lifetime_adds_the_one_heartbeat_before_it() {
     let service = Service::start().await;
-    let (feed, _drain) = feed(&service, |options| options.lifetime = Duration::from_secs(60));
+    let (feed, _drain) = feed(&service, |options| options.lifetime = Duration::from_mins(1));
     let mut stream =
         feed.subscribe(StreamRequest { heartbeat: Duration::from_secs(10), ..all(Start::Now) }).await.unwrap();
     assert!(matches!(next(&mut stream).await, Message::Opened { .. }));

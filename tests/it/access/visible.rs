@@ -19,7 +19,7 @@ use onrecord::access::{METHODS, Role, Who};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic_types::StatusExt;
 
 use super::Policy;
 use crate::rpc::{By, methods, short};
@@ -27,7 +27,7 @@ use oracle::{Scope, Stand, Step, Story};
 use record::{Desk, Record};
 
 /// Longer than one method of one caller takes.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 const NO_LIMIT: Scope = Scope {
     name: "all",
@@ -94,7 +94,7 @@ fn said(answer: &Answer) -> Said {
 
 fn reason(answer: &Answer) -> String {
     let status = answer.as_ref().err();
-    status.and_then(|status| status.get_details_error_info()).map(|info| info.reason).unwrap_or_default()
+    status.and_then(StatusExt::get_details_error_info).map(|info| info.reason).unwrap_or_default()
 }
 
 /// What is at these places of each item in a list.

@@ -85,11 +85,11 @@ impl Desk {
         let named = format!("statements/{id}/editions/en.1");
         assert_eq!(live["edition"]["content"]["correction"]["correctedEdition"], named);
         assert_eq!(live["edition"]["correction"], live["edition"]["content"]["correction"]);
-        let sequence = live["sequence"].as_str().unwrap().parse::<u64>().unwrap();
+        let sequence = &live["sequence"];
         let feed = json!({ "start": "START_BEGINNING", "maxEvents": 1000 });
         let feed = json_of(&self.get("FeedService/ReadFeed", feed).await.unwrap());
         let mut events = feed["deliveries"].as_array().unwrap().iter().map(|delivery| &delivery["event"]);
-        let event = events.find(|event| event["sequence"] == sequence.to_string()).unwrap();
+        let event = events.find(|event| event["sequence"] == *sequence).unwrap();
         assert_eq!(event["correction"], live["edition"]["correction"]);
 
         let saved = self.save(id, "fr", "", json!({})).await;

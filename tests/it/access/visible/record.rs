@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::oracle::{Facts, Lane, Stand, Step, Story};
+use super::oracle::{Facts, Stand, Step, Story};
 use crate::{harness::Service, rpc::By};
 
 /// Somebody with each role, everywhere.
@@ -78,7 +78,7 @@ impl Record {
         });
         let request = json!({ "draft": { "name": format!("statements/{id}/drafts/{language}"), "content": content } });
         let by = self.desk.author.clone();
-        let change = |story: &mut Story| story.lanes.entry(language).or_insert_with(Lane::default).draft = Some(facts);
+        let change = |story: &mut Story| story.lanes.entry(language).or_default().draft = Some(facts);
         self.step(&by, "EditorialService/SaveDraft", request, (id, &[language]), change).await
     }
 
