@@ -395,11 +395,12 @@ def behave(stop, results, port, anew, is_plain):
 
 
 def resident():
-    """KiB of both services."""
+    """KiB of both services, without the pages of their binary: those are read as code is first run, whoever has it run."""
     pages = 0
     for process in services:
         with open(f"/proc/{process.pid}/statm") as statm:
-            pages += int(statm.read().split()[1])
+            _, resident_pages, file_pages, *_ = map(int, statm.read().split())
+            pages += resident_pages - file_pages
     return pages * resource.getpagesize() // 1024
 
 

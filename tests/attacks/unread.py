@@ -23,6 +23,7 @@ import h2.events
 import h2.settings
 from google.protobuf import empty_pb2
 from onrecord.v1 import backup_service_pb2 as backup
+from onrecord.v1 import content_pb2 as content
 from onrecord.v1 import editorial_service_pb2 as editorial
 from onrecord.v1 import feed_service_pb2 as feed
 from onrecord.v1 import statement_service_pb2 as statements
@@ -125,7 +126,7 @@ class Target:
             "StatementService/GetStatement": ("attacker", statements.GetStatementRequest(name="statements/long-0")),
             "StatementService/BatchGetStatements": ("attacker", statements.BatchGetStatementsRequest(names=[f"statements/long-{n}" for n in range(4)])),
             "StatementService/ListStatements": ("attacker", statements.ListStatementsRequest()),
-            "StatementService/GetEdition": ("attacker", statements.GetEditionRequest(name=f"{edition}1", include_canonical_content=True)),
+            "StatementService/GetEdition": ("attacker", statements.GetEditionRequest(name=f"{edition}1", content_view=content.CONTENT_VIEW_CANONICAL)),
             "StatementService/ListEditions": ("attacker", statements.ListEditionsRequest(parent="statements/long-0")),
             "StatementService/DiffEditions": ("attacker", statements.DiffEditionsRequest(from_edition=f"{edition}1", to_edition=f"{edition}2")),
             "FeedService/ReadFeed": ("attacker", feed.ReadFeedRequest(start=feed.START_BEGINNING)),

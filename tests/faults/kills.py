@@ -27,7 +27,7 @@ SECRET = "Abracadabra"
 EDITIONS = 40
 # More than any run makes.
 NEVER = 10**9
-FILES = {"sled", "lock", "watermark", "ballast", "last-copy", "restoring"}
+FILES = {"sled", "lock", "watermark", "ballast", "last-copy", "clock", "restoring"}
 
 
 def caller(name):
