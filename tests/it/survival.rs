@@ -80,6 +80,8 @@ async fn a_store_is_what_was_written_to_it() {
 }
 
 /// Damages a copy of a store, and says whether that is found. If not, nothing that was written lay there: the store is the same.
+///
+/// An erasure, the last thing that was written, may have lost its end: that is said, and finishing it gives the same store.
 fn is_found(store: &Path, whole: &Report, file: &str, damage: impl FnOnce(&mut Vec<u8>)) -> bool {
     let damaged = copy(store);
     let path = damaged.path().join(file);
@@ -90,8 +92,9 @@ fn is_found(store: &Path, whole: &Report, file: &str, damage: impl FnOnce(&mut V
         Err(_) => true,
         Ok(report) if !report.is_clean() => true,
         Ok(report) => {
-            assert_eq!(report, *whole, "{file}");
-            false
+            let is_said = !report.under_way.is_empty();
+            assert_eq!(Report { under_way: Vec::new(), ..report }, *whole, "{file}");
+            is_said
         }
     }
 }
