@@ -23,7 +23,7 @@ use super::{
     erase, key,
     retention::Kept,
     row::{self, EntryRow, EventRow, FORMAT, Meta, check_format, decode, encode, from_seal},
-    store::{Change, LOCK, Places, Row, Store, lock},
+    store::{Change, LOCK, Places, Row, Store, lock, remove_half_files},
     verify::{Report, check},
     view::Reader,
 };
@@ -60,6 +60,7 @@ fn clear(directory: &Path) -> Result<(), JournalError> {
     let Places { current, old, fresh } = Places::of(directory)?;
     [current, old, fresh].into_iter().try_for_each(remove)?;
     ["watermark", "ballast", "last-copy", "clock"].into_iter().try_for_each(|name| remove(directory.join(name)))?;
+    remove_half_files(directory)?;
     File::open(directory)?.sync_all()?;
     Ok(remove(directory.join(HALF))?)
 }

@@ -29,7 +29,7 @@ pub(super) use envelope::Row;
 pub(super) use envelope::fuzz;
 use envelope::{chunk_key, chunk_of, chunk_space};
 pub(super) use fault::StoreError;
-pub(super) use open::{LOCK, SEGMENT_BYTES, lock};
+pub(super) use open::{LOCK, SEGMENT_BYTES, lock, remove_half_files};
 pub(super) use places::Places;
 use rows::Rows;
 

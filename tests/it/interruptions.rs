@@ -126,8 +126,9 @@ async fn a_part_of_a_copy_is_not_taken_for_a_store() {
     let directory = tempfile::tempdir().unwrap();
     let mut restore = begin(directory.path(), &header);
     restore.put(&api::backup_entry(entries[0].clone()).unwrap()).unwrap();
-    // As if it had been killed.
+    // As if it had been killed, while a small file was replaced.
     drop(restore);
+    fs::write(directory.path().join(".tmpAb12Cd"), "half").unwrap();
     let opened = Journal::open(Options::new(directory.path().to_owned())).map(drop);
     let checked = verify(directory.path(), CACHE_BYTES, true).map(drop);
     let compacted = compact(directory.path(), CACHE_BYTES).map(drop);

@@ -118,7 +118,7 @@ pub(super) fn is_half_snapshot(path: &Path) -> bool {
 }
 
 /// A kill leaves half files of what is replaced as a whole (`last-copy`, `clock`), under the names that the crate `tempfile` gives.
-fn remove_half_files(directory: &Path) -> Result<(), StoreError> {
+pub(in crate::journal) fn remove_half_files(directory: &Path) -> Result<(), StoreError> {
     for item in fs::read_dir(directory)? {
         let item = item?;
         let is_half = item.file_name().to_str().is_some_and(|name| name.starts_with(".tmp") && name.len() == 10);
