@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use tempfile::TempDir;
 
@@ -14,7 +17,7 @@ use crate::{
     },
     journal::{
         Journal, Options, compact, key,
-        row::{EntryRow, decode, encode},
+        row::{EntryBody, EntryRow, decode, encode},
         store::{Change, Row},
     },
 };
@@ -23,8 +26,13 @@ const CACHE_BYTES: u64 = 1 << 20;
 
 /// Makes a change that no entry made.
 fn tamper(directory: &TempDir, change: Change, version: u64) {
+    let changes = [(change, version)];
+    tamper_all(directory, changes.iter().map(|(change, version)| (change, *version)));
+}
+
+fn tamper_all<'c>(directory: &TempDir, changes: impl IntoIterator<Item = (&'c Change, u64)>) {
     let store = Store::open_existing(directory.path(), CACHE_BYTES).unwrap();
-    store.commit(&[change], version).unwrap();
+    store.commit_many(changes).unwrap();
 }
 
 fn rows(directory: &TempDir) -> Vec<(Vec<u8>, u64)> {
@@ -54,14 +62,6 @@ fn whatever_row_is_taken_away_is_missed_and_put_back_if_the_journal_has_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_over_times_that_is_not_what_the_entries_say_is_found_and_put_right() {
-    let opened = async || {
-        let store = store();
-        let journal = Journal::open(Options::new(store.path().to_owned())).unwrap();
-        journal.close().await;
-        drop(journal);
-        free(&store).await;
-        store
-    };
     let whole = opened().await;
     let expected = verify(whole.path(), CACHE_BYTES, false).unwrap();
     assert!(expected.is_clean(), "{:?}", expected.findings);
@@ -206,6 +206,16 @@ async fn scheduled() -> TempDir {
     directory
 }
 
+/// The store of README's tour, in the newest format.
+async fn opened() -> TempDir {
+    let store = store();
+    let journal = Journal::open(Options::new(store.path().to_owned())).unwrap();
+    journal.close().await;
+    drop(journal);
+    free(&store).await;
+    store
+}
+
 /// Waits until the threads of a journal that was closed have let go of its store.
 async fn free(directory: &TempDir) {
     while Store::open_existing(directory.path(), CACHE_BYTES).is_err() {
@@ -247,11 +257,7 @@ fn a_chain_is_taken_up_again_after_what_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_watermark_is_found_and_written_anew() {
-    let store = store();
-    let journal = Journal::open(Options::new(store.path().to_owned())).unwrap();
-    journal.close().await;
-    drop(journal);
-    free(&store).await;
+    let store = opened().await;
     let mark = store.path().join("watermark");
     let mut bytes = fs::read(&mark).unwrap();
     bytes[9] ^= 1;
@@ -297,12 +303,10 @@ async fn an_interrupted_erasure_is_under_way_and_no_damage() {
     // As if it had been killed with so many rows to go, from either end.
     for (rest, reverse) in (0..=undone.len()).flat_map(|rest| [(rest, false), (rest, true)]) {
         let damaged = copied(&store);
-        let open = Store::open_existing(damaged.path(), CACHE_BYTES).unwrap();
         let rows: Vec<_> =
             if reverse { undone.iter().rev().take(rest).collect() } else { undone.iter().take(rest).collect() };
-        open.commit_many(rows.into_iter().map(|(change, version)| (change, *version))).unwrap();
-        open.commit(&[Change::put(erasing.clone(), encode(&finished.entries))], finished.entries).unwrap();
-        drop(open);
+        tamper_all(&damaged, rows.into_iter().map(|(change, version)| (change, *version)));
+        tamper(&damaged, Change::put(erasing.clone(), encode(&finished.entries)), finished.entries);
         let expected = Report { under_way: interrupted.to_vec(), ..finished.clone() };
         for _ in 0..2 {
             // It stays under way, as nothing was changed.
@@ -314,6 +318,87 @@ async fn an_interrupted_erasure_is_under_way_and_no_damage() {
             assert_eq!(compact(damaged.path(), CACHE_BYTES).unwrap().report, expected);
         }
         assert_eq!(verify(damaged.path(), CACHE_BYTES, false).unwrap(), finished);
+    }
+}
+
+/// A damaged copy of a store: each row that a repair can rebuild is missing or altered, and two indexes have a row too many.
+fn ruined(whole: &TempDir) -> TempDir {
+    let damaged = copied(whole);
+    let mut damage = vec![
+        (Change::put(key::date(Timestamp::from_micros(7)), encode(&2_u64)), 1),
+        (Change::put(b"dnobody".to_vec(), Vec::new()), 1),
+    ];
+    let derived = rows(whole).into_iter().filter(|(key, _)| !b"mjt".contains(&key[0]));
+    for (place, (key, version)) in derived.enumerate() {
+        // Rows of indexes have no value to alter.
+        let is_altered = place % 2 == 1 && !b"avdo".contains(&key[0]);
+        let change = if is_altered { Change::put(key, encode(&"another")) } else { Change::remove(key) };
+        damage.push((change, version));
+    }
+    tamper_all(&damaged, damage.iter().map(|(change, version)| (change, *version)));
+    damaged
+}
+
+/// The writes of a repair that turns one content into another, each with its entry, in the order of `Check::run`: the rows of each entry and its
+/// own in the index, the index over events, what is due and owed, the index over times.
+fn repair_writes(before: &BTreeMap<Vec<u8>, Row>, after: &BTreeMap<Vec<u8>, Row>) -> Vec<(u64, Vec<Change>)> {
+    let mut writes: BTreeMap<(usize, bool, u64), Vec<Change>> = BTreeMap::new();
+    let entries = after.iter().filter(|(key, _)| key[0] == b'j');
+    for (key, row) in entries {
+        let number = key::number_at_end(key).unwrap();
+        let entry: EntryRow = decode(&row.value).unwrap();
+        let body: EntryBody = decode(&entry.body.unwrap()).unwrap();
+        // A missing row is put by each entry that once wrote it: until the last of them it is older than the journal.
+        let is_put = |key: &[u8]| !b"do".contains(&key[0]) && before.get(key).is_none_or(|row| row.version <= number);
+        let puts = body.rows.iter().filter_map(|row| match row.parts() {
+            (key, Some(value)) if is_put(key) => Some(Change::put(key.to_vec(), value.to_vec())),
+            _ => None,
+        });
+        writes.entry((0, false, number)).or_default().extend(puts);
+    }
+    let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let put: BTreeSet<_> = writes.values().flatten().map(|change| change.key.clone()).collect();
+    for key in keys.into_iter().filter(|key| before.get(*key) != after.get(*key) && !put.contains(*key)) {
+        let turn = [b"v".as_slice(), b"do", b"i"].iter().position(|spaces| spaces.contains(&key[0]));
+        let (version, value) = after.get(key).map_or((0, None), |row| (row.version, Some(row.value.clone())));
+        let write = writes.entry((turn.map_or(0, |turn| turn + 1), value.is_none(), version)).or_default();
+        write.push(Change { key: key.clone(), value });
+    }
+    writes.retain(|_, changes| !changes.is_empty());
+    writes.into_iter().map(|((_, _, version), changes)| (version, changes)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_repair_leaves_nothing_that_the_next_one_cannot_repair() {
+    for whole in [opened().await, scheduled().await] {
+        let expected = verify(whole.path(), CACHE_BYTES, false).unwrap();
+        let damaged = ruined(&whole);
+        let named = verify(damaged.path(), CACHE_BYTES, false).unwrap().findings;
+        let repaired = copied(&damaged);
+        let report = verify(repaired.path(), CACHE_BYTES, true).unwrap();
+        assert_eq!((report.findings, report.state_digest), (Vec::new(), expected.state_digest));
+        let (before, after) = (content(&damaged), content(&repaired));
+        let writes = repair_writes(&before, &after);
+        assert!(writes.len() > 5, "{}", writes.len());
+        for place in 0..=writes.len() {
+            let (done, rest) = writes.split_at(place);
+            // Damaged rows are removed, one by one, before those that take their place are put.
+            let removed = rest.first().map(|(version, changes)| {
+                (*version, changes.iter().map(|change| Change::remove(change.key.clone())).collect::<Vec<_>>())
+            });
+            let next_removed = [done, removed.as_slice()].concat();
+            for (writes, in_order) in [(done, true), (next_removed.as_slice(), true), (rest, false)] {
+                let store = copied(&damaged);
+                let changes = writes.iter().flat_map(|(version, all)| all.iter().map(move |change| (change, *version)));
+                tamper_all(&store, changes);
+                let found = verify(store.path(), CACHE_BYTES, false).unwrap().findings;
+                // Nothing is called lost that was not before the repair.
+                let is_known = |it: &Finding| it.repairable || named.iter().any(|was| was.place == it.place);
+                assert!(!in_order || found.iter().all(is_known), "{place}: {found:?}");
+                let report = verify(store.path(), CACHE_BYTES, true).unwrap();
+                assert_eq!((report.findings, content(&store) == after), (Vec::new(), true), "{place}");
+            }
+        }
     }
 }
 
