@@ -5,13 +5,11 @@ written again, a start takes writes. Needs the right to mount.
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import subprocess
 
-from service import DATA, LOG, METRICS, NOT_SERVING, ONRECORD, PORT, SERVING, WORK, Server, becomes, closed, whole, write
+from service import DATA, LOG, METRICS, NOT_SERVING, PORT, SERVING, WORK, Server, becomes, clean, closed, onrecord, tree, whole, write
 
 BALLAST = os.path.join(DATA, "ballast")
 FILLER = os.path.join(DATA, "filler")
@@ -36,14 +34,6 @@ def remount(how):
         pass
 
 
-def onrecord(*arguments, **more):
-    while True:
-        done = subprocess.run([*more.pop("prefix", ()), ONRECORD, *arguments], capture_output=True, text=True, **more)
-        # What was killed lets go of the store a moment later.
-        if "in use by another process" not in done.stderr:
-            return done
-
-
 def fill():
     """Takes all the room there is."""
     with open(FILLER, "wb", buffering=0) as filler:
@@ -63,28 +53,6 @@ def killed_store():
     assert refusal is None, refusal
     server.kill()
     return answered
-
-
-def tree():
-    """Each file of the store and what is in it."""
-    found = {}
-    for folder, _, files in os.walk(DATA):
-        for name in files:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                found[path] = hashlib.sha256(file.read()).hexdigest(), os.stat(path).st_mtime_ns
-    return found
-
-
-def verified():
-    """`verify` finds nothing, and changes nothing."""
-    before = tree()
-    done = onrecord("verify", "--data-dir", DATA, "--output", "json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert tree() == before, "verify changed a file"
-    report = json.loads(done.stdout)
-    assert report["findings"] == [] and report["under_way"] == [], report
-    return report
 
 
 def serves_readers(answered, advice, prefix=(), inject=None):
@@ -115,13 +83,13 @@ def a_full_disk(has_ballast):
         if not has_ballast:
             os.remove(BALLAST)
         fill()
-        report = verified()
+        report = clean()
         for _ in range(3):
             # It may be started again and again before somebody makes room.
             serves_readers(answered, "make room").kill()
             fill()
         assert not os.path.exists(BALLAST), "it was released"
-        assert verified()["entries"] == report["entries"]
+        assert clean()["entries"] == report["entries"]
         os.remove(FILLER)
         whole(answered)
         assert os.path.exists(BALLAST), "it is laid again"
@@ -138,7 +106,7 @@ def neither_disk_nor_copy():
         log = open(LOG).read()
         assert "the store cannot be written" in log and "make room" in log and "set TMPDIR" in log, log
         server.kill()
-        done = onrecord("verify", "--data-dir", DATA, env={**os.environ, "TMPDIR": SMALL})
+        done = onrecord("verify", "--data-dir", DATA, environment={"TMPDIR": SMALL})
         assert done.returncode == 1 and "set TMPDIR" in done.stderr, done
         assert os.listdir(SMALL) == []
         os.remove(FILLER)
@@ -151,7 +119,7 @@ def nothing_to_write(what, advice, begin, end, prefix=()):
         answered = killed_store()
         begin()
         before = tree()
-        verified()
+        clean()
         for command in [("verify", "--repair"), ("compact",)]:
             done = onrecord(*command, "--data-dir", DATA, prefix=prefix)
             assert done.returncode == 1 and "cannot be written" in done.stderr and advice in done.stderr, done
@@ -162,7 +130,7 @@ def nothing_to_write(what, advice, begin, end, prefix=()):
         # As copied by hand: without a file to lock.
         os.remove(os.path.join(DATA, "lock"))
         begin()
-        verified()
+        clean()
         serves_readers(answered, advice, prefix).kill()
         end()
         whole(answered)
@@ -183,7 +151,7 @@ def a_first_start():
 def a_quota():
     shutil.rmtree(DATA, ignore_errors=True)
     answered = killed_store()
-    verified()
+    clean()
     serves_readers(answered, "raise the quota", inject="pwrite64:error=EDQUOT:when=1").kill()
     whole(answered)
     shutil.rmtree(DATA)

@@ -1,7 +1,9 @@
 """A running onrecord, and what is asked of it, for the tests in this folder."""
 
+import atexit
+import hashlib
+import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +41,8 @@ class Server:
         environment = {**os.environ, **(environment or {})}
         self.process = subprocess.Popen(command, stderr=open(LOG, "w"), start_new_session=True, env=environment)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{PORT}")
+        # A test that fails leaves none behind: it would hold the output open.
+        atexit.register(lambda: self.process.poll() is None and self.kill())
         self.editorial = editorial_grpc.EditorialServiceStub(self.channel)
         self.statements = statements_grpc.StatementServiceStub(self.channel)
 
@@ -62,6 +66,45 @@ class Server:
         except ProcessLookupError:
             pass
         self.process.wait()
+
+
+def onrecord(*arguments, prefix=(), environment=None):
+    """Runs a command of the binary to its end."""
+    environment = {**os.environ, **(environment or {})}
+    while True:
+        done = subprocess.run([*prefix, ONRECORD, *arguments], capture_output=True, text=True, env=environment)
+        # What was killed lets go of the store a moment later.
+        if "in use by another process" not in done.stderr:
+            return done
+
+
+def tree():
+    """Each file of the store, its content and its time."""
+    found = {}
+    for folder, _, files in os.walk(DATA):
+        for name in files:
+            path = os.path.join(folder, name)
+            with open(path, "rb") as file:
+                found[path] = hashlib.sha256(file.read()).hexdigest(), os.stat(path).st_mtime_ns
+    return found
+
+
+def verified():
+    """The report of `verify` on a store without damage, of which it changes nothing."""
+    before = tree()
+    done = onrecord("verify", "--data-dir", DATA, "--output", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tree() == before, "verify changed a file"
+    report = json.loads(done.stdout)
+    assert report["findings"] == [], report
+    return report
+
+
+def clean():
+    """The report of `verify` on a store of which nothing is under way either."""
+    report = verified()
+    assert report["under_way"] == [], report
+    return report
 
 
 def reads(server):
@@ -135,12 +178,8 @@ def closed(server, refusal, answered):
 
 def whole(answered):
     """After the fault: the store is clean, starts, has all that was answered, and takes writes."""
-    while True:
-        verified = subprocess.run([ONRECORD, "verify", "--data-dir", DATA], capture_output=True, text=True)
-        # What was killed lets go of the store a moment later.
-        if "in use by another process" not in verified.stderr:
-            break
-    assert verified.returncode == 0, verified.stdout + verified.stderr
+    done = onrecord("verify", "--data-dir", DATA)
+    assert done.returncode == 0, done.stdout + done.stderr
     server = Server()
     assert server.is_up(), open(LOG).read()
     for name in answered:
