@@ -54,6 +54,9 @@ class Prometheus:
     def names(self):
         return {alert["labels"]["alertname"] for alert in self.firing()}
 
+    def labels(self, name):
+        return [alert["labels"] for alert in self.firing() if alert["labels"]["alertname"] == name]
+
     def wait_for(self, *names, seconds=60):
         """All of these fire."""
         begun = time.monotonic()

@@ -1,5 +1,6 @@
-"""A Prometheus beside two services, in which faults are made and alerts have to fire: deploy/test/alerts --live."""
+"""A Prometheus beside three services, in which faults are made and alerts have to fire: deploy/test/alerts --live."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import grpc
 
 from alerts import alerts
+from clock import DAYS_BEHIND, WallClock, on_the_moved_one
 from faults import (
     Followers,
     Prometheus,
@@ -23,19 +25,18 @@ from faults import (
 )
 from service import ROOT, Service, stubs, wait_until
 
-MAIN, SMALL, PROMETHEUS = 17120, 17122, 17124
+MAIN, SMALL, PROMETHEUS, MOVED = 17120, 17122, 17124, 17126
 # Not made here: each would take hours, days, or damage that cannot be told beforehand. promtool shows them.
 NOT_MADE = {
-    "OnrecordStartsForLong", "OnrecordNotReadable", "OnrecordCommitSlow", "OnrecordPanicked", "OnrecordMemoryHigh",
-    "OnrecordOpenFilesNearMax", "OnrecordDamageFound", "OnrecordScrubNotCompleted", "OnrecordBackupOld", "OnrecordReleaseOverdue",
-    "OnrecordApprovalOwed", "OnrecordClockInDoubt", "OnrecordClockBehindRecord", "OnrecordSubscribersGone", "OnrecordManyErrors", "OnrecordErrors", "OnrecordCallsSlow",
+    "OnrecordNotReadable", "OnrecordPanicked", "OnrecordMemoryHigh", "OnrecordDamageFound", "OnrecordSubscribersGone", "OnrecordManyErrors",
+    "OnrecordErrors",
 }
 CONFIG = f"""
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [alerts.yaml]
 scrape_configs:
   - job_name: onrecord
-    static_configs: [{{targets: ['127.0.0.1:{MAIN + 1}', '127.0.0.1:{SMALL + 1}']}}]
+    static_configs: [{{targets: ['127.0.0.1:{MAIN + 1}', '127.0.0.1:{SMALL + 1}', '127.0.0.1:{MOVED + 1}']}}]
 """
 
 
@@ -115,11 +116,13 @@ def on_the_main_one(main, prometheus, files, work):
     restore_policy(files, text)
     be_refused(main, grpc.StatusCode.UNAUTHENTICATED, 1500, token="onrecord_nobody")
     prometheus.wait_for("OnrecordRefusesAuthority")
+    return followers, lagging_since
 
+
+def wait_for_lag(prometheus, lagging_since):
     print("sites that are 5 minutes behind")
     prometheus.wait_for("OnrecordSubscriptionStalled", "OnrecordManySubscriptionsLag", seconds=240)
     prometheus.wait_for("OnrecordSubscriptionLags", seconds=max(60, 360 - (time.monotonic() - lagging_since)))
-    return followers
 
 
 def on_the_small_one(small, prometheus, disk):
@@ -148,6 +151,18 @@ def on_the_small_one(small, prometheus, disk):
     prometheus.wait_for("OnrecordJournalClosed")
 
 
+def start_slowly(service, prometheus, pipe):
+    """A start reads every file of the store, and waits at a pipe that nothing is written to."""
+    os.mkfifo(pipe)
+    service.launch()
+    prometheus.wait_for("OnrecordStartsForLong")
+    writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    pipe.unlink()
+    os.close(writer)
+    service.wait_until_ready()
+    prometheus.wait_for_end("OnrecordStartsForLong")
+
+
 def write_until_closed(service, etag):
     """Steps that a full store takes: a draft to and fro."""
     from onrecord.v1 import editorial_service_pb2 as editorial
@@ -174,21 +189,32 @@ def main(binary):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk], check=True)
     first = Service(binary, files, work / "record", work / "main.log", MAIN, "--streams-max", "2", "--connections-max", "100")
     small = Service(binary, files, disk / "record", work / "small.log", SMALL, "--store-mib-max", "40")
+    clock = WallClock(work)
+    clock.move(-DAYS_BEHIND * 86_400)
+    moved = Service(binary, files, work / "moved-record", work / "moved.log", MOVED, variables=clock.variables)
     process = None
     try:
         process, prometheus = start_prometheus(work)
         first.start()
         small.start()
-        small.onrecord("operator", "backup", work / "small.backup")  # this one does not lack it
-        prometheus.check_targets(2)
-        followers = on_the_main_one(first, prometheus, files, work)
+        moved.start()
+        for service in (small, moved):  # these do not lack it
+            service.onrecord("operator", "backup", service.log.with_suffix(".backup"))
+        prometheus.check_targets(3)
+        followers, lagging_since = on_the_main_one(first, prometheus, files, work)
+        on_the_moved_one(moved, clock, prometheus, work / "moved.backup")
+        wait_for_lag(prometheus, lagging_since)
+        print("the first scrub, 5 minutes after the start")
+        prometheus.wait_for_end("OnrecordScrubNotCompleted", seconds=330)
         counts = (prometheus.check_rules(), prometheus.check_dashboard(), prometheus.check_runbook())
         followers.close()
         on_the_small_one(small, prometheus, disk)
 
-        print("three starts within 15 minutes, and an end")
+        print("three starts within 15 minutes, one of them slow, and an end")
         (disk / "filler").unlink()
-        for _ in range(3):
+        small.stop()
+        start_slowly(small, prometheus, disk / "record/sled/pipe")
+        for _ in range(2):
             small.stop()
             small.start()
             time.sleep(3)
@@ -202,6 +228,7 @@ def main(binary):
     finally:
         first.stop(kill=True)
         small.stop(kill=True)
+        moved.stop(kill=True)
         if process:
             process.terminate()
             process.wait(30)

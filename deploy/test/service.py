@@ -132,10 +132,10 @@ class Callers:
 class Service(Callers):
     """A service that runs here."""
 
-    def __init__(self, binary, files, data, log, port, *flags):
+    def __init__(self, binary, files, data, log, port, *flags, variables=None):
         super().__init__(binary, files, f"127.0.0.1:{port}")
         self.operator = f"127.0.0.1:{port + 1}"
-        self.log, self.process = Path(log), None
+        self.log, self.process, self.variables = Path(log), None, variables or {}
         self.command = [
             *(self.binary, "serve", "--data-dir", data, "--listen", self.address, "--metrics-listen", self.operator),
             *("--policy", self.files / "service/policy.toml", "--log-format", "json"),
@@ -143,13 +143,20 @@ class Service(Callers):
         ]
 
     def start(self, file_kib_max=None):
+        """Starts it, and waits until it is ready."""
+        self.launch(file_kib_max)
+        self.wait_until_ready()
+
+    def launch(self, file_kib_max=None):
         """Starts it; writes to a file beyond so many KiB fail."""
         command = list(map(str, self.command))
         if file_kib_max:
             # The signal is ignored, so that the write fails instead.
             command = ["bash", "-c", f"trap '' XFSZ; ulimit -f {file_kib_max}; exec \"$@\"", "bash", *command]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(command, stderr=log)
+            self.process = subprocess.Popen(command, stderr=log, env=os.environ | self.variables)
+
+    def wait_until_ready(self):
         wait_until(f"the service is ready: see its log\n{self.log}", self.is_up, START_SECONDS)
 
     def is_up(self):

@@ -1,5 +1,5 @@
 /* Moves the wall clock of one process, and no other clock: by the seconds in the file $CLOCK_FILE, read at every look. Loaded with
- * LD_PRELOAD, by tests/clock/run.
+ * LD_PRELOAD, by tests/clock/run and deploy/test/clock.py.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
