@@ -69,7 +69,7 @@ fn texts(view: &View<'_>, digests: &[Digest]) -> Result<to_proto::Words, Journal
     let (mut texts, mut bytes) = (to_proto::Words::new(), 0);
     for digest in digests {
         let words = view.words(digest)?;
-        bytes += words.as_ref().map_or(0, |words| words.bytes);
+        bytes += words.as_ref().map_or(0, |words| words.canonical.len());
         if bytes > ANSWER_BYTES_MAX {
             break;
         }
@@ -83,7 +83,7 @@ fn within_limit(wanted: &[Digest], known: &to_proto::Words) -> to_proto::Words {
     let mut bytes = 0;
     let found = wanted.iter().filter_map(|digest| Some((*digest, Arc::clone(known.get(digest)?))));
     let first = found.take_while(|(_, words)| {
-        bytes += words.bytes;
+        bytes += words.canonical.len();
         bytes <= ANSWER_BYTES_MAX
     });
     first.collect()

@@ -35,7 +35,7 @@ impl RecentEvent {
     }
 
     fn bytes(&self) -> usize {
-        RECORD_BYTES + self.words.as_ref().map_or(0, |words| words.bytes + words.canonical.len())
+        RECORD_BYTES + self.words.as_ref().map_or(0, |words| 2 * words.canonical.len())
     }
 }
 

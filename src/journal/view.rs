@@ -62,7 +62,7 @@ impl Reader<'_> {
         let Some(canonical) = self.canonical(digest)?.filter(|it| it.len() <= bytes_max) else { return Ok(None) };
         let content = Content::from_canonical(&canonical)
             .map_err(|_| JournalError::Damaged(format!("the text {digest} cannot be read")))?;
-        Ok(Some(Words { content, bytes: canonical.len(), canonical: canonical.into() }))
+        Ok(Some(Words { content, canonical: canonical.into() }))
     }
 
     pub(super) fn rows(self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Row)>, JournalError> {
@@ -74,14 +74,12 @@ impl Reader<'_> {
     }
 }
 
-/// Words, and how long their canonical JSON is.
+/// A stored text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// The words.
+    /// The text.
     pub content: Content,
-    /// How long they are.
-    pub bytes: usize,
-    /// Their canonical JSON, as it is stored; empty if it is not stored yet.
+    /// Its canonical JSON, as it is stored.
     pub canonical: Bytes,
 }
 

@@ -212,7 +212,7 @@ fn tried(
 /// The text that a decision writes.
 fn written(decision: &Decision) -> Option<(Digest, Arc<Words>)> {
     let (text, content) = decision.text.as_ref().zip(decision.content.clone())?;
-    Some((text.digest, Arc::new(Words { content, bytes: text.bytes.len(), canonical: text.bytes.clone().into() })))
+    Some((text.digest, Arc::new(Words { content, canonical: text.bytes.clone().into() })))
 }
 
 /// What hides a text that may be erased from those who have its digest.
