@@ -19,6 +19,7 @@ mod operator;
 mod protocol;
 mod reload;
 mod tls;
+mod turns;
 mod under_way;
 mod vitals;
 
@@ -240,9 +241,10 @@ async fn serve(
     if let Some(operator) = &operator {
         operator.attend(sources);
     }
-    let watching = tokio::spawn(under_way.watch());
+    let (giving, watching) = (tokio::spawn(under_way.turns().give()), tokio::spawn(under_way.watch()));
     accept(listener, arrivals, config.drain, connections, shutdown).await;
     watching.abort();
+    giving.abort();
     following.end().await;
     reporter.abort();
     // Until now whoever asks is told that it stops.

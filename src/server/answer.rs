@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Response, response::Parts};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 use tonic::{Code, Status, body::Body};
 
 use super::{
@@ -62,10 +62,11 @@ impl Reply {
     /// Lets HTTP/2 take it; a unary answer must have left by `deadline`.
     pub(super) fn send(self, call: Arc<Call>, mut counted: Counted, deadline: Option<Instant>) -> Response<Answer> {
         call.answer(deadline);
-        let Self { mut head, message, trailers, body } = self;
+        let Self { mut head, message: rest, trailers, body } = self;
         counted.head(&mut head.headers);
         let body = body.filter(|body| !body.is_end_stream());
-        Response::from_parts(head, Answer { rest: message, handed: 0, trailers, body, sending: Some((call, counted)) })
+        let sending = Some((call, counted));
+        Response::from_parts(head, Answer { rest, turn: None, handed: 0, trailers, body, sending })
     }
 }
 
@@ -78,6 +79,8 @@ async fn next_frame<B: HttpBody + Unpin>(body: &mut B) -> Option<Result<Frame<B:
 pub(super) struct Answer {
     /// What HTTP/2 was not given yet, of the message that it is given.
     rest: Bytes,
+    /// What it waits for before it begins with it.
+    turn: Option<oneshot::Receiver<()>>,
     handed: usize,
     trailers: Option<HeaderMap>,
     /// More messages, and the trailers after them.
@@ -95,7 +98,7 @@ impl Answer {
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self { rest: Bytes::new(), handed: 0, trailers: None, body: None, sending: None }
+        Self { rest: Bytes::new(), turn: None, handed: 0, trailers: None, body: None, sending: None }
     }
 
     /// The end of it, once all of it has left: what has ended cannot be reset any more. What fits one piece does not wait.
@@ -118,6 +121,11 @@ impl HttpBody for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Status>>> {
         loop {
+            if let Some(turn) = &mut self.turn {
+                // An error: nobody gives turns any more, so none is needed.
+                ready!(Pin::new(turn).poll(context)).ok();
+                self.turn = None;
+            }
             if !self.rest.is_empty()
                 && let Some((call, _)) = &self.sending
             {
@@ -130,7 +138,10 @@ impl HttpBody for Answer {
                 return self.end(context).map(|trailers| trailers.map(|trailers| Ok(Frame::trailers(trailers))));
             };
             match ready!(Pin::new(body).poll_frame(context)).transpose()?.map(Frame::into_data) {
-                Some(Ok(data)) => self.rest = data,
+                Some(Ok(data)) => {
+                    self.turn = self.sending.as_ref().filter(|_| data.len() > PIECE_BYTES).map(|(call, _)| call.turn());
+                    self.rest = data;
+                }
                 Some(Err(frame)) => {
                     self.trailers = frame.into_trailers().ok();
                     self.body = None;

@@ -136,12 +136,12 @@ impl Charge {
         self.bytes += bytes;
     }
 
-    /// Whether anything more fits: of its connection, its caller, and if `of_all`, of all together.
+    /// Whether `bytes` more would fit: of its connection, its caller, and if `of_all`, of all together.
     ///
     /// # Errors
-    /// If nothing more fits.
-    pub(super) fn has_room(&self, of_all: bool) -> Result<(), AccessRefusal> {
-        self.budget.room(&self.budget.sums(), &self.account, 1, of_all)
+    /// If they would not.
+    pub(super) fn has_room(&self, bytes: usize, of_all: bool) -> Result<(), AccessRefusal> {
+        self.budget.room(&self.budget.sums(), &self.account, bytes, of_all)
     }
 }
 
@@ -180,11 +180,11 @@ mod tests {
         let _others = charged(&budget, 4, "bea", 10);
         let all = AccessRefusal::TooManyInAll { what: MOST.what, most: 30, wait: Duration::ZERO };
         assert_eq!(budget.open(account(5, "carl")).add(3).unwrap_err(), all);
-        assert_eq!(budget.open(account(4, "bea")).has_room(true).unwrap_err(), own(10));
-        assert_eq!(budget.open(account(5, "carl")).has_room(true), Ok(()));
+        assert_eq!(budget.open(account(4, "bea")).has_room(1, true).unwrap_err(), own(10));
+        assert_eq!(budget.open(account(5, "carl")).has_room(1, true), Ok(()));
         let _last = charged(&budget, 5, "carl", 2);
-        assert_eq!(budget.open(account(6, "dora")).has_room(true).unwrap_err(), all);
-        assert_eq!(budget.open(account(6, "dora")).has_room(false), Ok(()));
+        assert_eq!(budget.open(account(6, "dora")).has_room(1, true).unwrap_err(), all);
+        assert_eq!(budget.open(account(6, "dora")).has_room(1, false), Ok(()));
         drop(first);
         charged(&budget, 1, "anna", 3);
     }

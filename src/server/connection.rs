@@ -189,7 +189,7 @@ impl Calls {
     async fn handle(&self, request: Request<Body>, call: &Call) -> Result<Reply, Infallible> {
         let Some(turns) = self.reads.of(request.uri().path()) else {
             if call.shape() == Shape::Unary
-                && let Err(refusal) = call.has_room(false)
+                && let Err(refusal) = call.has_room_for_change()
             {
                 return Ok(refused(refusal));
             }
@@ -200,7 +200,7 @@ impl Calls {
         let request = Request::from_parts(head, Arrived::wait(body, READ_BYTES_MAX).await);
         // Never closed.
         let _turn = turns.acquire().await;
-        if let Err(refusal) = call.has_room(true) {
+        if let Err(refusal) = call.has_room_for_read() {
             return Ok(refused(refusal));
         }
         let response = self.routes.clone().oneshot(request).await?.map(tonic::body::Body::new);

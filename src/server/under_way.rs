@@ -33,6 +33,7 @@ use hyper::{
     rt::Executor,
 };
 use tokio::{
+    sync::oneshot,
     task::AbortHandle,
     time::{Instant, interval},
 };
@@ -41,7 +42,10 @@ use tonic::Status;
 use tower::BoxError;
 use tracing::debug;
 
-use super::budget::{Account, Budget, Charge, Most};
+use super::{
+    budget::{Account, Budget, Charge, Most},
+    turns::Turns,
+};
 use crate::{
     access::{AccessRefusal, Place},
     api::OpenPlace,
@@ -56,6 +60,9 @@ const PROGRESS_BYTES: usize = 64 * 1024;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 const MIB: usize = 1024 * 1024;
+/// Bytes for which there must be room before a read begins: a batch of statements takes 3 MiB. Otherwise a caller that reads nothing would have the
+/// service make each answer, only to find that it does not fit.
+const READ_ANSWER_BYTES: usize = 3 * MIB;
 /// Bytes of unary answers that wait to be sent; answers of at most one piece are not counted, since calls under way bound them.
 const ANSWERS: Most = Most { what: "bytes of unread answers", connection: 8 * MIB, caller: 16 * MIB, all: 64 * MIB };
 /// Bytes of requests that have come, of those longer than one piece, until they are answered.
@@ -82,6 +89,7 @@ struct Shared {
     stall: Duration,
     requests: Budget,
     answers: Budget,
+    turns: Turns,
     calls: Mutex<Vec<Weak<Call>>>,
     connections: AtomicU64,
 }
@@ -90,6 +98,7 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     number: u64,
+    turns: Turns,
     /// Closes it.
     pub(super) cut: CancellationToken,
 }
@@ -102,12 +111,19 @@ impl UnderWay {
     /// Peers that stall for that long lose their streams.
     pub(super) fn new(stall: Duration) -> Self {
         let (requests, answers) = (Budget::new(REQUESTS), Budget::new(ANSWERS));
-        Self(Arc::new(Shared { stall, requests, answers, calls: Mutex::default(), connections: AtomicU64::new(0) }))
+        let (turns, calls, connections) = (Turns::default(), Mutex::default(), AtomicU64::new(0));
+        Self(Arc::new(Shared { stall, requests, answers, turns, calls, connections }))
     }
 
     /// A connection opens.
     pub(super) fn line(&self) -> Line {
-        Line { number: self.0.connections.fetch_add(1, Relaxed), cut: CancellationToken::new() }
+        let (number, turns) = (self.0.connections.fetch_add(1, Relaxed), self.0.turns.clone());
+        Line { number, turns, cut: CancellationToken::new() }
+    }
+
+    /// Turns of all streams.
+    pub(super) fn turns(&self) -> Turns {
+        self.0.turns.clone()
     }
 
     /// A call begins. Must be called within the task of its stream, or nothing can reset it.
@@ -191,16 +207,29 @@ impl Call {
         self.shape
     }
 
+    /// Resolves when the next long message of a stream may begin.
+    pub(super) fn turn(&self) -> oneshot::Receiver<()> {
+        self.line.turns.wait()
+    }
+
     fn flow(&self) -> MutexGuard<'_, Flow> {
         lock(&self.flow)
     }
 
-    /// Whether an answer that is longer than one piece may be made.
+    /// Whether there is room for the answer to a read.
     ///
     /// # Errors
-    /// If too many bytes wait already: of the connection, of the caller, and if `of_all`, of all together.
-    pub(super) fn has_room(&self, of_all: bool) -> Result<(), AccessRefusal> {
-        self.flow().answer.has_room(of_all)
+    /// If too many bytes wait already: of the connection, of the caller, or of all together.
+    pub(super) fn has_room_for_read(&self) -> Result<(), AccessRefusal> {
+        self.flow().answer.has_room(READ_ANSWER_BYTES, true)
+    }
+
+    /// Whether there is room for anything more of the connection and the caller: a change is not refused for what others leave unread.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(super) fn has_room_for_change(&self) -> Result<(), AccessRefusal> {
+        self.flow().answer.has_room(1, false)
     }
 
     /// Counts a unary answer, which now waits to be sent.
