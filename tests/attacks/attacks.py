@@ -473,11 +473,15 @@ def main():
         for process in services:
             process.send_signal(signal.SIGKILL)
     target = unread.Target(ONRECORD, PORT + 2, WORK)
+    aside = unread.Target(ONRECORD, PORT + 3, f"{WORK}/aside") if SECONDS >= 5 else None
+    both = [target, aside] if aside else [target]
     try:
-        target.start()
-        unread.judge(target, SECONDS, lambda attack: measured(attack, PORT + 2), wrong)
+        for service in both:
+            service.start()
+        unread.judge(target, aside, SECONDS, lambda attack: measured(attack, PORT + 2), wrong)
     finally:
-        target.stop()
+        for service in both:
+            service.stop()
     if wrong:
         sys.exit("\n".join(wrong))
 
