@@ -122,7 +122,7 @@ impl HttpBody for Answer {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Piece>, Status>>> {
         loop {
             if let Some(turn) = &mut self.turn {
-                // An error: nobody gives turns any more, so none is needed.
+                // Turns are given until the last connection has ended.
                 ready!(Pin::new(turn).poll(context)).ok();
                 self.turn = None;
             }

@@ -91,18 +91,18 @@ impl Budget {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `bytes` more fit. A sum of 0 always has room.
-    fn room(&self, sums: &Sums, account: &Account, bytes: usize, of_all: bool) -> Result<(), AccessRefusal> {
+    /// Whether `own` bytes more fit the sums of the account, and `shared` bytes that of all together, if it counts. A sum of 0 always has room.
+    fn room(&self, sums: &Sums, account: &Account, own: usize, shared: Option<usize>) -> Result<(), AccessRefusal> {
         let Most { what, connection, caller, all } = self.most;
         let (of_connection, of_caller) = sums.of(account);
-        let is_full = |sum: usize, most: usize| sum > 0 && sum.saturating_add(bytes) > most;
+        let is_full = |sum: usize, bytes: usize, most: usize| sum > 0 && sum.saturating_add(bytes) > most;
         let most = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
         for (sum, limit) in [(of_connection, connection), (of_caller, caller)] {
-            if is_full(sum, limit) {
+            if is_full(sum, own, limit) {
                 return Err(AccessRefusal::TooMany { what, most: most(limit), wait: Duration::ZERO });
             }
         }
-        if of_all && is_full(sums.all, all) {
+        if shared.is_some_and(|bytes| is_full(sums.all, bytes, all)) {
             return Err(AccessRefusal::TooManyInAll { what, most: most(all), wait: Duration::ZERO });
         }
         Ok(())
@@ -124,7 +124,7 @@ impl Charge {
     /// If they do not fit; then none are added.
     pub(super) fn add(&mut self, bytes: usize) -> Result<(), AccessRefusal> {
         let mut sums = self.budget.sums();
-        self.budget.room(&sums, &self.account, bytes, true)?;
+        self.budget.room(&sums, &self.account, bytes, Some(bytes))?;
         sums.add(&self.account, bytes);
         self.bytes += bytes;
         Ok(())
@@ -136,12 +136,12 @@ impl Charge {
         self.bytes += bytes;
     }
 
-    /// Whether `bytes` more would fit: of its connection, its caller, and if `of_all`, of all together.
+    /// Whether `own` bytes more would fit its connection and its caller, and `shared` bytes all together, if that counts.
     ///
     /// # Errors
     /// If they would not.
-    pub(super) fn has_room(&self, bytes: usize, of_all: bool) -> Result<(), AccessRefusal> {
-        self.budget.room(&self.budget.sums(), &self.account, bytes, of_all)
+    pub(super) fn has_room(&self, own: usize, shared: Option<usize>) -> Result<(), AccessRefusal> {
+        self.budget.room(&self.budget.sums(), &self.account, own, shared)
     }
 }
 
@@ -180,11 +180,13 @@ mod tests {
         let _others = charged(&budget, 4, "bea", 10);
         let all = AccessRefusal::TooManyInAll { what: MOST.what, most: 30, wait: Duration::ZERO };
         assert_eq!(budget.open(account(5, "carl")).add(3).unwrap_err(), all);
-        assert_eq!(budget.open(account(4, "bea")).has_room(1, true).unwrap_err(), own(10));
-        assert_eq!(budget.open(account(5, "carl")).has_room(1, true), Ok(()));
+        assert_eq!(budget.open(account(4, "bea")).has_room(1, Some(1)).unwrap_err(), own(10));
+        let carl = budget.open(account(5, "carl"));
+        assert_eq!(carl.has_room(10, Some(1)), Ok(()), "what others keep leaves no room for 10, but for something");
+        assert_eq!(carl.has_room(1, Some(3)).unwrap_err(), all);
         let _last = charged(&budget, 5, "carl", 2);
-        assert_eq!(budget.open(account(6, "dora")).has_room(1, true).unwrap_err(), all);
-        assert_eq!(budget.open(account(6, "dora")).has_room(1, false), Ok(()));
+        assert_eq!(budget.open(account(6, "dora")).has_room(1, Some(1)).unwrap_err(), all);
+        assert_eq!(budget.open(account(6, "dora")).has_room(1, None), Ok(()));
         drop(first);
         charged(&budget, 1, "anna", 3);
     }

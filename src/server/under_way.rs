@@ -60,8 +60,8 @@ const PROGRESS_BYTES: usize = 64 * 1024;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 const MIB: usize = 1024 * 1024;
-/// Bytes for which there must be room before a read begins: a batch of statements takes 3 MiB. Otherwise a caller that reads nothing would have the
-/// service make each answer, only to find that it does not fit.
+/// Bytes for which a connection and a caller must have room before a read begins: a batch of statements takes 3 MiB. Otherwise a caller that reads
+/// nothing would have the service make each answer, only to find that it does not fit. What others leave unread refuses no short answer.
 const READ_ANSWER_BYTES: usize = 3 * MIB;
 /// Bytes of unary answers that wait to be sent; answers of at most one piece are not counted, since calls under way bound them.
 const ANSWERS: Most = Most { what: "bytes of unread answers", connection: 8 * MIB, caller: 16 * MIB, all: 64 * MIB };
@@ -221,7 +221,7 @@ impl Call {
     /// # Errors
     /// If too many bytes wait already: of the connection, of the caller, or of all together.
     pub(super) fn has_room_for_read(&self) -> Result<(), AccessRefusal> {
-        self.flow().answer.has_room(READ_ANSWER_BYTES, true)
+        self.flow().answer.has_room(READ_ANSWER_BYTES, Some(1))
     }
 
     /// Whether there is room for anything more of the connection and the caller: a change is not refused for what others leave unread.
@@ -229,7 +229,7 @@ impl Call {
     /// # Errors
     /// If there is none.
     pub(super) fn has_room_for_change(&self) -> Result<(), AccessRefusal> {
-        self.flow().answer.has_room(1, false)
+        self.flow().answer.has_room(1, None)
     }
 
     /// Counts a unary answer, which now waits to be sent.
