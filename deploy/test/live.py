@@ -185,12 +185,12 @@ def main(binary):
     files, disk = work / "secrets", work / "disk"
     subprocess.run([ROOT / "deploy/compose/prepare", files, "1"], check=True, stdout=subprocess.DEVNULL)
     change_policy(files, 'subscriptions = ["site"]', 'subscriptions = ["site", "rejecting", "stalled", "never"]')
+    clock = WallClock(work)
+    clock.move(-DAYS_BEHIND * 86_400)
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk], check=True)
     first = Service(binary, files, work / "record", work / "main.log", MAIN, "--streams-max", "2", "--connections-max", "100")
     small = Service(binary, files, disk / "record", work / "small.log", SMALL, "--store-mib-max", "40")
-    clock = WallClock(work)
-    clock.move(-DAYS_BEHIND * 86_400)
     moved = Service(binary, files, work / "moved-record", work / "moved.log", MOVED, variables=clock.variables)
     process = None
     try:

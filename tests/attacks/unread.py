@@ -67,7 +67,7 @@ class Target:
 
     def __init__(self, onrecord, port, work):
         self.onrecord, self.port, self.work = onrecord, port, pathlib.Path(work)
-        self.tokens, self.requests = {}, {}
+        self.tokens, self.requests, self.process = {}, {}, None
         self.work.mkdir(exist_ok=True)
         self.group, self.without = cgroup(port)
 
@@ -153,8 +153,9 @@ class Target:
         pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def stop(self):
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
         if self.group:
             self.group.rmdir()
 
@@ -375,6 +376,8 @@ def judge(target, aside, seconds, measured, wrong):
         try:
             if other:
                 _, control, _ = measured(lambda other=other: run_apart(other))
+                if aside.process.poll() is not None:
+                    raise AssertionError("the service elsewhere was killed")
                 time.sleep(1)
             before = target.resident()
             target.begin_peak()

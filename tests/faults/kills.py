@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 from onrecord.v1 import editorial_service_pb2 as editorial
 
@@ -256,7 +257,9 @@ def retention():
         server = Server(environment=SHIMMED | keeps)
         assert server.is_up(), open(LOG).read()
         arm(kill_at)
+        until = time.monotonic() + 60
         while server.process.poll() is None and "taken away, as the retention says" not in open(LOG).read():
+            assert time.monotonic() < until, "no round of the retention"
             reads(server)
         ended = server.process.returncode
         server.kill()
