@@ -257,7 +257,9 @@ def check_crowd(tallies, events):
     for tally in tallies:
         got = {key: tally[key] for key in wanted}
         assert got == wanted, f"site {tally['site']} has {got}, not {wanted}"
-        assert tally["closed"] == {"REASON_DRAIN": restarts}, f"site {tally['site']} was closed {tally['closed']}"
+        # A site that waits longer than a restart takes is on no stream when the next one comes.
+        closed = {"REASON_DRAIN": min(restarts, tally["streams"] - 1)}
+        assert tally["closed"] == closed and tally["streams"] > 1, f"site {tally['site']} was closed {tally['closed']}: {tally}"
 
 
 def check_python(events):
@@ -339,7 +341,7 @@ try:
     say = lambda words: print(f"behind {proxy_name}: {words}", flush=True)
     say(f"{restarts} restarts in {took:.0f} s under load")
     say(f"{publications} publications, {len(events)} events: each once, where it was answered to be")
-    say(f"{len(tallies)} sites of onrecord::client, {PYTHON_SITES} of grpcio: each has every event once, in order; those of onrecord::client were told of each restart")
+    say(f"{len(tallies)} sites of onrecord::client, {PYTHON_SITES} of grpcio: each has every event once, in order; those of onrecord::client were told of each restart while they followed")
     say(f"SIGTERM to exit: {min(drains):.2f} s, {statistics.median(drains):.2f} s, {max(drains):.2f} s (least, median, most)")
     say(f"editors: the longest gap without an answer to any of them {gap:.2f} s, the longest call {longest:.2f} s")
     say(f"sites: the longest time without a stream {away:.2f} s")
