@@ -79,7 +79,7 @@ async fn next_frame<B: HttpBody + Unpin>(body: &mut B) -> Option<Result<Frame<B:
 pub(super) struct Answer {
     /// What HTTP/2 was not given yet, of the message that it is given.
     rest: Bytes,
-    /// What it waits for before it begins with it.
+    /// The turn to begin a long message, until it has come.
     turn: Option<oneshot::Receiver<()>>,
     handed: usize,
     trailers: Option<HeaderMap>,

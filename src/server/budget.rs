@@ -91,7 +91,7 @@ impl Budget {
         self.sums.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether `own` bytes more fit the sums of the account, and `shared` bytes that of all together, if it counts. A sum of 0 always has room.
+    /// Refuses if `own` bytes more exceed a limit of the account, or `shared` bytes, if given, that of all together. A sum of 0 always has room.
     fn room(&self, sums: &Sums, account: &Account, own: usize, shared: Option<usize>) -> Result<(), AccessRefusal> {
         let Most { what, connection, caller, all } = self.most;
         let (of_connection, of_caller) = sums.of(account);
@@ -136,7 +136,7 @@ impl Charge {
         self.bytes += bytes;
     }
 
-    /// Whether `own` bytes more would fit its connection and its caller, and `shared` bytes all together, if that counts.
+    /// Checks for room: for `own` bytes of its connection and its caller, and for `shared` bytes, if given, of all together.
     ///
     /// # Errors
     /// If they would not.

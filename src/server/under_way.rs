@@ -216,7 +216,7 @@ impl Call {
         lock(&self.flow)
     }
 
-    /// Whether there is room for the answer to a read.
+    /// Checks for room for the answer to a read.
     ///
     /// # Errors
     /// If too many bytes wait already: of the connection, of the caller, or of all together.
@@ -224,7 +224,7 @@ impl Call {
         self.flow().answer.has_room(READ_ANSWER_BYTES, Some(1))
     }
 
-    /// Whether there is room for anything more of the connection and the caller: a change is not refused for what others leave unread.
+    /// Checks for any room of the connection and the caller: a change is not refused for what others leave unread.
     ///
     /// # Errors
     /// If there is none.

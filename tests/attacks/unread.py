@@ -396,10 +396,11 @@ def judge(target, aside, seconds, measured, wrong):
             wrong.append(f"{name}: {len(failed)} calls of a client that behaves failed: {failed[:3]}")
         if peak * 1024 > LIMIT:
             wrong.append(f"{name}: {peak} KiB at the peak")
-        # What was published stays among the recent events, in both of its forms.
-        kept = 6 * 2 * TEXT // 1024 if name.startswith("long texts") else 0
-        if settle and after > max(before, first) * 1.2 + kept:
+        if settle and after > before * 1.2:
             wrong.append(f"{name}: {after} KiB {settle} s after it, {before} KiB before")
+        for p99, usual in ((figures[1], quiet[1]), (figures[3], quiet[3])):
+            if settle and p99 > 2 * usual:
+                wrong.append(f"{name}: p99 of others {p99:.1f} ms, {usual:.1f} ms without it")
         if control:
             slow += [f"{name}: {mine:.1f} ms, {its:.1f} ms" for mine, its in ((figures[1], control[1]), (figures[3], control[3])) if mine > 2 * its]
     if slow:
