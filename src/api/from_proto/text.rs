@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fluent_uri::Uri;
-use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::Faults;
@@ -45,12 +45,18 @@ impl Rule {
 
 /// Text as it is stored: in NFC. At most one fault is noted.
 pub(super) fn checked(faults: &mut Faults, field: impl Into<String>, given: &str, rule: Rule) -> String {
-    let text = given.nfc().collect::<String>();
+    let text = normalized(given);
     let fault = text::check(given, rule.lines)
         .and_then(|()| seen(given, rule.required))
         .and_then(|()| short_enough(&text, rule.limit));
     faults.take(field, fault);
     text
+}
+
+/// Normalizes a text to NFC (UAX #15). Most texts are in NFC already, and the quick check costs far less than composing.
+fn normalized(given: &str) -> String {
+    let is_nfc = given.is_ascii() || is_nfc_quick(given.chars()) == IsNormalized::Yes;
+    if is_nfc { given.to_owned() } else { given.nfc().collect() }
 }
 
 /// An optional text of any number of lines.
