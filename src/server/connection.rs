@@ -52,6 +52,7 @@ use super::{
 use crate::{
     access::{AccessRefusal, Admitted},
     api::{self, Gate, Panicked, Pass, Peer},
+    cores::cores,
     domain::id::Caller,
     jitter,
     lines::{Lines, Unwritten},
@@ -77,8 +78,6 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that a peer may send on one stream before they are taken, and on all streams of its connection.
 const RECEIVE_BYTES_MAX: u32 = 128 * 1024;
 const RECEIVE_CONNECTION_BYTES_MAX: u32 = 256 * 1024;
-/// Reads of editors, and those of others, whose answers are made at the same time: each may take 3 MiB twice, until it is encoded.
-const READS_MAX: usize = 8;
 /// How long a call may take whose caller does not say: its message may be slow to come, and all that while it has a place.
 const ANSWER_MAX: Duration = Duration::from_mins(1);
 /// From the end of a request to the answer that it asks for what is not there: longer than it takes to find out, so that what is hidden from the caller,
@@ -103,7 +102,8 @@ struct Calls {
     any: Arc<AtomicBool>,
 }
 
-/// Turns of those who read. Editors' reads may wait for the device, and readers' must not wait for them.
+/// Limits of concurrent reads: one per processor, since more blocking threads would take it from the workers that serve short calls, and each
+/// read may take 3 MiB twice until it is encoded. Editors' reads can wait for the device, so readers have a limit of their own.
 #[derive(Debug)]
 struct Reads {
     editors: Semaphore,
@@ -112,7 +112,8 @@ struct Reads {
 
 impl Default for Reads {
     fn default() -> Self {
-        Self { editors: Semaphore::new(READS_MAX), readers: Semaphore::new(READS_MAX) }
+        let [editors, readers] = [cores(); 2].map(|cores| Semaphore::new(usize::try_from(cores.get()).unwrap_or(1)));
+        Self { editors, readers }
     }
 }
 
