@@ -42,6 +42,9 @@ mod jitter;
 mod lines;
 
 #[cfg(feature = "server")]
+mod pace;
+
+#[cfg(feature = "server")]
 mod panics;
 
 #[cfg(feature = "server")]

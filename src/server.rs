@@ -241,7 +241,7 @@ async fn serve(
     if let Some(operator) = &operator {
         operator.attend(sources);
     }
-    let (giving, watching) = (tokio::spawn(under_way.turns().give()), tokio::spawn(under_way.watch()));
+    let (giving, watching) = (tokio::spawn(under_way.clone().give_turns()), tokio::spawn(under_way.watch()));
     accept(listener, arrivals, config.drain, connections, shutdown).await;
     watching.abort();
     giving.abort();

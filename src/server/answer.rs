@@ -139,7 +139,8 @@ impl HttpBody for Answer {
             };
             match ready!(Pin::new(body).poll_frame(context)).transpose()?.map(Frame::into_data) {
                 Some(Ok(data)) => {
-                    self.turn = self.sending.as_ref().filter(|_| data.len() > PIECE_BYTES).map(|(call, _)| call.turn());
+                    self.turn =
+                        self.sending.as_ref().filter(|_| data.len() > PIECE_BYTES).and_then(|(call, _)| call.turn());
                     self.rest = data;
                 }
                 Some(Err(frame)) => {

@@ -102,6 +102,9 @@ struct Calls {
     any: Arc<AtomicBool>,
 }
 
+/// In a box, which is gone once there is an answer: it must not stay with a stream.
+type CallFuture = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+
 /// Limits of concurrent reads: one per processor, since more blocking threads would take it from the workers that serve short calls, and each
 /// read may take 3 MiB twice until it is encoded. Editors' reads can wait for the device, so readers have a limit of their own.
 #[derive(Debug)]
@@ -133,14 +136,27 @@ impl Reads {
 impl Service<Request<body::Incoming>> for Calls {
     type Response = Response<Answer>;
     type Error = Infallible;
-    /// In a box, which is gone once there is an answer: it must not stay with a stream.
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+    type Future = CallFuture;
 
-    fn call(&self, mut request: Request<body::Incoming>) -> Self::Future {
+    fn call(&self, request: Request<body::Incoming>) -> Self::Future {
         if let Some(refused) = self.protocol.refuse(&request, &self.peer) {
             return Box::pin(ready(Ok(refused.map(|_| Answer::empty()))));
         }
-        let mut counted = self.counts.begin(request.uri().path());
+        // A call that is reset while it waits is counted too.
+        let (came, counted) = (Instant::now(), self.counts.begin(request.uri().path()));
+        let Some(turn) = self.line.turn() else { return self.begin(request, counted, came) };
+        let calls = self.clone();
+        Box::pin(async move {
+            // Turns are given until the last connection has ended.
+            turn.await.ok();
+            calls.begin(request, counted, came).await
+        })
+    }
+}
+
+impl Calls {
+    /// Begins a call that arrived at `came`.
+    fn begin(&self, mut request: Request<body::Incoming>, mut counted: Counted, came: Instant) -> CallFuture {
         let Pass { span, place, open_place, is_known, trace } = match self.gate.admit(&mut request, &self.peer) {
             Ok(admitted) => admitted,
             Err(refused) => return Box::pin(ready(Ok(Answer::refused(*refused, counted)))),
@@ -154,15 +170,13 @@ impl Service<Request<body::Incoming>> for Calls {
         let framing = Framing::of(&request);
         counted.framing = Some(framing.clone());
         let caller = request.extensions().get::<Admitted>().map(|admitted| admitted.caller.clone());
-        let answer = self.clone().answer(request, framing, caller, (place, open_place), counted).instrument(span);
+        let answer = self.clone().answer(request, framing, caller, (place, open_place), counted, came).instrument(span);
         match context {
             Some(context) => Box::pin(answer.with_context(context)),
             None => Box::pin(answer),
         }
     }
-}
 
-impl Calls {
     async fn answer(
         self,
         request: Request<body::Incoming>,
@@ -170,12 +184,14 @@ impl Calls {
         caller: Option<Caller>,
         places: Places,
         counted: Counted,
+        came: Instant,
     ) -> Result<Response<Answer>, Infallible> {
         let call = self.under_way.begin(&self.line, caller, counted.shape(), places);
         let asked = Asked::default();
         // A shorter one would tell by the clock of the service how long it took to find out.
         let wait = deadline(request.headers()).unwrap_or(ANSWER_MAX).max(NOT_FOUND_AFTER);
-        let deadline = Instant::now().checked_add(wait);
+        let deadline = came.checked_add(wait);
+        let wait = wait.saturating_sub(came.elapsed());
         let request = request.map(|body| Incoming::new(asked.note(framing.check(body)), &call));
         let Some(reply) = within(wait, self.handle(request, &call)).await? else {
             return Ok(Reply::of(api::deadline_passed()).send(call, counted, deadline));
@@ -354,7 +370,7 @@ impl Connections {
         let (counts, even) = (self.counts.clone(), self.even.clone());
         let protocol = self.doors.protocol.clone();
         let (under_way, reads, line) = (self.under_way.clone(), Arc::clone(&self.reads), self.under_way.line());
-        let stalled = line.cut.clone();
+        let (stalled, stream) = (line.cut.clone(), line.ends_in_turn(stream));
         let calls = Calls { protocol, routes, gate, counts, even, under_way, reads, peer, line, any: Arc::clone(&any) };
         let age = jitter::around(self.times.age, AGE_PERCENT);
         let flood = {

@@ -33,6 +33,7 @@ use hyper::{
     rt::Executor,
 };
 use tokio::{
+    join,
     sync::oneshot,
     task::AbortHandle,
     time::{Instant, interval},
@@ -44,7 +45,7 @@ use tracing::debug;
 
 use super::{
     budget::{Account, Budget, Charge, Most},
-    turns::Turns,
+    turns::{EndsInTurn, Turns},
 };
 use crate::{
     access::{AccessRefusal, Place},
@@ -56,6 +57,9 @@ use crate::{
 pub(super) const PIECE_BYTES: usize = 16 * 1024;
 /// Bytes that a peer must take, or send of a request, within a stall while there is something to take or send.
 const PROGRESS_BYTES: usize = 64 * 1024;
+/// Longest round of turns of calls, and of messages and ends: however busy the service is, 5,000 streams begin a message within 5 s.
+const CALLS_EVERY: Duration = Duration::from_micros(250);
+const OTHERS_EVERY: Duration = Duration::from_millis(1);
 /// How often calls are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
@@ -89,18 +93,38 @@ struct Shared {
     stall: Duration,
     requests: Budget,
     answers: Budget,
-    turns: Turns,
+    turns: AllTurns,
     calls: Mutex<Vec<Weak<Call>>>,
     connections: AtomicU64,
+}
+
+/// One queue each for calls, for long messages of streams and for ends of connections, so that none waits for another kind.
+#[derive(Clone, Debug)]
+struct AllTurns {
+    calls: Turns,
+    messages: Turns,
+    ends: Turns,
 }
 
 /// One connection, as its calls see it.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
     number: u64,
-    turns: Turns,
+    turns: AllTurns,
     /// Closes it.
     pub(super) cut: CancellationToken,
+}
+
+impl Line {
+    /// Takes a turn to begin a call; see [`Turns::wait`].
+    pub(super) fn turn(&self) -> Option<oneshot::Receiver<()>> {
+        self.turns.calls.wait(self.number)
+    }
+
+    /// Wraps the connection, so that its end takes a turn.
+    pub(super) fn ends_in_turn<S>(&self, stream: S) -> EndsInTurn<S> {
+        EndsInTurn::new(stream, self.turns.ends.clone(), self.number)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,7 +135,9 @@ impl UnderWay {
     /// Peers that stall for that long lose their streams.
     pub(super) fn new(stall: Duration) -> Self {
         let (requests, answers) = (Budget::new(REQUESTS), Budget::new(ANSWERS));
-        let (turns, calls, connections) = (Turns::default(), Mutex::default(), AtomicU64::new(0));
+        let [messages, ends] = [OTHERS_EVERY; 2].map(Turns::new);
+        let turns = AllTurns { calls: Turns::new(CALLS_EVERY), messages, ends };
+        let (calls, connections) = (Mutex::default(), AtomicU64::new(0));
         Self(Arc::new(Shared { stall, requests, answers, turns, calls, connections }))
     }
 
@@ -121,9 +147,10 @@ impl UnderWay {
         Line { number, turns, cut: CancellationToken::new() }
     }
 
-    /// Turns of all streams.
-    pub(super) fn turns(&self) -> Turns {
-        self.0.turns.clone()
+    /// Gives turns. Runs until it is dropped.
+    pub(super) async fn give_turns(self) {
+        let AllTurns { calls, messages, ends } = self.0.turns.clone();
+        join!(calls.give(), messages.give(), ends.give());
     }
 
     /// A call begins. Must be called within the task of its stream, or nothing can reset it.
@@ -207,9 +234,9 @@ impl Call {
         self.shape
     }
 
-    /// Resolves when the next long message of a stream may begin.
-    pub(super) fn turn(&self) -> oneshot::Receiver<()> {
-        self.line.turns.wait()
+    /// Takes a turn to begin a long message of a stream; see [`Turns::wait`].
+    pub(super) fn turn(&self) -> Option<oneshot::Receiver<()>> {
+        self.line.turns.messages.wait(self.line.number)
     }
 
     fn flow(&self) -> MutexGuard<'_, Flow> {

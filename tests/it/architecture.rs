@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 12] = [
     &["access"],
     &["domain"],
     &["lines"],
-    &["cores", "jitter", "panics", "prefix", "trace", "version"],
+    &["cores", "jitter", "pace", "panics", "prefix", "trace", "version"],
 ];
 
 fn sources() -> Vec<(String, String)> {
