@@ -26,6 +26,7 @@ mod cursor;
 mod follow;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod groups;
 mod item;
 mod ledger;
 mod message;
@@ -161,6 +162,7 @@ impl Feed {
             ledger: Ledger::default(),
         });
         tokio::spawn(window::fill(Arc::clone(&shared)));
+        tokio::spawn(window::wake(Arc::clone(&shared)));
         tokio::spawn(review_after_moves(Arc::clone(&shared)));
         tokio::spawn(ledger::note(Arc::clone(&shared)));
         Self { shared }

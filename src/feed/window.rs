@@ -20,6 +20,7 @@ use tracing::{error, info};
 
 use super::{
     ITEMS_BYTES, Shared,
+    groups::Groups,
     item::{Weighed, read_items},
 };
 use crate::{
@@ -51,6 +52,7 @@ pub(super) struct Position {
 pub(super) struct Window {
     ring: RwLock<Ring>,
     position: watch::Sender<Position>,
+    followers: Groups,
     bytes_max: usize,
 }
 
@@ -61,6 +63,7 @@ impl Window {
         Self {
             ring,
             position: watch::Sender::new(Position { tail, failed: false, draining: false, reviews: 0 }),
+            followers: Groups::default(),
             bytes_max,
         }
     }
@@ -70,8 +73,9 @@ impl Window {
         self.position.borrow().tail
     }
 
+    /// How far it is, for one more follower, who learns of it with its group.
     pub(super) fn position(&self) -> watch::Receiver<Position> {
-        self.position.subscribe()
+        self.followers.join(&self.position)
     }
 
     /// Returns once everything below `tail` is in: true; or once the journal could not be read: false.
@@ -191,6 +195,14 @@ pub(super) async fn fill(shared: Arc<Shared>) {
     }
     // In one place with the tail, so that a follower has one thing to wait for.
     shared.window.drain();
+}
+
+/// Wakes followers as the window moves, until the last of them has ended.
+pub(super) async fn wake(shared: Arc<Shared>) {
+    tokio::select! {
+        () = shared.ended.cancelled() => {}
+        () = shared.window.followers.wake(&shared.window.position) => {}
+    }
 }
 
 async fn follow_journal(shared: &Shared) {
