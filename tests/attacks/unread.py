@@ -4,7 +4,8 @@ Run by attacks.py, against a service of its own with a policy, in a memory cgrou
 peak of the service's resident memory, and what it is 10 s after the attack.
 
 Attackers, service and those who behave share the machine, so each attack is made twice: first on another service, which shows what those who behave
-lose to the attackers' use of the processor, then on the one that they call.
+lose to the use of the processor, then on the one that they call. A run fails if their p99 is then more than twice as long. All of it is done three
+times and the medians count; an attack that misses the bound is made up to nine times, since others may have used the machine.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import os
 import pathlib
 import selectors
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -38,6 +40,9 @@ TEXT = 512 * 1024  # bytes of a body: as long as one may be
 CONNECTIONS, STREAMS = 10, 200
 READERS = 2_000
 OPENING = 100  # at a time, within the limit of calls in flight
+ROUNDS = 3  # of which the medians count: p99 of one run is its third slowest call
+ROUNDS_MAX = 9  # where they miss the bound: others may have used the machine
+EVENTS = 6  # texts that are published to many readers
 SETTLE = 10  # seconds after which memory is to be as before
 
 
@@ -328,6 +333,11 @@ def run_apart(attack):
     return outcome
 
 
+def crowd(seconds):
+    """How many readers, and how many long texts are published to them: a service that is not optimised needs longer for each."""
+    return (READERS, EVENTS) if seconds >= 5 else (READERS // 10, 1)
+
+
 def attacks(target, seconds):
     """Name and what it does."""
     methods = list(target.requests)
@@ -335,8 +345,7 @@ def attacks(target, seconds):
         (f"unread {method.split('/')[1]}", lambda method=method: asyncio.run(unread(target, [method], 0, seconds)))
         for method in methods
     ]
-    # A service that is not optimised needs longer for each.
-    readers, events = (READERS, 6) if seconds >= 5 else (READERS // 10, 1)
+    readers, events = crowd(seconds)
     return [
         *alone,
         ("unread, deadlines of 1,000 hours", lambda: asyncio.run(unread(target, methods, 0, seconds, timeout="1000H"))),
@@ -346,6 +355,19 @@ def attacks(target, seconds):
         ("long texts, a byte a second read", lambda: many_readers(target, readers, events, (1, 1), seconds)),
         ("long texts, nothing read", lambda: many_readers(target, readers, events, (0, seconds), seconds)),
     ]
+
+
+def medians(runs):
+    """Of each of the figures that the runs have."""
+    return [statistics.median(figures) for figures in zip(*runs)]
+
+
+def slow(here, there, quiet):
+    """The p99 that are more than twice as long as they would be without the attack on this service: quiet, or with the attack elsewhere."""
+    if not there:
+        return []
+    mine, usual = medians(here), [max(pair) for pair in zip(medians(there), quiet)]
+    return [f"p99 of others {mine[n]:.1f} ms, {usual[n]:.1f} ms without it" for n in (1, 3) if mine[n] > 2 * usual[n]]
 
 
 def row(figures, control):
@@ -361,50 +383,53 @@ def judge(target, aside, seconds, measured, wrong):
         print(f"\nNo memory cgroup can be made here ({target.without}): the peak of the resident memory is compared with 1 GiB instead.")
     else:
         print("\nIn a memory cgroup of 1 GiB:")
-    print("\n| attack | what came of it | calls of others, p50 ms | p99 ms | p99 ms with the attack elsewhere | of those who connect anew, p50 ms | p99 ms | p99 ms with the attack elsewhere | failed | peak MiB | MiB before | MiB 10 s after |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
-    settle = SETTLE if seconds >= 5 else 0
+    print("\n| attack | what came of it | rounds | calls of others, p50 ms | p99 ms | p99 ms with the attack elsewhere | of those who connect anew, p50 ms | p99 ms | p99 ms with the attack elsewhere | failed | peak MiB | MiB before | MiB 10 s after |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    settle, rounds = (SETTLE, ROUNDS) if seconds >= 5 else (0, 1)
     # So that caches and threads are there before anything is compared.
     run_apart(lambda: asyncio.run(unread(target, list(target.requests), 0, 1)))
     time.sleep(SETTLE)
-    _, quiet, _ = measured(lambda: time.sleep(max(seconds, 3)))
-    print(f"| none | nothing | {row(quiet, None)} | 0 | | {target.resident() // 1024} | |", flush=True)
-    first, slow = target.resident(), []
+    quiet = medians(measured(lambda: time.sleep(max(seconds, 3)))[1] for _ in range(rounds))
+    print(f"| none | nothing | {rounds} | {row(quiet, None)} | 0 | | {target.resident() // 1024} | |", flush=True)
+    first = target.resident()
     elsewhere = [attack for _, attack in attacks(aside, seconds)] if aside else itertools.repeat(None)
+    published = 0
     for (name, attack), other in zip(attacks(target, seconds), elsewhere):
-        control = None
+        here, there, failed, missed = [], [], [], []
+        before = target.resident()
+        target.begin_peak()
         try:
-            if other:
-                _, control, _ = measured(lambda other=other: run_apart(other))
-                if aside.process.poll() is not None:
-                    raise AssertionError("the service elsewhere was killed")
-                time.sleep(1)
-            before = target.resident()
-            target.begin_peak()
-            outcome, figures, failed = measured(lambda attack=attack: run_apart(attack))
+            while len(here) < rounds or (missed and len(here) < ROUNDS_MAX):
+                if other:
+                    there.append(measured(lambda other=other: run_apart(other))[1])
+                    if aside.process.poll() is not None:
+                        raise AssertionError("the service elsewhere was killed")
+                    time.sleep(1)
+                outcome, figures, fell = measured(lambda attack=attack: run_apart(attack))
+                here.append(figures)
+                failed += fell
+                if target.process.poll() is not None:
+                    wrong.append(f"{name}: the service was killed ({target.process.returncode})")
+                    return
+                missed = slow(here, there, quiet)
         except AssertionError as error:
             wrong.append(f"{name}: {error}")
             continue
-        if target.process.poll() is not None:
-            wrong.append(f"{name}: the service was killed ({target.process.returncode})")
-            return
         peak = target.resident("VmHWM")
         time.sleep(settle)
         after = target.resident()
-        print(f"| {name} | {outcome} | {row(figures, control)} | {len(failed)} | {peak // 1024} | {before // 1024} | {after // 1024} |", flush=True)
+        # Texts that were published stay among the recent events, in both of their forms.
+        kept = len(here) * crowd(seconds)[1] * 2 * TEXT // 1024 if name.startswith("long texts") else 0
+        published += kept
+        times = row(medians(here), medians(there) if there else None)
+        print(f"| {name} | {outcome} | {len(here)} | {times} | {len(failed)} | {peak // 1024} | {before // 1024} | {after // 1024} |", flush=True)
         if failed:
             wrong.append(f"{name}: {len(failed)} calls of a client that behaves failed: {failed[:3]}")
         if peak * 1024 > LIMIT:
             wrong.append(f"{name}: {peak} KiB at the peak")
-        if settle and after > before * 1.2:
+        if settle and after > before * 1.2 + kept:
             wrong.append(f"{name}: {after} KiB {settle} s after it, {before} KiB before")
-        for p99, usual in ((figures[1], quiet[1]), (figures[3], quiet[3])):
-            if settle and p99 > 2 * usual:
-                wrong.append(f"{name}: p99 of others {p99:.1f} ms, {usual:.1f} ms without it")
-        if control:
-            slow += [f"{name}: {mine:.1f} ms, {its:.1f} ms" for mine, its in ((figures[1], control[1]), (figures[3], control[3])) if mine > 2 * its]
-    if slow:
-        print("\nThe p99 of others is more than twice as long as with the attack elsewhere:\n\n" + "\n".join(f"- {one}" for one in slow))
+        wrong += [f"{name}: {one}" for one in missed]
     time.sleep(SETTLE)
-    if target.resident() > first * 1.5:
+    if target.resident() > first * 1.5 + published:
         wrong.append(f"unread: {target.resident()} KiB after all of them, {first} KiB before")
