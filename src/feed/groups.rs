@@ -41,9 +41,11 @@ impl Groups {
         joined
     }
 
-    /// Wakes all groups after each move of the window. Runs until it is dropped.
+    /// Wakes all groups at the start and after each move of the window. Runs until it is dropped.
     pub(super) async fn wake(&self, window: &watch::Sender<Position>) {
         let mut moves = window.subscribe();
+        // The window may have moved, and streams joined, before this ran.
+        moves.mark_changed();
         while moves.changed().await.is_ok() {
             let mut pace = Pace::new(EVERY);
             let mut number = 0;
@@ -91,11 +93,19 @@ mod tests {
             let (window, groups) = (Arc::clone(&window), Arc::clone(&groups));
             async move { groups.wake(&window).await }
         });
-        yield_now().await;
-        window.send_replace(at(2));
         let woken = |streams: &[watch::Receiver<Position>]| {
             streams.iter().filter(|stream| stream.has_changed().unwrap()).count()
         };
+        // The window moves before the task runs.
+        window.send_replace(at(1));
+        while woken(&streams) < streams.len() {
+            yield_now().await;
+        }
+        for stream in &mut streams {
+            drop(stream.borrow_and_update());
+        }
+        yield_now().await;
+        window.send_replace(at(2));
         while woken(&streams) == 0 {
             yield_now().await;
         }

@@ -73,7 +73,7 @@ impl Window {
         self.position.borrow().tail
     }
 
-    /// How far it is, for one more follower, who learns of it with its group.
+    /// Returns the position for one more follower, which is notified with its group.
     pub(super) fn position(&self) -> watch::Receiver<Position> {
         self.followers.join(&self.position)
     }
