@@ -3,7 +3,7 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
-use tonic_prost_build::Builder;
+use tonic_prost_build::{Builder, Config};
 
 const FILES: [&str; 5] = [
     "onrecord/v1/editorial_service.proto",
@@ -18,6 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let files = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
+    let mut config = Config::new();
+    // `api/fields.rs` finds the type of a request by its name.
+    config.enable_type_names();
     read_from_json(tonic_prost_build::configure())
         .extern_path(".onrecord.v1.Delivery", "crate::api::v1::Delivery")
         .extern_path(".onrecord.v1.Snapshot", "crate::api::v1::Snapshot")
@@ -28,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".onrecord.v1.Release.canonical_content")
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .codec_path("crate::api::codec::SmallBuffers")
-        .compile_fds(files)?;
+        .compile_fds_with_config(files, config)?;
     Ok(())
 }
 

@@ -34,6 +34,8 @@ mod editorial_service;
 #[cfg(feature = "server")]
 mod feed_service;
 #[cfg(feature = "server")]
+mod fields;
+#[cfg(feature = "server")]
 mod from_proto;
 #[cfg(all(feature = "server", any(test, fuzzing)))]
 pub(crate) mod fuzz;

@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
-use prost::Message;
+use prost::{Message, Name};
 use tonic::{
     Status,
-    codec::{BufferSettings, Codec, EncodeBuf, Encoder},
+    codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
@@ -28,19 +28,19 @@ impl<T, U> Default for SmallBuffers<T, U> {
 impl<T, U> Codec for SmallBuffers<T, U>
 where
     T: Message + Send + 'static,
-    U: Message + Default + Send + 'static,
+    U: Message + Name + Default + Send + 'static,
 {
     type Encode = T;
     type Decode = U;
     type Encoder = Exact<T>;
-    type Decoder = ProstDecoder<U>;
+    type Decoder = Counted<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
         Exact(ProstCodec::<T, U>::raw_encoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)))
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES))
+        Counted(ProstCodec::<T, U>::raw_decoder(BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)))
     }
 }
 
@@ -56,6 +56,28 @@ impl<T: Message> Encoder for Exact<T> {
     fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.reserve(message.encoded_len());
         self.0.encode(message, buffer)
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        self.0.buffer_settings()
+    }
+}
+
+/// Decodes messages; a request only if it has no more fields than it may.
+#[derive(Debug)]
+pub(crate) struct Counted<U>(ProstDecoder<U>);
+
+impl<U: Message + Name + Default> Decoder for Counted<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        // A client decodes responses, of a service that it trusts.
+        #[cfg(feature = "server")]
+        if U::NAME.ends_with("Request") {
+            super::fields::check(&U::full_name(), bytes::Buf::chunk(buffer))?;
+        }
+        self.0.decode(buffer)
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -109,6 +109,13 @@ async fn a_request_that_is_no_message_is_refused_with_code_reason_and_details() 
                 check(&format!("{path}: {name}"), &raw.send(post(path), body).await, Code::Unimplemented, reason);
             }
         }
+        if path.starts_with("/onrecord") {
+            // Of a number that no message has.
+            let answer = raw.send(post(path), framed(&[0xf8, 0x07, 0].repeat(16 * 1024 + 1))).await;
+            let status = check(path, &answer, Code::ResourceExhausted, "MESSAGE_TOO_LONG");
+            let metadata = status.get_details_error_info().unwrap().metadata;
+            assert_eq!(metadata["limit"], "fields of a request message", "{path}");
+        }
     }
     for path in
         ["/onrecord.v1.StatementService/Nothing", "/onrecord.v9.Nothing/There", "/onrecord.v1.FeedService/", "/"]

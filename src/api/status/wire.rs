@@ -31,8 +31,19 @@ pub enum RequestFault {
         /// Bytes that it may have.
         bytes_max: usize,
     },
+    /// A message has too many fields.
+    TooManyFields {
+        /// Fields that it may have.
+        most: usize,
+    },
     /// A message is no protobuf of its type, or cannot be decompressed.
     Undecodable,
+}
+
+impl From<RequestFault> for Status {
+    fn from(fault: RequestFault) -> Self {
+        fault.answer().into_status()
+    }
 }
 
 impl RequestFault {
@@ -61,6 +72,13 @@ impl RequestFault {
                 Answer::new(Code::Unimplemented, "SECOND_MESSAGE", "the method takes one message; the request has more")
             }
             Self::TooLong { bytes, bytes_max } => too_long(bytes, bytes_max),
+            Self::TooManyFields { most } => {
+                let words = format!(
+                    "a request message may have {most} fields, those of its messages included; this one has more"
+                );
+                let answer = Answer::new(Code::ResourceExhausted, "MESSAGE_TOO_LONG", words);
+                answer.with("limit", "fields of a request message").with("most", most.to_string())
+            }
         }
     }
 }
