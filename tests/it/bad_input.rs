@@ -246,21 +246,23 @@ async fn an_operator_can_lower_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_of_a_million_faults_is_refused_in_a_few_words() {
+async fn a_request_of_thousands_of_faults_is_refused_in_a_few_words() {
     let service = service().await;
     let before = everything(&service).await;
-    let publish = v1::PublishDraftsRequest {
+    let publish = |drafts| v1::PublishDraftsRequest {
         name: "statements/fire".into(),
-        drafts: vec![v1::DraftToPublish::default(); 1_000_000],
+        drafts: vec![v1::DraftToPublish::default(); drafts],
         ..Default::default()
     };
-    let status = refused(service.person("publisher").publish(publish).await, Code::InvalidArgument, "INVALID_ARGUMENT");
+    let million = service.person("publisher").publish(publish(1_000_000)).await;
+    refused(million, Code::ResourceExhausted, "MESSAGE_TOO_LONG");
+    let thousands = service.person("publisher").publish(publish(16_000)).await;
+    let status = refused(thousands, Code::InvalidArgument, "INVALID_ARGUMENT");
     let named = fields(&status);
     assert_eq!(named[..3], ["drafts", "drafts[0].language_code", "drafts[0].etag"]);
     assert!(named.len() < 100 && status.message().len() < 1_024 && status.details().len() < 5 * 1_024);
-    // Every channel another one: comparing each with all would take minutes.
     let rendition = |number| v1::Rendition { channel: format!("c{number}"), text: String::new() };
-    let content = v1::Content { renditions: (0..250_000).map(rendition).collect(), ..words("A fire") };
+    let content = v1::Content { renditions: (0..8_000).map(rendition).collect(), ..words("A fire") };
     let draft = v1::Draft { name: "statements/fire/drafts/en".into(), content: Some(content), ..Default::default() };
     let status = refused(service.person("author").try_save(draft).await, Code::InvalidArgument, "INVALID_ARGUMENT");
     assert!(fields(&status).contains(&"draft.content.renditions".to_owned()), "{:?}", fields(&status));
