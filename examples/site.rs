@@ -16,7 +16,7 @@
 use std::{collections::BTreeMap, env, fs, io, path::PathBuf};
 
 use onrecord::{
-    api::v1::{Delivery, Live, Snapshot, delivery::Scope, event, live},
+    api::v1::{Delivery, Live, Snapshot, delivery::FilterChange, event, live},
     client::{Begin, Credentials, Follower, Options, Position, Site, Wanted, channel, replace_file, tls_channel},
 };
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,7 @@ impl Site for Pages {
 
     async fn apply(&mut self, deliveries: Vec<Delivery>, position: Position) -> io::Result<()> {
         for delivery in deliveries {
-            let scope = delivery.scope();
+            let filter_change = delivery.filter_change();
             let event = delivery.event.unwrap_or_default();
             self.held.applied += 1;
             if matches!(event.r#type(), event::Type::Embargoed | event::Type::EmbargoCancelled) {
@@ -104,7 +104,7 @@ impl Site for Pages {
                 continue;
             }
             let key = format!("{}/{}", event.statement, event.language_code);
-            self.show(key, event.live.filter(|_| scope != Scope::Left));
+            self.show(key, event.live.filter(|_| filter_change != FilterChange::Left));
         }
         self.advance(position).await
     }

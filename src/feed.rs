@@ -56,7 +56,7 @@ pub use message::{
 };
 pub use outbox::Messages;
 pub use refusal::FeedRefusal;
-pub use selection::Scope;
+pub use selection::FilterChange;
 pub use snapshot::Part;
 pub use standing::{Occupancy, Outcome, Standing, StandingState, Target, Told};
 

@@ -80,7 +80,7 @@ def write(writer):
             approve = editorial.ApproveDraftRequest(name=draft.name, etag=draft.etag)
             draft = editor.ApproveDraft(approve, metadata=bea, timeout=PATIENCE).draft
             one = editorial.DraftToPublish(language_code="en", etag=draft.etag)
-            request = editorial.PublishDraftsRequest(name=name, drafts=[one], request_id=str(uuid.uuid4()))
+            request = editorial.PublishDraftsRequest(parent=name, drafts=[one], request_id=str(uuid.uuid4()))
             edition = editor.PublishDrafts(request, metadata=chris, timeout=PATIENCE).live[0].edition
         except grpc.RpcError as error:
             gone(error)

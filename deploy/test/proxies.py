@@ -248,7 +248,7 @@ def publish(way, name, body):
     approve = editorial.ApproveDraftRequest(name=draft.name, etag=draft.etag)
     draft = way.editor.ApproveDraft(approve, metadata=by("bea"), timeout=PATIENCE).draft
     one = editorial.DraftToPublish(language_code="en", etag=draft.etag)
-    request = editorial.PublishDraftsRequest(name=f"statements/{name}", drafts=[one])
+    request = editorial.PublishDraftsRequest(parent=f"statements/{name}", drafts=[one])
     way.editor.PublishDrafts(request, metadata=by("anna"), timeout=PATIENCE)
     return time.monotonic()
 

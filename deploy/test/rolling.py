@@ -156,7 +156,7 @@ class Editor(threading.Thread):
         draft = drafts.Draft(name=f"{name}/drafts/en", content=words)
         draft = self.call(self.stub.SaveDraft, editorial.SaveDraftRequest(draft=draft)).draft
         one = editorial.DraftToPublish(language_code="en", etag=draft.etag)
-        request = editorial.PublishDraftsRequest(name=name, drafts=[one], force=True, reason="A test.")
+        request = editorial.PublishDraftsRequest(parent=name, drafts=[one], force=True, reason="A test.")
         [live] = self.call(self.stub.PublishDrafts, request).live
         self.answered[title] = live.sequence
 
@@ -251,7 +251,7 @@ def check_crowd(tallies, events):
     """Each has everything once, in order."""
     digest = bytes(32)
     for event in events:
-        digest = hashlib.sha256(digest + event.hash).digest()
+        digest = hashlib.sha256(digest + event.hash.encode()).digest()
     wanted = {"applied": len(events), "last": len(events), "digest": digest.hex()}
     wanted |= {"duplicates": 0, "gaps": 0, "resyncs": 0, "failed": None}
     for tally in tallies:
@@ -266,7 +266,7 @@ def check_python(events):
     for number in range(PYTHON_SITES):
         held = python_site(number)
         got = held["applied"], held["last"], held["hash"]
-        assert got == (len(events), len(events), events[-1].hash.hex()), f"python site {number} has {got}"
+        assert got == (len(events), len(events), events[-1].hash), f"python site {number} has {got}"
         titles = {page["sequence"]: page["title"] for page in held["pages"].values()}
         assert all(events[sequence - 1].live.edition.content.title == title for sequence, title in titles.items())
         assert len(titles) == len({event.statement for event in events})

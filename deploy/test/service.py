@@ -106,7 +106,7 @@ class Callers:
         from onrecord.v1 import editorial_service_pb2 as editorial
 
         one = editorial.DraftToPublish(language_code="en", etag=self.approve(statement, title, body, first))
-        request = editorial.PublishDraftsRequest(name=f"statements/{statement}", drafts=[one])
+        request = editorial.PublishDraftsRequest(parent=f"statements/{statement}", drafts=[one])
         self.call("publisher", "EditorialService/PublishDrafts", request)
 
     def publish_many(self, statements, editions):

@@ -24,7 +24,7 @@ from onrecord.v1 import content_pb2, event_pb2, feed_service_pb2 as feed, feed_s
 import verify
 
 HEARTBEAT = 10  # seconds; after three that did not come the stream counts as lost
-FATAL = {"CURSOR_DIVERGED", "FILTER_CHANGED", "CURSOR_INVALID", "SUBSCRIPTION_TAKEN"}  # a person has to look
+FATAL = {"CURSOR_DIVERGED", "FILTER_CHANGED", "CURSOR_INVALID", "SUBSCRIPTION_SUPERSEDED"}  # a person has to look
 REFUSED = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
@@ -77,12 +77,12 @@ class Site:
         event = delivery.event
         if event.sequence <= self.held["last"]:
             raise SystemExit(f"refused: event {event.sequence} comes twice or out of order")
-        follows = event.previous_hash.hex() == self.held["hash"]
+        follows = event.previous_hash == self.held["hash"]
         if event.sequence == self.held["last"] + 1 and self.held["hash"] and not follows:
             raise SystemExit(f"refused: event {event.sequence} is of another history")
-        self.held.update(last=event.sequence, hash=event.hash.hex(), applied=self.held["applied"] + 1)
+        self.held.update(last=event.sequence, hash=event.hash, applied=self.held["applied"] + 1)
         if event.type not in (event_pb2.Event.TYPE_EMBARGOED, event_pb2.Event.TYPE_EMBARGO_CANCELLED):
-            gone = delivery.scope == event_pb2.Delivery.SCOPE_LEFT or not event.HasField("live")
+            gone = delivery.filter_change == event_pb2.Delivery.FILTER_CHANGE_LEFT or not event.HasField("live")
             self.show(f"{event.statement}/{event.language_code}", None if gone else event.live)
         print(event.sequence, event_pb2.Event.Type.Name(event.type), event.statement, event.language_code, flush=True)
 

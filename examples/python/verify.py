@@ -6,13 +6,14 @@ Ask for CONTENT_VIEW_CANONICAL, and call `delivery`, `live` and `embargo` on wha
 
 import hashlib
 import json
+import re
 
 from google.protobuf import json_format, timestamp_pb2
 from onrecord.v1 import content_pb2, event_pb2, live_pb2
 
 COMPLETE = 2  # from this version on a seal covers every field
 READABLE = (live_pb2.Live.STATE_PUBLISHED, live_pb2.Live.STATE_WITHDRAWN, live_pb2.Live.STATE_EXPIRED)
-Type, Scope = event_pb2.Event, event_pb2.Delivery
+Type, Delivery = event_pb2.Event, event_pb2.Delivery
 EMBARGO = (Type.TYPE_EMBARGOED, Type.TYPE_EMBARGO_CANCELLED)
 PUBLISHES = (Type.TYPE_PUBLISHED, Type.TYPE_UPDATED, Type.TYPE_CORRECTED, Type.TYPE_REINSTATED)
 GIVES_NOTICE = (Type.TYPE_WITHDRAWN, Type.TYPE_NOTICE_CHANGED, Type.TYPE_REMOVED)
@@ -40,7 +41,8 @@ class Seal:
     """The members of a seal. One that is absent has the value that a message has by default."""
 
     def __init__(self, seal, previous_hash, hash_, path):
-        same(f"{path}hash, previous_hash or seal", hashlib.sha256(previous_hash + seal).digest() == hash_)
+        is_hash = re.fullmatch("[0-9a-f]{64}", previous_hash)
+        same(f"{path}hash, previous_hash or seal", is_hash and digest(bytes.fromhex(previous_hash), seal) == hash_)
         self.members = json.loads(seal)
         self.is_complete = self.members.get("version", 0) >= COMPLETE
 
@@ -77,7 +79,7 @@ class Seal:
 
 def delivery(sent):
     """Verifies an event as it was delivered."""
-    event, is_left = sent.event, sent.scope == Scope.SCOPE_LEFT
+    event, is_left = sent.event, sent.filter_change == Delivery.FILTER_CHANGE_LEFT
     path = f"event {event.sequence}: "
     seal = Seal(event.seal, event.previous_hash, event.hash, path)
     same(f"{path}sequence", str(event.sequence) == seal["sequence"])

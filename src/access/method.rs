@@ -37,7 +37,7 @@ const OVERSEERS: &[Role] = &[Publisher, Legal, Auditor, Operator];
 pub const METHODS: [Method; 42] = [
     method("onrecord.v1.EditorialService/CreateStatement", &[Author]),
     method("onrecord.v1.EditorialService/UpdateStatement", &[Author, Publisher]),
-    method("onrecord.v1.EditorialService/GetDossier", EDITORS),
+    method("onrecord.v1.EditorialService/GetStatementOverview", EDITORS),
     method("onrecord.v1.EditorialService/SaveDraft", &[Author]),
     method("onrecord.v1.EditorialService/GetDraft", EDITORS),
     method("onrecord.v1.EditorialService/ListDrafts", EDITORS),
@@ -47,7 +47,7 @@ pub const METHODS: [Method; 42] = [
     method("onrecord.v1.EditorialService/DiscardDraft", &[Author]),
     method("onrecord.v1.EditorialService/PublishDrafts", &[Publisher]),
     method("onrecord.v1.EditorialService/ApproveEdition", &[Reviewer]),
-    method("onrecord.v1.EditorialService/ListOwedApprovals", EDITORS),
+    method("onrecord.v1.EditorialService/ListPendingApprovals", EDITORS),
     method("onrecord.v1.EditorialService/GetRelease", EDITORS),
     method("onrecord.v1.EditorialService/ListReleases", EDITORS),
     method("onrecord.v1.EditorialService/CancelRelease", &[Publisher]),

@@ -23,13 +23,13 @@ use crate::{
 };
 
 impl Editorial {
-    pub(super) async fn dossier(
+    pub(super) async fn overview(
         &self,
-        request: &v1::GetDossierRequest,
+        request: &v1::GetStatementOverviewRequest,
         mandate: &Mandate,
-    ) -> Result<v1::GetDossierResponse, Status> {
+    ) -> Result<v1::GetStatementOverviewResponse, Status> {
         let state = self.state(from_proto::statement_name("name", &request.name)?, mandate).await?;
-        Ok(v1::GetDossierResponse { dossier: Some(to_proto::dossier(&state)) })
+        Ok(v1::GetStatementOverviewResponse { overview: Some(to_proto::overview(&state)) })
     }
 
     pub(super) async fn draft(
@@ -115,11 +115,11 @@ impl Editorial {
         Ok((items, page.token_after(last.as_ref())))
     }
 
-    pub(super) async fn owed_approvals(
+    pub(super) async fn pending_approvals(
         &self,
-        mut request: v1::ListOwedApprovalsRequest,
+        mut request: v1::ListPendingApprovalsRequest,
         mandate: Arc<Mandate>,
-    ) -> Result<v1::ListOwedApprovalsResponse, Status> {
+    ) -> Result<v1::ListPendingApprovalsResponse, Status> {
         let page = Page::of(&mut request)?;
         let (size, place) = (page.size, page.place()?);
         let after = place.after.first().and_then(|key| hex::decode(key).ok()).unwrap_or_default();
@@ -138,8 +138,8 @@ impl Editorial {
                 }
             }
         });
-        let (owed_approvals, last) = read.await?;
-        Ok(v1::ListOwedApprovalsResponse { owed_approvals, next_page_token: page.token_after(last.as_ref()) })
+        let (pending_approvals, last) = read.await?;
+        Ok(v1::ListPendingApprovalsResponse { pending_approvals, next_page_token: page.token_after(last.as_ref()) })
     }
 
     pub(super) async fn entries(
@@ -179,7 +179,11 @@ impl Editorial {
 }
 
 /// An approval that is owed, unless it is about what is not within the mandate.
-fn owed_to(view: &View<'_>, mandate: &Mandate, record: OwedRecord) -> Result<Option<v1::OwedApproval>, JournalError> {
+fn owed_to(
+    view: &View<'_>,
+    mandate: &Mandate,
+    record: OwedRecord,
+) -> Result<Option<v1::PendingApproval>, JournalError> {
     let OwedRecord { state, language, owed, .. } = record;
     if !mandate.sees(&state) {
         return Ok(None);

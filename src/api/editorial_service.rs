@@ -167,8 +167,8 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         request: Request<v1::WithdrawStatementRequest>,
     ) -> Reply<v1::WithdrawStatementResponse> {
         let shown = self.take(from_proto::withdraw(envelope!(self, request), request.get_ref())).await?;
-        let (held_releases, cancelled_releases) = (shown.held, shown.cancelled);
-        Ok(Response::new(v1::WithdrawStatementResponse { live: shown.live, held_releases, cancelled_releases }))
+        let (blocked_releases, cancelled_releases) = (shown.held, shown.cancelled);
+        Ok(Response::new(v1::WithdrawStatementResponse { live: shown.live, blocked_releases, cancelled_releases }))
     }
 
     async fn reinstate_statement(
@@ -200,9 +200,12 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         Ok(Response::new(v1::SetLegalHoldResponse { statement: shown.statement }))
     }
 
-    async fn get_dossier(&self, request: Request<v1::GetDossierRequest>) -> Reply<v1::GetDossierResponse> {
+    async fn get_statement_overview(
+        &self,
+        request: Request<v1::GetStatementOverviewRequest>,
+    ) -> Reply<v1::GetStatementOverviewResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
-        self.dossier(request.get_ref(), &mandate).await.map(Response::new)
+        self.overview(request.get_ref(), &mandate).await.map(Response::new)
     }
 
     async fn get_draft(&self, request: Request<v1::GetDraftRequest>) -> Reply<v1::GetDraftResponse> {
@@ -215,12 +218,12 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         self.drafts(request.into_inner(), mandate).await.map(Response::new)
     }
 
-    async fn list_owed_approvals(
+    async fn list_pending_approvals(
         &self,
-        request: Request<v1::ListOwedApprovalsRequest>,
-    ) -> Reply<v1::ListOwedApprovalsResponse> {
+        request: Request<v1::ListPendingApprovalsRequest>,
+    ) -> Reply<v1::ListPendingApprovalsResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
-        self.owed_approvals(request.into_inner(), mandate).await.map(Response::new)
+        self.pending_approvals(request.into_inner(), mandate).await.map(Response::new)
     }
 
     async fn get_release(&self, request: Request<v1::GetReleaseRequest>) -> Reply<v1::GetReleaseResponse> {

@@ -239,7 +239,7 @@ impl v1::feed_service_server::FeedService for Follow {
     async fn list_deliveries(&self, request: Request<v1::ListDeliveriesRequest>) -> Reply<v1::ListDeliveriesResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let mut given = request.into_inner();
-        let (target, page) = both(from_proto::target(&given.name), Page::of(&mut given))?;
+        let (target, page) = both(from_proto::target(&given.parent), Page::of(&mut given))?;
         let (found, last) = self.page(&page, &mandate).await?;
         let told = self.feed.deliveries(target, mandate, found).await?;
         Ok(Response::new(v1::ListDeliveriesResponse {

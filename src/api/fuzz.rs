@@ -71,7 +71,7 @@ const REQUESTS: &[fn(&[u8]) -> Taken] = requests! {
     BackupEntry: |r| { from_proto::backup_entry(r.clone()).ok(); Ok(()) },
     ListStatementsRequest: |r| from_proto::filter(r.filter.as_ref()).map(drop),
     BatchGetStatementsRequest: |r| batch(&r.names).map(drop),
-    ListDeliveriesRequest: |r| from_proto::target(&r.name).map(drop),
+    ListDeliveriesRequest: |r| from_proto::target(&r.parent).map(drop),
     GetStatementRequest: |r| { names(&r.name); names(&r.language_code); from_proto::statement_name("name", &r.name).map(drop) },
     ConfirmClockRequest: |r| from_proto::confirmed_time(r).map(drop),
 };

@@ -44,7 +44,7 @@ macro_rules! lists {
 }
 
 lists! {
-    ListDraftsRequest ListReleasesRequest ListOwedApprovalsRequest ListEntriesRequest ListStatementsRequest ListEditionsRequest
+    ListDraftsRequest ListReleasesRequest ListPendingApprovalsRequest ListEntriesRequest ListStatementsRequest ListEditionsRequest
     ListSubscriptionsRequest ListDeliveriesRequest
 }
 

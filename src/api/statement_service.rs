@@ -49,8 +49,8 @@ impl v1::statement_service_server::StatementService for Statements {
         let language = from_proto::optional_language("language_code", &given.language_code);
         let times_and_form = both(self.past(given.as_of_time), from_proto::form(given.content_view));
         let (id, (language, (at, form))) = both(id, both(language, times_and_form))?;
-        let reading = self.journal.read(move |view| reading(view, &mandate, &id, language.as_ref(), at, form)).await?;
-        Ok(Response::new(v1::GetStatementResponse { reading: Some(reading.ok_or(Rejection::StatementNotFound)?) }))
+        let found = self.journal.read(move |view| public(view, &mandate, &id, language.as_ref(), at, form)).await?;
+        Ok(Response::new(v1::GetStatementResponse { statement: Some(found.ok_or(Rejection::StatementNotFound)?) }))
     }
 
     async fn batch_get_statements(
@@ -63,19 +63,19 @@ impl v1::statement_service_server::StatementService for Statements {
         let form = from_proto::form(given.content_view);
         let (ids, (language, form)) = both(batch(&given.names), both(language, form))?;
         let read = self.journal.read(move |view| {
-            let (mut readings, mut bytes) = (Vec::new(), 0);
+            let (mut statements, mut bytes) = (Vec::new(), 0);
             for (place, id) in ids.iter().enumerate() {
-                let reading = reading(view, &mandate, id, language.as_ref(), None, form)?;
-                bytes += reading.as_ref().map_or(0, prost::Message::encoded_len);
+                let found = public(view, &mandate, id, language.as_ref(), None, form)?;
+                bytes += found.as_ref().map_or(0, prost::Message::encoded_len);
                 if bytes > BATCH_BYTES_MAX {
                     return Ok(Err(place));
                 }
-                readings.extend(reading);
+                statements.extend(found);
             }
-            Ok(Ok(readings))
+            Ok(Ok(statements))
         });
-        let readings = read.await?.or_else(too_many_bytes)?;
-        Ok(Response::new(v1::BatchGetStatementsResponse { readings }))
+        let statements = read.await?.or_else(too_many_bytes)?;
+        Ok(Response::new(v1::BatchGetStatementsResponse { statements }))
     }
 
     async fn list_statements(&self, request: Request<v1::ListStatementsRequest>) -> Reply<v1::ListStatementsResponse> {
@@ -226,20 +226,20 @@ fn back_then(now: BTreeMap<LanguageTag, Live>, then: BTreeMap<LanguageTag, Live>
         .collect()
 }
 
-fn reading(
+fn public(
     view: &View<'_>,
     mandate: &Mandate,
     id: &StatementId,
     asked: Option<&LanguageTag>,
     at: Option<Timestamp>,
     form: Form,
-) -> Result<Option<v1::Reading>, JournalError> {
+) -> Result<Option<v1::PublicStatement>, JournalError> {
     let Some(public) = visible(view, mandate, id, at)? else { return Ok(None) };
     let source = &public.statement.source_language;
     let Some(language) = lookup(asked, source, &public.lives.keys()) else { return Ok(None) };
     let Some(live) = public.lives.get(language) else { return Ok(None) };
-    Ok(Some(v1::Reading {
-        statement: id.name(),
+    Ok(Some(v1::PublicStatement {
+        name: id.name(),
         requested_language_code: asked.map(ToString::to_string).unwrap_or_default(),
         live: Some(show(view, &public, language, live, form)?),
         available_language_codes: public.lives.keys().map(ToString::to_string).collect(),

@@ -2,7 +2,7 @@
 //! send slices of the bytes that were encoded once.
 //!
 //! ```text
-//! flag length | key length | delivery: scope, event │ key length scope │ event, shared │ cursor tail more
+//! flag length | key length | delivery: filter_change, event │ key length filter_change │ event, shared │ cursor tail more
 //! └───────────── copied, in one buffer ─────────────────────────────────┘              └─── copied ────┘
 //! ```
 //!
@@ -26,7 +26,7 @@ use prost::{
 use tokio_stream::Stream as _;
 use tonic::Status;
 
-use super::{delivery::SCOPE, to_proto, v1};
+use super::{delivery::FILTER_CHANGE, to_proto, v1};
 use crate::feed::{Delivery, Message, Messages};
 
 /// Bytes from which on an event or a part of a snapshot is shared. Shorter ones are copied together: that is faster, and makes fewer frames.
@@ -115,13 +115,14 @@ fn copied(message: &v1::SubscribeResponse) -> VecDeque<Bytes> {
 
 /// The deliveries of a batch, and the rest of it: a message is the concatenation of its fields.
 fn batch(deliveries: &[Delivery], rest: &v1::EventBatch) -> VecDeque<Bytes> {
-    let scope = |delivery: &Delivery| i32::from(to_proto::scope(delivery.scope));
-    let length = |delivery: &Delivery| int32::encoded_len(SCOPE, &scope(delivery)) + delivery.bytes().len();
+    let filter_change = |delivery: &Delivery| i32::from(to_proto::filter_change(delivery.filter_change));
+    let length =
+        |delivery: &Delivery| int32::encoded_len(FILTER_CHANGE, &filter_change(delivery)) + delivery.bytes().len();
     let field = |delivery: &Delivery| key_len(DELIVERIES) + length_len(length(delivery)) + length(delivery);
     let mut pieces = Pieces::of_message(EVENT_BATCH, deliveries.iter().map(field).sum::<usize>() + rest.encoded_len());
     for delivery in deliveries {
         pieces.begin(DELIVERIES, length(delivery));
-        int32::encode(SCOPE, &scope(delivery), &mut pieces.copied);
+        int32::encode(FILTER_CHANGE, &filter_change(delivery), &mut pieces.copied);
         if is_long(delivery) {
             pieces.share(delivery.bytes());
         } else {
@@ -190,7 +191,7 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::{Part, Scope, fixture};
+    use crate::feed::{FilterChange, Part, fixture};
 
     fn encoded(message: Message) -> Vec<u8> {
         let message = to_proto::message(message);
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn pieces_are_the_message_that_prost_encodes() {
         let batch = |bytes: &[usize], cursor: &str, more| Message::Batch {
-            deliveries: (1..).zip(bytes).map(|(n, bytes)| fixture::delivery(n, *bytes, Scope::Within)).collect(),
+            deliveries: (1..).zip(bytes).map(|(n, bytes)| fixture::delivery(n, *bytes, FilterChange::Stayed)).collect(),
             cursor: cursor.to_owned(),
             tail: 9,
             more,
@@ -220,7 +221,7 @@ mod tests {
         check(&batch(&[10, 40_000, 10, 20, 16 * 1024, 30_000], "cursor", false), 3);
         check(&batch(&[40_000, 10], "", true), 1);
         let left = Message::Batch {
-            deliveries: vec![fixture::delivery(1, 40_000, Scope::Left)],
+            deliveries: vec![fixture::delivery(1, 40_000, FilterChange::Left)],
             cursor: String::new(),
             tail: 2,
             more: false,
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_not_copied() {
-        let delivery = fixture::delivery(1, 40_000, Scope::Within);
+        let delivery = fixture::delivery(1, 40_000, FilterChange::Stayed);
         let place = delivery.bytes().as_ptr();
         let message = Message::Batch { deliveries: vec![delivery], cursor: String::new(), tail: 2, more: false };
         assert!(pieces(message).iter().any(|piece| piece.as_ptr() == place));

@@ -10,9 +10,9 @@ mod subscription;
 pub(super) use backup::{backup_end, backup_header, backup_part};
 pub(super) use clock::clock;
 pub(super) use content::content;
-pub(super) use editorial::{Answered, answered, dossier, draft, entry, owed, release};
+pub(super) use editorial::{Answered, answered, draft, entry, overview, owed, release};
 pub use feed::ENCODER;
-pub(super) use feed::{delivery, message, scope};
+pub(super) use feed::{delivery, filter_change, message};
 pub(super) use subscription::{delivery_report, subscription};
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -105,8 +105,8 @@ pub(super) fn text(text: Option<&Text>) -> (Option<v1::Content>, Bytes) {
 pub(super) fn event_seal(record: &EventRecord) -> v1::EventSeal {
     v1::EventSeal {
         seal: record.seal.clone(),
-        previous_hash: record.previous_hash.as_bytes().to_vec(),
-        hash: record.hash.as_bytes().to_vec(),
+        previous_hash: record.previous_hash.to_string(),
+        hash: record.hash.to_string(),
         salt: record.event.salt.map(|salt| salt.0.to_vec()).unwrap_or_default(),
     }
 }

@@ -15,17 +15,17 @@ pub use super::{delivery::Delivery, snapshot::Snapshot};
 
 /// Nested message and enum types in `Delivery`.
 pub mod delivery {
-    /// How an event stands to a filter.
+    /// Change of a (statement, language) in relation to a filter.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
-    pub enum Scope {
+    pub enum FilterChange {
         /// Not stated.
         Unspecified = 0,
-        /// The state did not match before and does now: add it.
+        /// The state matches now and did not before: add it.
         Entered = 1,
-        /// It matched before and does now: replace it.
-        Within = 2,
-        /// It matched before and no longer does, or is no longer there: remove it.
+        /// The state matches as it did before: replace it.
+        Stayed = 2,
+        /// The state matched before and no longer does, or is no longer public: remove it.
         Left = 3,
     }
 }

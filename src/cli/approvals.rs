@@ -13,7 +13,8 @@ use super::{
     times,
 };
 use crate::api::v1::{
-    ApproveEditionRequest, GetEditionRequest, ListOwedApprovalsRequest, ListOwedApprovalsResponse, OwedApproval,
+    ApproveEditionRequest, GetEditionRequest, ListPendingApprovalsRequest, ListPendingApprovalsResponse,
+    PendingApproval,
 };
 
 const LIST_EXAMPLES: &str = "\
@@ -31,16 +32,16 @@ pub(super) struct ListArgs {
 
 impl ListArgs {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
-        let list: ListOwedApprovalsResponse = pages::all(self.limit, async |page_size, page_token| {
-            let request = ListOwedApprovalsRequest { page_size, page_token };
-            session.editorial(request, async |mut api, q| api.list_owed_approvals(q).await).await
+        let list: ListPendingApprovalsResponse = pages::all(self.limit, async |page_size, page_token| {
+            let request = ListPendingApprovalsRequest { page_size, page_token };
+            session.editorial(request, async |mut api, q| api.list_pending_approvals(q).await).await
         })
         .await?;
-        session.format.answer(&list, |list| people(&list.owed_approvals))
+        session.format.answer(&list, |list| people(&list.pending_approvals))
     }
 }
 
-fn people(owed: &[OwedApproval]) -> Result<()> {
+fn people(owed: &[PendingApproval]) -> Result<()> {
     let mut table = table(["EDITION", "PUBLISHED", "FORCED BY", "AUTHORS", "REASON"]);
     for one in owed {
         table.add_row([

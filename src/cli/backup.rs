@@ -90,7 +90,7 @@ impl Args {
         let BackupEnd { entry, hash } = writer.known().end.clone();
         let request = BackupRequest { after_entry: entry, after_hash: hash, follow: self.follow };
         let mut stream = session.backup(request).await?;
-        let (mut entries, mut feed_id, mut whole) = (0, Vec::new(), false);
+        let (mut entries, mut feed_id, mut whole) = (0, String::new(), false);
         while let Some(response) = stream.message().await.map_err(|status| self.broken(session, status))? {
             let message = response.message.context("the service sent an empty message")?;
             whole = matches!(message, Message::End(_));

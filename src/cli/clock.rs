@@ -50,13 +50,13 @@ impl Command {
 }
 
 fn people(clock: Option<&Clock>) -> Result<()> {
-    let Some(Clock { time, wall_time, in_doubt, moved, doubt_begin_time, behind_record }) = clock else {
+    let Some(Clock { time, wall_time, in_doubt, wall_clock_offset, doubt_begin_time, record_offset }) = clock else {
         return Ok(());
     };
     if *in_doubt {
         say("IN DOUBT: only withdrawals and the like are taken".red().bold())?;
         // Rounded: a reading is a few microseconds off.
-        let moved = moved.as_ref().map_or(0, |moved| moved.seconds + i64::from(moved.nanos) / 500_000_000);
+        let moved = wall_clock_offset.as_ref().map_or(0, |moved| moved.seconds + i64::from(moved.nanos) / 500_000_000);
         say(format_args!(
             "the wall clock reads {}: it moved by {moved:+} s at {}",
             times::text(wall_time.as_ref()),
@@ -66,7 +66,7 @@ fn people(clock: Option<&Clock>) -> Result<()> {
     } else {
         say(format_args!("{}, trusted", times::text(time.as_ref())))?;
     }
-    if let Some(behind) = behind_record {
+    if let Some(behind) = record_offset {
         say(format_args!("an entry of the record is dated {} s later", behind.seconds))?;
     }
     Ok(())

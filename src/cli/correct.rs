@@ -76,7 +76,7 @@ async fn live_edition(session: &Session, slot: &Slot) -> Result<(String, bool)> 
     let (name, language_code) = (slot.statement.name(), slot.language.clone());
     let request = GetStatementRequest { name, language_code, ..GetStatementRequest::default() };
     let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await;
-    let live = answer.with_context(nothing)?.reading.and_then(|reading| reading.live);
+    let live = answer.with_context(nothing)?.statement.and_then(|statement| statement.live);
     // Another language may be served in its place.
     let asked =
         LanguageTag::parse(&slot.language).map_err(|fault| anyhow!("{}: the language {fault}", slot.language))?;
@@ -96,7 +96,7 @@ fn make_correction(file: &mut DraftFile, text: String, wrong: &str) {
 
 async fn force(session: &Session, slot: &Slot, draft: Draft, force: Force) -> Result<()> {
     let request = PublishDraftsRequest {
-        name: slot.statement.name(),
+        parent: slot.statement.name(),
         drafts: vec![DraftToPublish { language_code: slot.language.clone(), etag: draft.etag }],
         force: force.force,
         reason: force.reason,

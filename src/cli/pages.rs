@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::{args::Limit, json::Answer, output::note};
 use crate::api::v1::{
-    ListDeliveriesResponse, ListDraftsResponse, ListEditionsResponse, ListEntriesResponse, ListOwedApprovalsResponse,
-    ListReleasesResponse, ListStatementsResponse, ListSubscriptionsResponse,
+    ListDeliveriesResponse, ListDraftsResponse, ListEditionsResponse, ListEntriesResponse,
+    ListPendingApprovalsResponse, ListReleasesResponse, ListStatementsResponse, ListSubscriptionsResponse,
 };
 
 const PAGE_MAX: u32 = 1000;
@@ -37,7 +37,7 @@ pages!(
     ListDraftsResponse: drafts,
     ListEditionsResponse: editions,
     ListEntriesResponse: entries,
-    ListOwedApprovalsResponse: owed_approvals,
+    ListPendingApprovalsResponse: pending_approvals,
     ListReleasesResponse: releases,
     ListStatementsResponse: live,
     ListSubscriptionsResponse: subscriptions,

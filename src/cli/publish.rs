@@ -64,7 +64,7 @@ impl Args {
             drafts.push(draft_to_publish(session, &slot).await?);
         }
         let request = PublishDraftsRequest {
-            name: self.statement.name(),
+            parent: self.statement.name(),
             drafts,
             release_time: self.at.map(Moment::timestamp),
             embargo_end_time: self.embargo_until.map(Moment::timestamp),

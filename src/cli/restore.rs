@@ -50,7 +50,7 @@ pub(super) struct Args {
 impl Args {
     pub(super) async fn run(self, format: Format) -> Result<()> {
         let copy = Copy::open(&self.file, self.partial)?;
-        let erasures = self.registers().map(|register| register::read(&register, &copy.identity.feed_id));
+        let erasures = self.registers().map(|register| register::read(&register, &hex::encode(copy.identity.feed_id)));
         let erasures = erasures.collect::<Result<Vec<_>>>()?.concat();
         let failed = || format!("{} was not restored", self.file.display());
         let report = restore(copy, self.data_dir, erasures).await.with_context(failed)?;

@@ -2,7 +2,7 @@
 
 mod canonical;
 mod diff;
-mod dossier;
+mod overview;
 mod read;
 
 use anyhow::Result;
@@ -144,7 +144,7 @@ impl Command {
             Self::History { statement, language, limit } => read::history(session, &statement, &language, limit).await,
             Self::Diff { from, to } => diff::run(session, &from, &to).await,
             Self::Canonical { edition } => canonical::run(session, &edition).await,
-            Self::Show { statement } => dossier::run(session, &statement).await,
+            Self::Show { statement } => overview::run(session, &statement).await,
         }
     }
 }

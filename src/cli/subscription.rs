@@ -145,7 +145,7 @@ fn people(subscriptions: &[Subscription]) -> Result<()> {
             state(one),
             one.acknowledged_sequence.to_string(),
             lag(one),
-            times::brief(one.contact_time.as_ref()),
+            times::brief(one.last_contact_time.as_ref()),
             rejects.unwrap_or_default(),
         ]);
     }
@@ -172,7 +172,11 @@ fn show(one: &Subscription) -> Result<()> {
         say("  texts under embargo too")?;
     }
     say(format_args!("  acknowledged {}, lag {}", one.acknowledged_sequence, lag(one)))?;
-    say(format_args!("  generation {}, last contact {}", one.generation, times::brief(one.contact_time.as_ref())))?;
+    say(format_args!(
+        "  generation {}, last contact {}",
+        one.generation,
+        times::brief(one.last_contact_time.as_ref())
+    ))?;
     if let Some(rejection) = &one.rejection {
         let (sequence, code, detail) = (rejection.sequence, plain(&rejection.reason_code), plain(&rejection.detail));
         say(format_args!("  rejects event {sequence}: {code} {detail}"))?;
@@ -214,7 +218,7 @@ impl std::str::FromStr for Target {
 impl DeliveriesArgs {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let list: ListDeliveriesResponse = pages::all(self.limit, async |page_size, page_token| {
-            let request = ListDeliveriesRequest { name: self.what.0.clone(), page_size, page_token };
+            let request = ListDeliveriesRequest { parent: self.what.0.clone(), page_size, page_token };
             session.subscriptions(request, async |mut api, q| api.list_deliveries(q).await).await
         })
         .await?;

@@ -53,7 +53,7 @@ impl Args {
 
 fn people(answer: &WithdrawStatementResponse) -> Result<()> {
     say_rows(&show::live_table(&answer.live))?;
-    for release in &answer.held_releases {
+    for release in &answer.blocked_releases {
         say(format_args!("{} the scheduled release {}", "held".yellow(), short(release)))?;
     }
     for release in &answer.cancelled_releases {

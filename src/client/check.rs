@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::seal::hash_of;
 use crate::api::v1::Event;
 
 /// An event that was applied: what the next one has to follow.
@@ -39,13 +40,14 @@ impl Chain {
     /// Takes the next event, whose hash was verified.
     pub(super) fn follow(&mut self, event: &Event) -> Result<(), Breach> {
         let sequence = event.sequence;
-        let hash = event.hash.as_slice().try_into();
-        let hash = hash.map_err(|_| Breach::Altered { item: format!("event {sequence}"), field: "hash".to_owned() })?;
+        let hash = hash_of(&event.hash);
+        let hash =
+            hash.ok_or_else(|| Breach::Altered { item: format!("event {sequence}"), field: "hash".to_owned() })?;
         if let Some(last) = self.last {
             if sequence <= last.sequence {
                 return Err(Breach::Order { sequence, newest: last.sequence });
             }
-            if sequence == last.sequence + 1 && event.previous_hash != last.hash {
+            if sequence == last.sequence + 1 && event.previous_hash != hex::encode(last.hash) {
                 return Err(Breach::Chain { sequence });
             }
         }
@@ -59,17 +61,17 @@ pub(super) mod fixture {
     use super::*;
     use crate::{
         api::v1::{Edition, EventSeal, Live, event},
-        client::seal::digest,
+        client::seal::chained,
     };
 
     /// An event of a feed in which each says only its number, and that a text has expired. It is to be delivered as LEFT.
     pub(in crate::client) fn event(sequence: u64) -> Event {
-        let mut previous_hash = vec![0; 32];
+        let mut previous_hash = "0".repeat(64);
         for before in 1..sequence {
-            previous_hash = hash(&Event { previous_hash, ..numbered(before) }).to_vec();
+            previous_hash = hash(&Event { previous_hash, ..numbered(before) });
         }
         let event = Event { previous_hash, ..numbered(sequence) };
-        Event { hash: hash(&event).to_vec(), ..event }
+        Event { hash: hash(&event), ..event }
     }
 
     fn numbered(sequence: u64) -> Event {
@@ -81,8 +83,8 @@ pub(super) mod fixture {
     pub(in crate::client) fn live(sequence: u64) -> Live {
         let name = "statements/a/editions/en.1";
         let seal = format!(r#"{{"edition":"{name}","sequence":"{sequence}","statement":"statements/a"}}"#).into_bytes();
-        let previous_hash = vec![0; 32];
-        let hash = digest(&[&previous_hash, &seal]).to_vec();
+        let previous_hash = "0".repeat(64);
+        let hash = chained(&previous_hash, &seal).unwrap();
         Live {
             statement: "statements/a".to_owned(),
             sequence,
@@ -92,8 +94,8 @@ pub(super) mod fixture {
         }
     }
 
-    pub(in crate::client) fn hash(event: &Event) -> [u8; 32] {
-        digest(&[&event.previous_hash, &event.seal])
+    pub(in crate::client) fn hash(event: &Event) -> String {
+        chained(&event.previous_hash, &event.seal).unwrap()
     }
 }
 
@@ -101,7 +103,7 @@ pub(super) mod fixture {
 mod tests {
     use super::{fixture::event, *};
     use crate::{
-        api::v1::{Delivery, delivery::Scope},
+        api::v1::{Delivery, delivery::FilterChange},
         client::verify,
     };
 
@@ -112,7 +114,7 @@ mod tests {
         for event in before {
             chain.follow(event).unwrap();
         }
-        verify::delivery(&mut Delivery::new(Scope::Left, last.clone()))?;
+        verify::delivery(&mut Delivery::new(FilterChange::Left, last.clone()))?;
         chain.follow(last)
     }
 
@@ -134,8 +136,8 @@ mod tests {
         assert_eq!(forged(|event| event.hash.clear()), Err(altered));
         // A history that is sound in itself, and another.
         let other = forged(|event| {
-            event.previous_hash = vec![9; 32];
-            event.hash = fixture::hash(event).to_vec();
+            event.previous_hash = "9".repeat(64);
+            event.hash = fixture::hash(event);
         });
         assert_eq!(other, Err(Breach::Chain { sequence: 3 }));
         assert_eq!(verdict(&[event(1), event(2), event(2)]), Err(Breach::Order { sequence: 2, newest: 2 }));

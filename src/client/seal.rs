@@ -80,6 +80,19 @@ impl Seal {
     }
 }
 
+/// Returns the hash of an event: SHA-256 over the hash of the event before, from hexadecimal digits, and the seal. `None` if there are no such
+/// digits.
+pub(super) fn chained(previous_hash: &str, seal: &[u8]) -> Option<String> {
+    Some(hex::encode(digest(&[&hash_of(previous_hash)?, seal])))
+}
+
+/// Reads a hash: 64 lower-case hexadecimal digits.
+pub(super) fn hash_of(digits: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    hex::decode_to_slice(digits, &mut hash).ok()?;
+    (hex::encode(hash) == digits).then_some(hash)
+}
+
 /// SHA-256 of the parts, one after the other.
 pub(super) fn digest(parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = Sha256::new();

@@ -11,10 +11,11 @@ use prost::bytes::Bytes;
 
 use super::{
     check::Breach,
-    seal::{Seal, digest},
+    seal::{Seal, chained, digest},
 };
 use crate::api::v1::{
-    ChangeKind, Content, Delivery, Edition, Embargo, Event, EventSeal, Live, Snapshot, delivery::Scope, event, live,
+    ChangeKind, Content, Delivery, Edition, Embargo, Event, EventSeal, Live, Snapshot, delivery::FilterChange, event,
+    live,
 };
 
 /// What a message must be that a caller asked for with `CONTENT_VIEW_CANONICAL`. A field is named from the item on: `live.edition.number`.
@@ -41,10 +42,10 @@ fn named<E: Into<i32> + TryFrom<i32>>(value: i32, sealed: &str, known: fn(&str) 
 /// # Errors
 /// The first field that is not what was sealed.
 pub fn delivery(delivery: &mut Delivery) -> Result<(), Breach> {
-    let scope = delivery.scope();
+    let filter_change = delivery.filter_change();
     let Some(event) = &mut delivery.event else { return Ok(()) };
     let item = format!("event {}", event.sequence);
-    self::event(scope, event).map_err(|Altered(field)| Breach::Altered { item, field })
+    self::event(filter_change, event).map_err(|Altered(field)| Breach::Altered { item, field })
 }
 
 /// Compares all items of a part of a snapshot, and decodes their texts into `content`.
@@ -138,8 +139,8 @@ fn opened_seal(seal: &EventSeal) -> Result<(Seal, &[u8]), Altered> {
 }
 
 /// Reads a seal that has its hash.
-fn sealed(seal: &[u8], previous_hash: &[u8], hash: &[u8]) -> Result<Seal, Altered> {
-    same("hash, previous_hash or seal", digest(&[previous_hash, seal]) == *hash)?;
+fn sealed(seal: &[u8], previous_hash: &str, hash: &str) -> Result<Seal, Altered> {
+    same("hash, previous_hash or seal", chained(previous_hash, seal).is_some_and(|chained| chained == hash))?;
     Seal::read(seal).ok_or_else(|| Altered("seal".to_owned()))
 }
 
@@ -156,7 +157,7 @@ fn is_readable(state: live::State) -> bool {
     matches!(state, live::State::Published | live::State::Withdrawn | live::State::Expired)
 }
 
-fn event(scope: Scope, event: &mut Event) -> Verified {
+fn event(filter_change: FilterChange, event: &mut Event) -> Verified {
     let seal = sealed(&event.seal, &event.previous_hash, &event.hash)?;
     same("sequence", event.sequence == seal.sequence)?;
     same("type", named(event.r#type, &seal.kind, event::Type::from_str_name))?;
@@ -176,21 +177,21 @@ fn event(scope: Scope, event: &mut Event) -> Verified {
         let is_redirect = has_redirect && *redirect == seal.redirect_statement;
         same("redirect_statement", is_redirect || (kind != event::Type::Removed && redirect.is_empty()))?;
     }
-    announced(scope, event, &seal)?;
-    state_after(scope, event, &seal)?;
+    announced(filter_change, event, &seal)?;
+    state_after(filter_change, event, &seal)?;
     let edition = event.live.as_ref().and_then(|live| live.edition.as_ref());
     salted(&seal, &event.salt, event.correction.is_some() || edition.is_some_and(has_remarks))
 }
 
 /// The words that an event has beside its state. Delivered as LEFT, it may have none: they may be no longer public.
-fn announced(scope: Scope, event: &Event, seal: &Seal) -> Verified {
+fn announced(filter_change: FilterChange, event: &Event, seal: &Seal) -> Verified {
     use event::Type;
     let kind = event.r#type();
     let publishes = matches!(kind, Type::Published | Type::Updated | Type::Corrected | Type::Reinstated);
     let has_notice = matches!(kind, Type::Withdrawn | Type::NoticeChanged | Type::Removed);
     let notice = event.notice.as_ref();
     let correction = event.correction.as_ref();
-    let may_lack = scope == Scope::Left || kind == Type::Unspecified;
+    let may_lack = filter_change == FilterChange::Left || kind == Type::Unspecified;
     let right = |is_there: bool, is_told: bool, is_sealed: bool| {
         if is_there { (is_told || kind == Type::Unspecified) && is_sealed } else { may_lack || !is_told || is_sealed }
     };
@@ -200,10 +201,10 @@ fn announced(scope: Scope, event: &Event, seal: &Seal) -> Verified {
 }
 
 /// The state after an event is there unless it is delivered as LEFT. What a type means that is not known, nobody can say.
-fn state_after(scope: Scope, event: &mut Event, seal: &Seal) -> Verified {
+fn state_after(filter_change: FilterChange, event: &mut Event, seal: &Seal) -> Verified {
     use event::Type;
     let Event { live, embargo, salt, .. } = event;
-    let is_left = scope == Scope::Left;
+    let is_left = filter_change == FilterChange::Left;
     let kind = Type::from_str_name(&seal.kind);
     let is_embargo = matches!(kind, Some(Type::Embargoed | Type::EmbargoCancelled));
     same("live", live.is_some() == (!is_left && !is_embargo) || (kind.is_none() && !is_left))?;

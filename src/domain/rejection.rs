@@ -37,13 +37,13 @@ pub enum Rejection {
     SubscriptionNotFound,
     /// Somebody else follows under this name by now.
     #[error("somebody else follows under this name by now (generation {generation}): follow anew, or leave it to them")]
-    SubscriptionTaken {
+    SubscriptionSuperseded {
         /// The generation that may speak.
         generation: u64,
     },
     /// What was applied cannot be refused.
     #[error("sequence is of an event that was acknowledged: what comes next is {next}")]
-    AppliedAlready {
+    AlreadyApplied {
         /// The first sequence that was not acknowledged.
         next: u64,
     },
@@ -106,7 +106,7 @@ pub enum Rejection {
     SecondPersonRequired,
     /// The edition owes no approval.
     #[error("this edition owes no approval")]
-    ApprovalNotOwed,
+    ApprovalNotPending,
     /// Nothing public to act on.
     #[error("nothing is public in {}", languages(.0))]
     NothingLive(Vec<LanguageTag>),

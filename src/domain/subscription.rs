@@ -262,7 +262,7 @@ impl Progress {
     pub fn refuse(&mut self, generation: u64, refused: Refused) -> Result<(), Rejection> {
         self.check(generation)?;
         if refused.sequence < self.next() {
-            return Err(Rejection::AppliedAlready { next: self.next() });
+            return Err(Rejection::AlreadyApplied { next: self.next() });
         }
         self.contact_time = Some(refused.time);
         self.refused = Some(refused);
@@ -273,7 +273,7 @@ impl Progress {
         if self.generation == generation {
             return Ok(());
         }
-        Err(Rejection::SubscriptionTaken { generation: self.generation })
+        Err(Rejection::SubscriptionSuperseded { generation: self.generation })
     }
 
     /// The first sequence that was not applied.
@@ -330,7 +330,7 @@ mod tests {
     fn the_last_holder_alone_may_acknowledge() {
         let mut progress = held();
         progress.hold([0; 4], time(2));
-        let taken = Err(Rejection::SubscriptionTaken { generation: 2 });
+        let taken = Err(Rejection::SubscriptionSuperseded { generation: 2 });
         let before = progress.clone();
         assert_eq!(progress.acknowledge(1, place(5), [0; 4], time(3)), taken);
         assert_eq!(progress.refuse(1, refused(5)), taken);
@@ -342,7 +342,7 @@ mod tests {
     fn what_is_refused_is_refused_until_it_is_applied() {
         let mut progress = held();
         progress.acknowledge(1, place(5), [0; 4], time(2)).unwrap();
-        assert_eq!(progress.refuse(1, refused(4)), Err(Rejection::AppliedAlready { next: 5 }));
+        assert_eq!(progress.refuse(1, refused(4)), Err(Rejection::AlreadyApplied { next: 5 }));
         progress.refuse(1, refused(6)).unwrap();
         progress.acknowledge(1, place(6), [0; 4], time(2)).unwrap();
         assert_eq!(progress.refused, Some(refused(6)));

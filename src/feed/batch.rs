@@ -107,8 +107,8 @@ impl Packer {
         for item in items {
             assert_eq!(item.head().sequence, self.next, "events are looked at in order and without gaps");
             let (end, more) = (item.end(), item.head().more);
-            match selection.scope(&item.item.record) {
-                Some(scope) => self.admit(item.deliver(scope, selection.form()), &mut batches),
+            match selection.filter_change(&item.item.record) {
+                Some(filter_change) => self.admit(item.deliver(filter_change, selection.form()), &mut batches),
                 None => self.filtered = self.filtered.saturating_add(1),
             }
             self.next = end.next;

@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     message::{SnapshotEmbargo, SnapshotLive},
-    selection::Scope,
+    selection::FilterChange,
 };
 use crate::{
     domain::{
@@ -65,7 +65,7 @@ pub struct Item {
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// How it stands to the filter.
-    pub scope: Scope,
+    pub filter_change: FilterChange,
     /// How its text is sent.
     pub form: Form,
     /// The event.
@@ -103,7 +103,7 @@ impl Delivery {
     /// What is sent.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
-        if self.scope == Scope::Left { self.item.left() } else { self.item.whole(self.form) }
+        if self.filter_change == FilterChange::Left { self.item.left() } else { self.item.whole(self.form) }
     }
 }
 
@@ -166,8 +166,8 @@ impl Weighed {
     }
 
     /// As it concerns one subscriber.
-    pub(super) fn deliver(self, scope: Scope, form: Form) -> Delivery {
-        Delivery { scope, form, item: self.item }
+    pub(super) fn deliver(self, filter_change: FilterChange, form: Form) -> Delivery {
+        Delivery { filter_change, form, item: self.item }
     }
 }
 
@@ -283,8 +283,8 @@ pub(crate) mod fixture {
     }
 
     /// Such an item as it concerns one subscriber.
-    pub(crate) fn delivery(sequence: u64, text_bytes: usize, scope: Scope) -> Delivery {
-        item(sequence, false, true, text_bytes).deliver(scope, Form::Canonical)
+    pub(crate) fn delivery(sequence: u64, text_bytes: usize, filter_change: FilterChange) -> Delivery {
+        item(sequence, false, true, text_bytes).deliver(filter_change, Form::Canonical)
     }
 }
 

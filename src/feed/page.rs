@@ -64,8 +64,8 @@ impl Sheet {
     /// Takes an event; false once the page is full, in which case it may not have taken it.
     fn take(&mut self, selection: &Selection, item: Weighed) -> bool {
         let (end, more) = (item.end(), item.head().more);
-        if let Some(scope) = selection.scope(&item.item.record) {
-            let delivery = item.deliver(scope, selection.form());
+        if let Some(filter_change) = selection.filter_change(&item.item.record) {
+            let delivery = item.deliver(filter_change, selection.form());
             let bytes = delivery.bytes().len();
             if !self.has_room(bytes) {
                 return false;

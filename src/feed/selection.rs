@@ -1,7 +1,7 @@
 //! What one subscriber is to be sent: a filter, whether texts under embargo are part of it, and what of that it may have.
 //!
 //! **Invariants**
-//! - A scope is decided from the event alone, so that replay, live and a poll give the same answer
+//! - A filter change is decided from the event alone, so that replay, live and a poll give the same answer
 //!   (`an_event_is_scoped_by_what_filters_saw_before_and_after`).
 //! - Nobody without clearance is told of a text under embargo (`embargo_kinds_go_to_cleared_subscribers_only`).
 //! - Whoever may hold an erased text is told to delete it (`an_erasure_reaches_whoever_may_hold_the_text`).
@@ -22,11 +22,11 @@ use crate::{
 
 /// How an event stands to a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum FilterChange {
     /// The state did not match before and does now.
     Entered,
     /// It matched before and does now.
-    Within,
+    Stayed,
     /// It matched before and no longer does, or is no longer there.
     Left,
 }
@@ -118,7 +118,7 @@ impl Selection {
     }
 
     /// How an event stands to this selection; nothing if it does not concern it.
-    pub(super) fn scope(&self, record: &EventRecord) -> Option<Scope> {
+    pub(super) fn filter_change(&self, record: &EventRecord) -> Option<FilterChange> {
         let event = &record.event;
         let head = &event.head;
         if head.kind.is_embargo() && !self.include_embargoed {
@@ -137,7 +137,7 @@ impl Selection {
                 _ => mandate.admits_name(id, kind, language),
             };
             let concerns = self.filter.admits_name(id, kind, language) && self.mandate.as_ref().is_none_or(may_hold);
-            return concerns.then_some(Scope::Left);
+            return concerns.then_some(FilterChange::Left);
         }
         let kind = event.statement_kind.as_ref()?;
         let admits = |facts: &Facts| {
@@ -148,15 +148,15 @@ impl Selection {
                 self.admits(id, kind, language, facts)
             }
         };
-        scope(event.before.as_ref().is_some_and(admits), event.after.as_ref().is_some_and(admits))
+        filter_change(event.before.as_ref().is_some_and(admits), event.after.as_ref().is_some_and(admits))
     }
 }
 
-fn scope(before: bool, after: bool) -> Option<Scope> {
+fn filter_change(before: bool, after: bool) -> Option<FilterChange> {
     match (before, after) {
-        (false, true) => Some(Scope::Entered),
-        (true, true) => Some(Scope::Within),
-        (true, false) => Some(Scope::Left),
+        (false, true) => Some(FilterChange::Entered),
+        (true, true) => Some(FilterChange::Stayed),
+        (true, false) => Some(FilterChange::Left),
         (false, false) => None,
     }
 }
@@ -194,19 +194,19 @@ mod tests {
     #[test]
     fn an_event_is_scoped_by_what_filters_saw_before_and_after() {
         let table = [
-            (None, Some(about("energy")), Some(Scope::Entered)),
-            (Some(about("health")), Some(about("energy")), Some(Scope::Entered)),
-            (Some(about("energy")), Some(about("energy")), Some(Scope::Within)),
-            (Some(about("energy")), Some(about("health")), Some(Scope::Left)),
-            (Some(about("energy")), None, Some(Scope::Left)),
+            (None, Some(about("energy")), Some(FilterChange::Entered)),
+            (Some(about("health")), Some(about("energy")), Some(FilterChange::Entered)),
+            (Some(about("energy")), Some(about("energy")), Some(FilterChange::Stayed)),
+            (Some(about("energy")), Some(about("health")), Some(FilterChange::Left)),
+            (Some(about("energy")), None, Some(FilterChange::Left)),
             (Some(about("health")), None, None),
             (None, None, None),
         ];
-        for (before, after, scope) in table {
+        for (before, after, filter_change) in table {
             let mut record = event(1, EventKind::Updated, false);
             (record.event.before, record.event.after) = (before, after);
-            record.event.embargo_lifted = scope == Some(Scope::Entered);
-            assert_eq!(energy(false).scope(&record), scope, "{record:?}");
+            record.event.embargo_lifted = filter_change == Some(FilterChange::Entered);
+            assert_eq!(energy(false).filter_change(&record), filter_change, "{record:?}");
         }
     }
 
@@ -216,10 +216,10 @@ mod tests {
         embargoed.event.after = Some(about("energy"));
         let mut cancelled = event(2, EventKind::EmbargoCancelled, false);
         cancelled.event.before = Some(about("energy"));
-        for (record, scope) in [(&embargoed, Scope::Entered), (&cancelled, Scope::Left)] {
-            assert_eq!(energy(true).scope(record), Some(scope));
-            assert_eq!(energy(false).scope(record), None);
-            assert_eq!(all(false).scope(record), None);
+        for (record, filter_change) in [(&embargoed, FilterChange::Entered), (&cancelled, FilterChange::Left)] {
+            assert_eq!(energy(true).filter_change(record), Some(filter_change));
+            assert_eq!(energy(false).filter_change(record), None);
+            assert_eq!(all(false).filter_change(record), None);
         }
     }
 
@@ -231,13 +231,13 @@ mod tests {
             record.hollow = true;
             record
         };
-        assert_eq!(all(false).scope(&erased(EventKind::Published)), Some(Scope::Left));
-        assert_eq!(energy(false).scope(&erased(EventKind::Published)), Some(Scope::Left));
+        assert_eq!(all(false).filter_change(&erased(EventKind::Published)), Some(FilterChange::Left));
+        assert_eq!(energy(false).filter_change(&erased(EventKind::Published)), Some(FilterChange::Left));
         let flood = Filter { statements: vec![StatementId::parse("flood").unwrap()], ..Filter::default() };
-        assert_eq!(Selection::new(flood, true).scope(&erased(EventKind::Published)), None);
+        assert_eq!(Selection::new(flood, true).filter_change(&erased(EventKind::Published)), None);
         for kind in [EventKind::Embargoed, EventKind::EmbargoCancelled] {
-            assert_eq!(all(false).scope(&erased(kind)), None);
-            assert_eq!(energy(true).scope(&erased(kind)), Some(Scope::Left));
+            assert_eq!(all(false).filter_change(&erased(kind)), None);
+            assert_eq!(energy(true).filter_change(&erased(kind)), Some(FilterChange::Left));
         }
     }
 
@@ -246,9 +246,9 @@ mod tests {
         // The text was about energy once, and an event that says so was erased.
         let mut record = event(9, EventKind::Expunged, false);
         record.event.before = Some(about("health"));
-        assert_eq!(energy(false).scope(&record), Some(Scope::Left));
+        assert_eq!(energy(false).filter_change(&record), Some(FilterChange::Left));
         let other = Filter { kinds: vec![code("recall")], ..Filter::default() };
-        assert_eq!(Selection::new(other, false).scope(&record), None);
+        assert_eq!(Selection::new(other, false).filter_change(&record), None);
     }
 
     #[test]

@@ -227,7 +227,8 @@ impl Feed {
         let mut told = Vec::new();
         for (subscription, (progress, _)) in subscriptions.iter().zip(known) {
             let selection = selection(subscription);
-            let newest = records.iter().filter_map(|of| of.iter().find(|record| selection.scope(record).is_some()));
+            let newest =
+                records.iter().filter_map(|of| of.iter().find(|record| selection.filter_change(record).is_some()));
             for record in newest {
                 let event = record.event.head.clone();
                 let outcome = outcome(&progress, event.sequence, &selection);

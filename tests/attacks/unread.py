@@ -116,7 +116,7 @@ class Target:
         if not create:
             save.draft.content.change_kind = 3  # MINOR: no note
         draft = self.call("desk", "EditorialService/SaveDraft", save, editorial.SaveDraftResponse).draft
-        publish = editorial.PublishDraftsRequest(name=f"statements/{name}", force=True, reason="An attack is rehearsed.")
+        publish = editorial.PublishDraftsRequest(parent=f"statements/{name}", force=True, reason="An attack is rehearsed.")
         publish.drafts.add(language_code="en", etag=draft.etag)
         self.call("desk", "EditorialService/PublishDrafts", publish)
         return save
@@ -144,7 +144,7 @@ class Target:
             "FeedService/Subscribe": ("attacker", feed.SubscribeRequest(start=feed.START_SNAPSHOT)),
             "EditorialService/GetDraft": ("insider", editorial.GetDraftRequest(name="statements/long-1/drafts/en")),
             "EditorialService/SaveDraft": ("insider", save),
-            "EditorialService/GetDossier": ("insider", editorial.GetDossierRequest(name="statements/long-0")),
+            "EditorialService/GetStatementOverview": ("insider", editorial.GetStatementOverviewRequest(name="statements/long-0")),
             "EditorialService/ListEntries": ("insider", editorial.ListEntriesRequest()),
             "BackupService/Backup": ("operator", backup.BackupRequest()),
         }

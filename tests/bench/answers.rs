@@ -223,7 +223,7 @@ async fn prepare(channel: &Channel, desk: &Token) {
             feed.create_subscription(subscription).await.unwrap();
             if *group == Group::Hidden {
                 let publish = v1::PublishDraftsRequest {
-                    name: format!("statements/{id}"),
+                    parent: format!("statements/{id}"),
                     drafts: vec![v1::DraftToPublish { language_code: "en".to_owned(), etag }],
                     force: true,
                     reason: "A benchmark.".to_owned(),

@@ -45,7 +45,7 @@ def publish(id, language, **fields):
     draft = drafts.Draft(name=f"{name}/drafts/{language}", content=words)
     draft = call(editor.SaveDraft, editorial.SaveDraftRequest(draft=draft)).draft
     one = editorial.DraftToPublish(language_code=language, etag=draft.etag)
-    call(editor.PublishDrafts, editorial.PublishDraftsRequest(name=name, drafts=[one], force=True, reason="A test."))
+    call(editor.PublishDrafts, editorial.PublishDraftsRequest(parent=name, drafts=[one], force=True, reason="A test."))
 
 
 def remove(id, **fields):

@@ -78,7 +78,7 @@ def publish(language, **words):
     draft = editor.SubmitDraft(editorial.SubmitDraftRequest(name=draft.name, etag=draft.etag), metadata=by("anna")).draft
     draft = approve(draft, "bea")
     one = editorial.DraftToPublish(language_code=language, etag=draft.etag)
-    request = editorial.PublishDraftsRequest(name="statements/fire", drafts=[one])
+    request = editorial.PublishDraftsRequest(parent="statements/fire", drafts=[one])
     return editor.PublishDrafts(request, metadata=by("chris")).live[0]
 
 
@@ -171,7 +171,7 @@ class Follower:
             self.sequences.append(event.sequence)
             self.types.append(events.Event.Type.Name(event.type))
             key = event.statement, event.language_code
-            if delivery.scope == events.Delivery.SCOPE_LEFT:
+            if delivery.filter_change == events.Delivery.FILTER_CHANGE_LEFT:
                 self.state.pop(key, None)
             else:
                 self.state[key] = event.live
@@ -210,7 +210,7 @@ draft = editor.SubmitDraft(editorial.SubmitDraftRequest(name=draft.name, etag=dr
 refused(lambda: approve(draft, "anna"), grpc.StatusCode.PERMISSION_DENIED, "OWN_TEXT")
 draft = approve(draft, "bea")
 one = editorial.DraftToPublish(language_code="en", etag=draft.etag)
-editor.PublishDrafts(editorial.PublishDraftsRequest(name="statements/fire", drafts=[one]), metadata=by("chris"))
+editor.PublishDrafts(editorial.PublishDraftsRequest(parent="statements/fire", drafts=[one]), metadata=by("chris"))
 follow.until(1)  # each commit is taken before the next one is made: so each has its own cursor
 publish("de", title="Es hat nicht gebrannt", body="Nirgends.")
 follow.until(2)
@@ -264,10 +264,10 @@ while (page := follower.ReadFeed(request, metadata=by("site"))).deliveries:
     read += [delivery.event for delivery in page.deliveries]
     request = feed.ReadFeedRequest(start=feed.START_CURSOR, cursor=page.cursor, max_events=4)
 assert read == follow.events
-previous = bytes(32)
+previous = "0" * 64
 for event in read:
     assert event.previous_hash == previous
-    assert event.hash == hashlib.sha256(event.previous_hash + event.seal).digest()
+    assert event.hash == hashlib.sha256(bytes.fromhex(event.previous_hash) + event.seal).hexdigest()
     seal = json.loads(event.seal)
     assert event.seal == canonical(seal)
     assert (seal["sequence"], seal["contentDigest"]) == (str(event.sequence), event.content_digest)
@@ -288,7 +288,7 @@ say("bad input: every field at fault is named")
 
 small = reading_grpc.StatementServiceStub(grpc.insecure_channel(sys.argv[1], compression=grpc.Compression.Gzip))
 batch = reading.BatchGetStatementsRequest(names=["statements/fire"] * 100)
-assert len(small.BatchGetStatements(batch, metadata=by("site")).readings) == 100
+assert len(small.BatchGetStatements(batch, metadata=by("site")).statements) == 100
 long = reading.ListStatementsRequest(page_token="x" * (5 << 20))
 for stub in (reader, small):
     refused(lambda: stub.ListStatements(long, metadata=by("site")), grpc.StatusCode.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LONG")

@@ -74,7 +74,7 @@ def publish(number):
     draft = drafts.Draft(name=f"{name}/drafts/{language}", content=words)
     draft = call(editor.SaveDraft, editorial.SaveDraftRequest(draft=draft)).draft
     one = editorial.DraftToPublish(language_code=language, etag=draft.etag)
-    call(editor.PublishDrafts, editorial.PublishDraftsRequest(name=name, drafts=[one], force=True, reason="A test."))
+    call(editor.PublishDrafts, editorial.PublishDraftsRequest(parent=name, drafts=[one], force=True, reason="A test."))
 
 
 def wanted():
@@ -148,7 +148,7 @@ try:
     while True:
         reports = []
         for number in range(20):
-            request = feed.ListDeliveriesRequest(name=f"statements/statement-{number}")
+            request = feed.ListDeliveriesRequest(parent=f"statements/statement-{number}")
             reports += call(follower.ListDeliveries, request).deliveries
         waiting = [report for report in reports if report.outcome != subscriptions.DeliveryReport.OUTCOME_APPLIED]
         if not waiting:

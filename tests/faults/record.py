@@ -36,7 +36,7 @@ def save(server, name, number, etag=""):
 
 
 def publish(server, name, number):
-    publication = editorial.PublishDraftsRequest(name=f"statements/{name}", force=True, reason="A test.")
+    publication = editorial.PublishDraftsRequest(parent=f"statements/{name}", force=True, reason="A test.")
     publication.drafts.add(language_code="en", etag=save(server, name, number))
     server.editorial.PublishDrafts(publication, metadata=caller("publisher"))
 

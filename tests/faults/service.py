@@ -165,7 +165,7 @@ def closed(server, refusal, answered):
     read = refusal_of_a_read(server)
     assert read is None, read
     for name in answered:
-        server.editorial.GetDossier(editorial.GetDossierRequest(name=f"statements/{name}"), metadata=CALLER, timeout=30)
+        server.editorial.GetStatementOverview(editorial.GetStatementOverviewRequest(name=f"statements/{name}"), metadata=CALLER, timeout=30)
     becomes(server, "", NOT_SERVING)
     becomes(server, "onrecord.v1.EditorialService", NOT_SERVING)
     becomes(server, "onrecord.v1.StatementService", SERVING)
@@ -183,6 +183,6 @@ def whole(answered):
     server = Server()
     assert server.is_up(), open(LOG).read()
     for name in answered:
-        server.editorial.GetDossier(editorial.GetDossierRequest(name=f"statements/{name}"), metadata=CALLER, timeout=10)
+        server.editorial.GetStatementOverview(editorial.GetStatementOverviewRequest(name=f"statements/{name}"), metadata=CALLER, timeout=10)
     assert write(server, 3)[1] is None
     server.kill()

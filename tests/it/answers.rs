@@ -30,7 +30,7 @@ const UNKNOWN_BEFORE_THE_COMMIT: [&str; 23] = [
     "Live.update_time",
     "Notice.salt",
     "Proposal.expire_time",
-    "Proposal.propose_time",
+    "Proposal.create_time",
     "Proposal.proposal_id",
     "Release.create_time",
     "Release.etag",
@@ -44,7 +44,7 @@ const UNKNOWN_BEFORE_THE_COMMIT: [&str; 23] = [
 
 /// Of a subscription what moves without a call that changes it: a repeated call is answered with how it stands now.
 const STANDING: [&str; 8] =
-    ["state", "generation", "cursor", "acknowledged_sequence", "lag_events", "lag", "contact_time", "rejection"];
+    ["state", "generation", "cursor", "acknowledged_sequence", "lag_events", "lag", "last_contact_time", "rejection"];
 
 /// What is added to every request, of calls that change something and of the Gets after them: each way to ask for the same.
 fn views() -> Vec<Value> {
@@ -126,8 +126,11 @@ impl Desk {
             let name = request["name"].as_str().or(request["statement"]["name"].as_str()).unwrap();
             name.split('/').take(2).collect::<Vec<_>>().join("/")
         };
-        let dossier = async |name: String| {
-            inner(&self.get("EditorialService/GetDossier", json!({ "name": name })).await.unwrap(), "dossier")
+        let overview = async |name: String| {
+            inner(
+                &self.get("EditorialService/GetStatementOverview", json!({ "name": name })).await.unwrap(),
+                "overview",
+            )
         };
         match item.descriptor().name() {
             "Draft" => {
@@ -140,17 +143,17 @@ impl Desk {
             }
             "Live" => {
                 let asked = json!({ "name": text(item, "statement"), "languageCode": text(item, "language_code") });
-                inner(&inner(&self.get("StatementService/GetStatement", asked).await.unwrap(), "reading"), "live")
+                inner(&inner(&self.get("StatementService/GetStatement", asked).await.unwrap(), "statement"), "live")
             }
             "Subscription" => {
                 let got = self.get("FeedService/GetSubscription", json!({ "name": text(item, "name") })).await;
                 inner(&got.unwrap(), "subscription")
             }
             "Clock" => inner(&self.get("ClockService/GetClock", json!({})).await.unwrap(), "clock"),
-            "Statement" => inner(&dossier(text(item, "name")).await, "statement"),
-            "Proposal" => inner(&dossier(statement()).await, "proposal"),
+            "Statement" => inner(&overview(text(item, "name")).await, "statement"),
+            "Proposal" => inner(&overview(statement()).await, "proposal"),
             "Approval" => {
-                let languages = messages_of(&dossier(statement()).await, "languages");
+                let languages = messages_of(&overview(statement()).await, "languages");
                 let approvals = languages.iter().flat_map(|slots| messages_of(slots, "approvals"));
                 let edition = request["name"].as_str().unwrap();
                 let given = approvals.filter(|given| text(given, "edition") == edition).collect::<Vec<_>>();
@@ -168,11 +171,11 @@ impl Desk {
             }
             let names = answer.get_field(&descriptor);
             match (descriptor.name(), names.as_ref()) {
-                ("held_releases" | "cancelled_releases", Field::List(names)) => {
+                ("blocked_releases" | "cancelled_releases", Field::List(names)) => {
                     for name in names.iter().map(|name| name.as_str().unwrap()) {
                         let got = self.get("EditorialService/GetRelease", json!({ "name": name })).await;
                         let blocked = got.map(|got| json_of(&inner(&got, "release"))["blockedReason"].clone());
-                        if descriptor.name() == "held_releases" {
+                        if descriptor.name() == "blocked_releases" {
                             assert_eq!(blocked.unwrap(), "BLOCKED_REASON_WITHDRAWN");
                         } else {
                             assert_eq!(blocked.unwrap_err().code(), Code::NotFound);

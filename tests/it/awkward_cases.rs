@@ -70,7 +70,7 @@ pub(crate) async fn hold(service: &Service, id: &str, legal_hold: bool) {
     service.person("lawyer").editorial.set_legal_hold(request).await.unwrap();
 }
 
-async fn owed(service: &Service) -> Vec<v1::OwedApproval> {
-    let request = v1::ListOwedApprovalsRequest::default();
-    service.person("reviewer").editorial.list_owed_approvals(request).await.unwrap().into_inner().owed_approvals
+async fn owed(service: &Service) -> Vec<v1::PendingApproval> {
+    let request = v1::ListPendingApprovalsRequest::default();
+    service.person("reviewer").editorial.list_pending_approvals(request).await.unwrap().into_inner().pending_approvals
 }

@@ -26,16 +26,16 @@ use crate::{
 mod restoring;
 
 const CACHE_BYTES: u64 = 1 << 20;
-/// The record of README's tour, as `onrecord backup` of format 1 wrote it.
-const FIXTURE_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/record.backup");
+/// The record of README's tour, as `onrecord backup` of storage format 1 wrote it.
+const FIXTURE_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-2/record.backup");
 
 const FIXTURE_1_STATE: &str = "056ed308c1bc3abd961796fccc45d79e2fb19fe2a6e00eacba826c55616057a7";
 /// That record restored and started, with a statement more: a backup of a store of format 2, with an epoch that an entry began.
-const FIXTURE_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/restored.backup");
+const FIXTURE_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-2/restored.backup");
 const FIXTURE_2_STATE: &str = "7924ef6f478ca75bdbe0a2a83ab6f3e5e12d3701262130469038d6cee195d24b";
 
 /// A record with named subscriptions: a backup of a store of format 3.
-const FIXTURE_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/subscriptions.backup");
+const FIXTURE_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-2/subscriptions.backup");
 const FIXTURE_3_STATE: &str = "c98fe4a29c072052543cabecd2555121d901a7f819771b4579ce22164f6b9835";
 
 fn run(arguments: &[&str]) -> Output {

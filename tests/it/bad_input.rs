@@ -250,7 +250,7 @@ async fn a_request_of_thousands_of_faults_is_refused_in_a_few_words() {
     let service = service().await;
     let before = everything(&service).await;
     let publish = |drafts| v1::PublishDraftsRequest {
-        name: "statements/fire".into(),
+        parent: "statements/fire".into(),
         drafts: vec![v1::DraftToPublish::default(); drafts],
         ..Default::default()
     };
@@ -337,7 +337,7 @@ async fn a_batch_has_a_bound_of_names_and_of_bytes() {
     let mut reader = service.person("reader");
     let names = |count: usize| ids.iter().take(count).map(|id| format!("statements/{id}")).collect();
     let batch = |names: Vec<String>| v1::BatchGetStatementsRequest { names, ..Default::default() };
-    let six = reader.statements.batch_get_statements(batch(names(6))).await.unwrap().into_inner().readings;
+    let six = reader.statements.batch_get_statements(batch(names(6))).await.unwrap().into_inner().statements;
     assert_eq!(six.len(), 6);
     let too_many = [batch(names(7)), batch(Vec::new()), batch(vec!["statements/long-0".to_owned(); 101])];
     for (request, words) in too_many.into_iter().zip(["ask for 6 at a time", "it has 0", "it has 101"]) {
@@ -388,8 +388,8 @@ async fn a_page_token_that_somebody_made_up_shows_nothing_else() {
     check!(statements, list_editions, ListEditionsRequest { parent: "statements/fire" }, editions);
     check!(editorial, list_drafts, ListDraftsRequest { parent: "statements/-" }, drafts);
     check!(editorial, list_releases, ListReleasesRequest { parent: "statements/-" }, releases);
-    check!(editorial, list_owed_approvals, ListOwedApprovalsRequest {}, owed_approvals);
+    check!(editorial, list_pending_approvals, ListPendingApprovalsRequest {}, pending_approvals);
     check!(editorial, list_entries, ListEntriesRequest {}, entries);
     check!(feed, list_subscriptions, ListSubscriptionsRequest {}, subscriptions);
-    check!(feed, list_deliveries, ListDeliveriesRequest { name: "statements/fire" }, deliveries);
+    check!(feed, list_deliveries, ListDeliveriesRequest { parent: "statements/fire" }, deliveries);
 }

@@ -94,7 +94,7 @@ async fn a_clock_that_jumps_and_returns_publishes_nothing_early_and_nothing_twic
         let (seconds_now, nanos) = Timestamp::from_micros(BEGINNING).plus_seconds(65).parts();
         let now = Some(prost_types::Timestamp { seconds: seconds_now, nanos });
         let live = service.person("reader").statements.get_statement(at(now)).await.unwrap().into_inner();
-        assert_eq!(live.reading.unwrap().live.unwrap().state(), v1::live::State::Withdrawn);
+        assert_eq!(live.statement.unwrap().live.unwrap().state(), v1::live::State::Withdrawn);
         let waits = service.person("publisher").release("scheduled", "en").await.unwrap();
         assert_eq!(waits.state(), release::State::Scheduled);
 
@@ -143,7 +143,7 @@ async fn a_person_confirms_a_clock_that_is_right() {
     assert_eq!(story(&service).await.len(), 2);
 
     let clock = confirm(&service, service.in_seconds(20)).await.unwrap();
-    assert_eq!((clock.in_doubt, clock.moved, seconds(clock.time)), (false, None, 1_260));
+    assert_eq!((clock.in_doubt, clock.wall_clock_offset, seconds(clock.time)), (false, None, 1_260));
     service.journal.poke().await.unwrap();
     let out = ["embargoed", "scheduled"].map(|id| happened(event::Type::Published, id, 1_260));
     assert_eq!(story(&service).await[2..], out, "what came due with it goes out");

@@ -92,7 +92,7 @@ async fn why_a_service_does_not_start_is_a_line_of_json_where_its_log_is() {
 }
 
 /// A copy that is whole.
-const COPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-1/record.backup");
+const COPY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/backup-2/record.backup");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_read_has_one_exit_code_whatever_it_is_for() {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use onrecord::api::v1::{self, ChangeKind, closing, delivery::Scope, subscribe_response::Message};
+use onrecord::api::v1::{self, ChangeKind, closing, delivery::FilterChange, subscribe_response::Message};
 use prost::Message as _;
 use tokio::{
     runtime::Runtime,
@@ -41,21 +41,21 @@ fn topics(event: &v1::Event) -> &[String] {
 }
 
 /// How each event of the feed stands to a filter, decided from the feed alone.
-fn scopes(topic: Option<&str>) -> BTreeMap<u64, Scope> {
+fn changes(topic: Option<&str>) -> BTreeMap<u64, FilterChange> {
     let admits = |topics: &[String]| topic.is_none_or(|topic| topics.iter().any(|it| it == topic));
-    let (mut state, mut scopes) = (BTreeMap::new(), BTreeMap::new());
+    let (mut state, mut changes) = (BTreeMap::new(), BTreeMap::new());
     for (sequence, event) in &CROWD.log {
         let after = admits(topics(event));
         let before = state.insert((&event.statement, &event.language_code), after).unwrap_or(false);
-        let scope = match (before, after) {
-            (false, true) => Scope::Entered,
-            (true, true) => Scope::Within,
-            (true, false) => Scope::Left,
+        let filter_change = match (before, after) {
+            (false, true) => FilterChange::Entered,
+            (true, true) => FilterChange::Stayed,
+            (true, false) => FilterChange::Left,
             (false, false) => continue,
         };
-        scopes.insert(*sequence, scope);
+        changes.insert(*sequence, filter_change);
     }
-    scopes
+    changes
 }
 
 fn entry(event: &v1::Event) -> String {
@@ -99,15 +99,18 @@ fn i2_nothing_comes_twice_to_whoever_resumes() {
 #[test]
 fn i3_exactly_what_the_filter_admits_comes_byte_for_byte() {
     for (plan, seen) in streams() {
-        let scopes = scopes(plan.topic);
+        let changes = changes(plan.topic);
         let Some((_, end, _)) = seen.places().into_iter().next_back() else { continue };
-        let wanted: Vec<_> = scopes.range(seen.opened().start_sequence..end).map(|(at, scope)| (*at, *scope)).collect();
+        let wanted: Vec<_> =
+            changes.range(seen.opened().start_sequence..end).map(|(at, filter_change)| (*at, *filter_change)).collect();
         let came = seen.deliveries().filter(|(_, event)| event.sequence < end);
-        assert_eq!(came.map(|(scope, event)| (event.sequence, scope)).collect::<Vec<_>>(), wanted);
-        for (scope, event) in seen.deliveries().filter(|(scope, _)| *scope != Scope::Left) {
+        assert_eq!(came.map(|(filter_change, event)| (event.sequence, filter_change)).collect::<Vec<_>>(), wanted);
+        for (filter_change, event) in
+            seen.deliveries().filter(|(filter_change, _)| *filter_change != FilterChange::Left)
+        {
             let logged = &CROWD.log[&event.sequence];
             // What was published and is withdrawn since is shown as it was: the words are public still.
-            assert_eq!(event.encode_to_vec(), logged.encode_to_vec(), "{scope:?}");
+            assert_eq!(event.encode_to_vec(), logged.encode_to_vec(), "{filter_change:?}");
         }
     }
 }
@@ -130,7 +133,7 @@ fn i5_whoever_resumes_goes_on_with_the_next_event() {
         let at = seen.resumed_at.unwrap();
         assert!(seen.opened().resumed && seen.opened().start_sequence == at);
         if let Some((_, first)) = seen.deliveries().next() {
-            assert_eq!(Some(&first.sequence), scopes(plan.topic).range(at..).next().map(|(sequence, _)| sequence));
+            assert_eq!(Some(&first.sequence), changes(plan.topic).range(at..).next().map(|(sequence, _)| sequence));
         }
     }
 }
@@ -175,7 +178,7 @@ fn folded(subscriber: &Subscriber) -> BTreeMap<(String, String), u64> {
                     for delivery in &batch.deliveries {
                         let event = delivery.event.clone().unwrap();
                         let key = (event.statement, event.language_code);
-                        match event.live.filter(|_| delivery.scope() != Scope::Left) {
+                        match event.live.filter(|_| delivery.filter_change() != FilterChange::Left) {
                             Some(live) => drop(state.insert(key, live.sequence)),
                             None => drop(state.remove(&key)),
                         }

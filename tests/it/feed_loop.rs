@@ -14,7 +14,7 @@ use onrecord::{
         mandate::Mandate,
     },
     feed::{
-        ClosingReason, Delivery, Feed, FeedRefusal, Message, Messages, Options, Part, Right, Scope, Start,
+        ClosingReason, Delivery, Feed, FeedRefusal, FilterChange, Message, Messages, Options, Part, Right, Start,
         StreamRequest, Wanted,
     },
     journal::Form,
@@ -346,16 +346,17 @@ async fn an_erasure_reaches_a_filtered_subscriber_that_was_away() {
     let tagged = |content: v1::Content, topic: &str| v1::Content { topics: vec![topic.to_owned()], ..content };
     publish(&service, "fire", "en", tagged(words("Fire"), "energy")).await;
     let page = feed.read(Start::Beginning, about("energy"), false, Form::Message, &everything(), 10).await.unwrap();
-    assert_eq!(page.deliveries[0].scope, Scope::Entered);
+    assert_eq!(page.deliveries[0].filter_change, FilterChange::Entered);
     publish(&service, "fire", "en", tagged(changed("Fire", ChangeKind::Major), "health")).await;
     crate::awkward_cases::expunge(&service, "fire").await.unwrap();
     let page =
         feed.read(Start::Cursor(page.cursor), about("energy"), false, Form::Message, &everything(), 10).await.unwrap();
-    let kinds: Vec<_> = page.deliveries.iter().map(|one| (one.item.record.event.head.kind, one.scope)).collect();
-    assert_eq!(kinds, [(EventKind::Updated, Scope::Left), (EventKind::Expunged, Scope::Left)]);
+    let kinds: Vec<_> =
+        page.deliveries.iter().map(|one| (one.item.record.event.head.kind, one.filter_change)).collect();
+    assert_eq!(kinds, [(EventKind::Updated, FilterChange::Left), (EventKind::Expunged, FilterChange::Left)]);
     let whole = feed.read(Start::Beginning, Filter::default(), false, Form::Message, &everything(), 10).await.unwrap();
     assert_eq!(whole.deliveries.len(), 3, "no hole in the chain");
-    assert!(whole.deliveries.iter().all(|one| one.scope == Scope::Left && !has_words(one)));
+    assert!(whole.deliveries.iter().all(|one| one.filter_change == FilterChange::Left && !has_words(one)));
 }
 
 async fn part(stream: &mut Messages) -> Arc<Part> {
@@ -414,7 +415,7 @@ async fn erasing_a_text_under_embargo_reaches_a_filtered_holder() {
         v1::PublishDraftsRequest { embargo_end_time: service.in_seconds(60), ..Person::publication(&[&draft]) };
     service.person("publisher").publish(embargo).await.unwrap();
     let page = feed.read(Start::Beginning, about("energy"), true, Form::Message, &everything(), 10).await.unwrap();
-    assert_eq!(page.deliveries[0].scope, Scope::Entered);
+    assert_eq!(page.deliveries[0].filter_change, FilterChange::Entered);
     crate::awkward_cases::expunge(&service, "report").await.unwrap();
     let whole = feed.read(Start::Beginning, Filter::default(), true, Form::Message, &everything(), 10).await.unwrap();
     assert!(!whole.deliveries.iter().any(has_words), "the window holds no erased text");

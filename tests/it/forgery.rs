@@ -9,7 +9,7 @@ mod record;
 use std::collections::BTreeSet;
 
 use onrecord::{
-    api::v1::{self, ContentView, delivery::Scope, event, live},
+    api::v1::{self, ContentView, delivery::FilterChange, event, live},
     client::{self, Breach, FollowError, Follower, Options, Position, Site, Wanted, verify},
 };
 use prost::Message as _;
@@ -19,7 +19,7 @@ use self::{
     alter::{Alteration, Item, alterations, described},
     between::Between,
 };
-use crate::harness::{Person, Service, publish};
+use crate::harness::{Person, Service, chained, publish};
 
 /// What a follower was given, and found right.
 #[derive(Clone, Debug, Default)]
@@ -149,7 +149,8 @@ async fn every_field_of_an_edition_and_of_what_is_live_is_verified() {
     }
     for id in ["fire", "recall", "moved", "leak", "sale"] {
         let request = v1::GetStatementRequest { name: format!("statements/{id}"), content_view, ..Default::default() };
-        let sent = reader.statements.get_statement(request).await.unwrap().into_inner().reading.unwrap().live.unwrap();
+        let sent =
+            reader.statements.get_statement(request).await.unwrap().into_inner().statement.unwrap().live.unwrap();
         each_refused("onrecord.v1.Live", &sent, verify::live);
     }
     let request = v1::ListStatementsRequest { content_view, ..Default::default() };
@@ -160,7 +161,7 @@ async fn every_field_of_an_edition_and_of_what_is_live_is_verified() {
     }
     let (names, language_code) = (vec!["statements/fire".to_owned()], String::new());
     let request = v1::BatchGetStatementsRequest { names, language_code, content_view };
-    let batch = reader.statements.batch_get_statements(request).await.unwrap().into_inner().readings.remove(0);
+    let batch = reader.statements.batch_get_statements(request).await.unwrap().into_inner().statements.remove(0);
     verify::live(&mut batch.live.unwrap()).unwrap();
 }
 
@@ -170,11 +171,11 @@ async fn a_seal_that_was_made_anew_is_refused_for_every_member_that_an_event_sho
     let between = Between::to(&service.channel).await;
     follow(&between, client::Begin::Beginning).await.0.unwrap();
     // What only the chain of hashes covers.
-    let chained = ["entry", "more", "version"];
+    let of_chain = ["entry", "more", "version"];
     for sent in between.sent_events() {
         let sent = v1::Event::decode(sent.encode_to_vec().as_slice()).unwrap();
         let seal: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&sent.seal).unwrap();
-        for member in seal.keys().filter(|member| !chained.contains(&member.as_str())) {
+        for member in seal.keys().filter(|member| !of_chain.contains(&member.as_str())) {
             let mut other = seal.clone();
             let (value, was) = (&mut other[member], seal[member].clone());
             *value = match was {
@@ -184,10 +185,11 @@ async fn a_seal_that_was_made_anew_is_refused_for_every_member_that_an_event_sho
                 other => panic!("{member} is {other}"),
             };
             let seal = serde_json::to_vec(&other).unwrap();
-            let hash = onrecord::domain::digest::Digest::of(&[&sent.previous_hash, &seal]).as_bytes().to_vec();
-            let scope = if sent.live.is_some() || sent.embargo.is_some() { Scope::Within } else { Scope::Left };
+            let hash = chained(&sent.previous_hash, &seal);
+            let filter_change =
+                if sent.live.is_some() || sent.embargo.is_some() { FilterChange::Stayed } else { FilterChange::Left };
             let shows_live = sent.live.is_some();
-            let mut delivery = v1::Delivery::new(scope, v1::Event { seal, hash, ..sent.clone() });
+            let mut delivery = v1::Delivery::new(filter_change, v1::Event { seal, hash, ..sent.clone() });
             let verdict = verify::delivery(&mut delivery);
             // Without its state an event has no field that these could be compared with.
             let of_state = [
@@ -203,7 +205,7 @@ async fn a_seal_that_was_made_anew_is_refused_for_every_member_that_an_event_sho
                 "changeNoteDigest",
                 "embargoEndTime",
             ];
-            if shows_live || scope == Scope::Within || !of_state.contains(&member.as_str()) {
+            if shows_live || filter_change == FilterChange::Stayed || !of_state.contains(&member.as_str()) {
                 assert!(verdict.is_err(), "event {}: {member}", sent.sequence);
             }
         }
@@ -265,8 +267,8 @@ async fn what_a_newer_service_adds_is_hashed_and_is_no_fault() {
     let was = std::mem::replace(&mut edition.content_digest, digest.clone());
     event.content_digest.clone_from(&digest);
     event.seal = newer(String::from_utf8(event.seal).unwrap().replace(&was, &digest).as_bytes());
-    event.hash = onrecord::domain::digest::Digest::of(&[&event.previous_hash, &event.seal]).as_bytes().to_vec();
-    let mut delivery = v1::Delivery::new(Scope::Entered, event);
+    event.hash = chained(&event.previous_hash, &event.seal);
+    let mut delivery = v1::Delivery::new(FilterChange::Entered, event);
     verify::delivery(&mut delivery).unwrap();
     let content = delivery.event.unwrap().live.unwrap().edition.unwrap().content.unwrap();
     assert_eq!(content.title, "Fire");

@@ -3,14 +3,11 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use onrecord::{
-    api::v1::{self, ChangeKind, event, live},
-    domain::digest::Digest,
-};
+use onrecord::api::v1::{self, ChangeKind, event, live};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{Service, changed, publish},
+    harness::{Service, chained, changed, publish},
     survival::verified,
 };
 
@@ -43,10 +40,10 @@ async fn storage_format_1_opens() {
     assert_eq!(edition.content_digest, "165fdd8b42756b676519731a97b1aadc0986d334d0c0936ff6a4dd22c5a74dfd");
     let entries = reader.editorial.list_entries(v1::ListEntriesRequest::default()).await.unwrap().into_inner().entries;
     assert_eq!(entries.len(), 10);
-    let mut previous = vec![0; 32];
+    let mut previous = "0".repeat(64);
     for entry in entries {
         assert_eq!(entry.previous_hash, previous);
-        assert_eq!(entry.hash, Digest::of(&[&entry.previous_hash, &entry.seal]).as_bytes());
+        assert_eq!(entry.hash, chained(&entry.previous_hash, &entry.seal));
         previous = entry.hash;
     }
 }

@@ -10,7 +10,7 @@ use onrecord::{
         statement_service_client::StatementServiceClient, subscribe_response::Message,
     },
     config::Config,
-    domain::time::Timestamp,
+    domain::{digest::Digest, time::Timestamp},
     journal::{Clock, Journal, JournalError},
     server,
 };
@@ -245,7 +245,7 @@ impl Person {
             language_code: draft.name.rsplit('/').next().unwrap().to_owned(),
             etag: draft.etag.clone(),
         };
-        v1::PublishDraftsRequest { name, drafts: drafts.iter().map(one).collect(), ..Default::default() }
+        v1::PublishDraftsRequest { parent: name, drafts: drafts.iter().map(one).collect(), ..Default::default() }
     }
 
     pub(crate) async fn publish(
@@ -282,13 +282,13 @@ impl Person {
     }
 
     /// What a reader is shown; an empty language asks for the source language.
-    pub(crate) async fn read(&mut self, id: &str, language: &str) -> Result<v1::Reading, Status> {
+    pub(crate) async fn read(&mut self, id: &str, language: &str) -> Result<v1::PublicStatement, Status> {
         let request = v1::GetStatementRequest {
             name: format!("statements/{id}"),
             language_code: language.to_owned(),
             ..Default::default()
         };
-        Ok(self.statements.get_statement(request).await?.into_inner().reading.unwrap())
+        Ok(self.statements.get_statement(request).await?.into_inner().statement.unwrap())
     }
 
     /// Follows the feed from somewhere, with everything or a filter.
@@ -378,6 +378,11 @@ pub(crate) fn moved(cursor: &str, next: u64) -> String {
     let sum = crc32c::crc32c(&bytes[..covered]).to_be_bytes();
     bytes[covered..].copy_from_slice(&sum);
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Hash of a link of a chain, as hexadecimal digits.
+pub(crate) fn chained(previous_hash: &str, seal: &[u8]) -> String {
+    Digest::chain(Digest::parse(previous_hash).unwrap(), seal).to_string()
 }
 
 /// Code and reason of a refusal.

@@ -169,7 +169,7 @@ impl Writer {
                 let name = format!("statements/{}", self.id);
                 let (force, reason) = (true, "A test.".to_owned());
                 let request =
-                    v1::PublishDraftsRequest { name, drafts, force, reason, request_id, ..Default::default() };
+                    v1::PublishDraftsRequest { parent: name, drafts, force, reason, request_id, ..Default::default() };
                 self.person.editorial.publish_drafts(request).await?;
                 self.answered += 1;
                 self.etags.clear();

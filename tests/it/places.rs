@@ -4,7 +4,7 @@
 mod languages;
 mod scopes;
 
-use onrecord::api::v1::{self, ChangeKind, Start, delivery::Scope, subscribe_response::Message};
+use onrecord::api::v1::{self, ChangeKind, Start, delivery::FilterChange, subscribe_response::Message};
 use tonic::Code;
 
 use crate::harness::{Person, Service, Stream, changed, fields, from, publish, refused, words};
@@ -134,14 +134,14 @@ async fn a_change_of_regions_enters_and_leaves() {
         let mut expected = Vec::new();
         for (sequence, (.., told)) in (1..).zip(&steps) {
             let told = told.split_whitespace().find_map(|told| told.strip_prefix(*wanted));
-            let scope = told.map(|mark| match mark {
-                "+" => Scope::Entered,
-                "=" => Scope::Within,
-                _ => Scope::Left,
+            let filter_change = told.map(|mark| match mark {
+                "+" => FilterChange::Entered,
+                "=" => FilterChange::Stayed,
+                _ => FilterChange::Left,
             });
-            expected.extend(scope.map(|scope| (sequence, scope)));
+            expected.extend(filter_change.map(|filter_change| (sequence, filter_change)));
         }
-        let seen = |delivery: &v1::Delivery| (delivery.event.as_ref().unwrap().sequence, delivery.scope());
+        let seen = |delivery: &v1::Delivery| (delivery.event.as_ref().unwrap().sequence, delivery.filter_change());
         let live: Vec<_> = stream.until(7).await.iter().map(seen).collect();
         assert_eq!(live, expected, "live, {wanted}");
         let request = v1::SubscribeRequest { filter: in_regions(wanted), ..from(Start::Beginning) };

@@ -40,7 +40,7 @@ async fn get(person: &mut Person, id: &str) -> Result<v1::Subscription, Status> 
 
 /// What became of what happened last to a statement, or of an edition: site, sequence, outcome.
 async fn deliveries(service: &Service, name: &str) -> Vec<(String, u64, Outcome)> {
-    let request = v1::ListDeliveriesRequest { name: name.to_owned(), ..Default::default() };
+    let request = v1::ListDeliveriesRequest { parent: name.to_owned(), ..Default::default() };
     let listed = service.person("press-officer").feed.list_deliveries(request).await.unwrap().into_inner();
     let row = |report: v1::DeliveryReport| (report.subscription.clone(), report.sequence, report.outcome());
     listed.deliveries.into_iter().map(row).collect()
@@ -168,8 +168,8 @@ async fn of_two_who_follow_under_one_name_the_last_alone_may_acknowledge() {
     let cursor = first.snapshot().await;
     let mut second = Holder::open(&service, "site").await;
     assert_eq!(first.closing().await, closing::Reason::Superseded);
-    refused(first.acknowledge(&cursor).await, Code::Aborted, "SUBSCRIPTION_TAKEN");
-    refused(first.reject(1).await, Code::Aborted, "SUBSCRIPTION_TAKEN");
+    refused(first.acknowledge(&cursor).await, Code::Aborted, "SUBSCRIPTION_SUPERSEDED");
+    refused(first.reject(1).await, Code::Aborted, "SUBSCRIPTION_SUPERSEDED");
     assert_eq!(get(&mut service.person("operator"), "site").await.unwrap().acknowledged_sequence, 0);
     assert_eq!(second.acknowledge(&cursor).await.unwrap(), 1);
     drop(first);
@@ -225,14 +225,14 @@ async fn the_site_that_was_cut_off_is_named_until_it_has_applied_the_withdrawal(
     let (sequences, cursor) = bot.batch().await;
     assert_eq!(sequences, [2]);
     bot.reject(2).await.unwrap();
-    let report = v1::ListDeliveriesRequest { name: "statements/fire".to_owned(), ..Default::default() };
+    let report = v1::ListDeliveriesRequest { parent: "statements/fire".to_owned(), ..Default::default() };
     let reports = operator.feed.list_deliveries(report).await.unwrap().into_inner().deliveries;
     assert_eq!(reports[1].outcome(), Outcome::Rejected);
     assert_eq!(reports[1].rejection.as_ref().unwrap().reason_code, "too-long");
     assert_eq!(get(&mut operator, "bot").await.unwrap().state(), State::Rejecting);
     bot.acknowledge(&cursor).await.unwrap();
     assert_eq!(deliveries(&service, "statements/fire").await, [applied("app", 2), applied("bot", 2)]);
-    refused(bot.reject(2).await, Code::FailedPrecondition, "APPLIED_ALREADY");
+    refused(bot.reject(2).await, Code::FailedPrecondition, "ALREADY_APPLIED");
     assert_eq!(get(&mut operator, "bot").await.unwrap().state(), State::Active);
 }
 
@@ -381,7 +381,7 @@ async fn whoever_followed_a_deleted_name_may_say_nothing_under_the_new_one() {
     create(&mut operator, "site", v1::Filter::default()).await;
     let mut new = Holder::open(&service, "site").await;
     assert!(new.generation > old.generation, "no generation comes twice");
-    refused(old.acknowledge(&cursor).await, Code::Aborted, "SUBSCRIPTION_TAKEN");
+    refused(old.acknowledge(&cursor).await, Code::Aborted, "SUBSCRIPTION_SUPERSEDED");
     drop(old);
     let cursor = new.snapshot().await;
     new.acknowledge(&cursor).await.unwrap();

@@ -240,7 +240,7 @@ async fn a_copy_is_the_same_store_elsewhere_and_knows_a_lost_future() {
         Code::FailedPrecondition,
         "CURSOR_DIVERGED",
     );
-    let ahead = v1::BackupRequest { after_entry: 9_999, after_hash: vec![0; 32], follow: false };
+    let ahead = v1::BackupRequest { after_entry: 9_999, after_hash: "0".repeat(64), follow: false };
     let refusal = elsewhere.person("operator").backups.backup(ahead).await.map(drop);
     refused(refusal, Code::FailedPrecondition, "BACKUP_DIVERGED");
 }

@@ -17,7 +17,7 @@ pub(in crate::api) fn backup(given: &v1::BackupRequest) -> Result<(u64, Digest),
     let mut faults = Faults::default();
     let hash = match given.after_entry {
         0 if given.after_hash.is_empty() => Some(Digest::ZERO),
-        _ => faults.take("after_hash", digest(&given.after_hash)),
+        _ => faults.take("after_hash", Digest::parse(&given.after_hash)),
     };
     faults.finish_some(hash).map(|hash| (given.after_entry, hash))
 }
@@ -27,7 +27,9 @@ pub(in crate::api) fn backup(given: &v1::BackupRequest) -> Result<(u64, Digest),
 /// # Errors
 /// If the header is not one of a backup.
 pub fn backup_identity(given: &v1::BackupHeader) -> Result<Identity, Malformed> {
-    let feed_id = given.feed_id.as_slice().try_into().map_err(|_| Malformed::new("the feed id must have 16 bytes"))?;
+    let mut feed_id = [0; 16];
+    let malformed = |_| Malformed::new("the feed id must have 32 hexadecimal digits");
+    hex::decode_to_slice(&given.feed_id, &mut feed_id).map_err(malformed)?;
     Ok(Identity { feed_id, epoch: given.epoch })
 }
 
@@ -48,9 +50,4 @@ fn erasure(given: &v1::Erasure) -> Result<Erasure, Malformed> {
     };
     let (create_time, expunge_time) = (time(given.create_time)?, time(given.expunge_time)?);
     Ok(Erasure { statement: StatementId::parse_name(&given.statement)?, create_time, expunge_time })
-}
-
-fn digest(bytes: &[u8]) -> Result<Digest, Malformed> {
-    let bytes: [u8; 32] = bytes.try_into().map_err(|_| Malformed::new("must have 32 bytes"))?;
-    Ok(bytes.into())
 }

@@ -191,7 +191,7 @@ pub(in crate::api) fn on_draft(
 
 pub(in crate::api) fn publish(envelope: Envelope<'_>, given: &v1::PublishDraftsRequest) -> Result<Call, Rejection> {
     let mut faults = Faults::default();
-    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    let statement = faults.take("parent", StatementId::parse_name(&given.parent));
     let drafts = drafts(&mut faults, &given.drafts);
     let when = when(&mut faults, given);
     let lateness_seconds_max = lateness(&mut faults, given.max_lateness);

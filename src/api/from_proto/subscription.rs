@@ -107,6 +107,6 @@ pub(in crate::api) fn target(name: &str) -> Result<Target, Rejection> {
     let statement = StatementId::parse_name(name).map(Target::Statement);
     let target = statement.or_else(|_| EditionName::parse(name).map(Target::Edition));
     let words = "must be statements/{statement} or statements/{statement}/editions/{language}.{number}";
-    let target = faults.take("name", target.map_err(|_| Malformed::new(words)));
+    let target = faults.take("parent", target.map_err(|_| Malformed::new(words)));
     faults.finish_some(target)
 }

@@ -10,7 +10,7 @@ use crate::{
 /// What is copied.
 pub(in crate::api) fn backup_header(identity: Identity) -> v1::BackupResponse {
     let Identity { feed_id, epoch } = identity;
-    message(Message::Header(v1::BackupHeader { feed_id: feed_id.to_vec(), epoch, storage_format: STORAGE_FORMAT }))
+    message(Message::Header(v1::BackupHeader { feed_id: hex::encode(feed_id), epoch, storage_format: STORAGE_FORMAT }))
 }
 
 /// Entries.
@@ -29,7 +29,7 @@ pub(in crate::api) fn backup_part(entries: Vec<BackupEntry>) -> v1::BackupRespon
 
 /// The copy is complete for now.
 pub(in crate::api) fn backup_end(entry: u64, hash: Digest) -> v1::BackupResponse {
-    message(Message::End(v1::BackupEnd { entry, hash: hash.as_bytes().to_vec() }))
+    message(Message::End(v1::BackupEnd { entry, hash: hash.to_string() }))
 }
 
 fn message(message: Message) -> v1::BackupResponse {

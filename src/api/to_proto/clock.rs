@@ -10,9 +10,9 @@ pub(in crate::api) fn clock(clock: &TrustedClock) -> v1::Clock {
         time: time(clock.now()),
         wall_time: time(clock.wall()),
         in_doubt: doubt.is_some(),
-        moved: doubt.map(|doubt| length(doubt.moved_micros)),
+        wall_clock_offset: doubt.map(|doubt| length(doubt.moved_micros)),
         doubt_begin_time: doubt.and_then(|doubt| time(doubt.since)),
-        behind_record: (behind > 0).then(|| length(behind)),
+        record_offset: (behind > 0).then(|| length(behind)),
     }
 }
 

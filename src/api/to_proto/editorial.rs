@@ -127,23 +127,23 @@ fn blocked(reason: Blocked) -> v1::release::BlockedReason {
         Blocked::BaseSuperseded => v1::release::BlockedReason::BaseSuperseded,
         Blocked::Withdrawn => v1::release::BlockedReason::Withdrawn,
         Blocked::Missed => v1::release::BlockedReason::Missed,
-        Blocked::CompanionHeld => v1::release::BlockedReason::CompanionHeld,
+        Blocked::CompanionHeld => v1::release::BlockedReason::CompanionBlocked,
         Blocked::Expired => v1::release::BlockedReason::Expired,
     }
 }
 
 /// The editor's view of a statement.
-pub(in crate::api) fn dossier(state: &State) -> v1::Dossier {
+pub(in crate::api) fn overview(state: &State) -> v1::StatementOverview {
     let id = &state.statement.id;
-    v1::Dossier {
+    v1::StatementOverview {
         statement: Some(statement(&state.statement)),
         languages: state.languages.iter().map(|(language, slots)| language_slots(state, id, language, slots)).collect(),
         proposal: state.statement.proposal.as_ref().map(proposal),
     }
 }
 
-fn language_slots(state: &State, id: &StatementId, language: &LanguageTag, slots: &Slots) -> v1::LanguageSlots {
-    v1::LanguageSlots {
+fn language_slots(state: &State, id: &StatementId, language: &LanguageTag, slots: &Slots) -> v1::LanguageOverview {
+    v1::LanguageOverview {
         language_code: language.to_string(),
         draft: slots.draft.as_ref().map(|it| draft(id, language, it, None)),
         release: slots.release.as_ref().map(|it| release(id, language, it, None)),
@@ -166,7 +166,7 @@ pub(in crate::api) fn proposal(proposal: &Proposal) -> v1::Proposal {
     let mut shown = v1::Proposal {
         proposal_id: proposal.id.clone(),
         proposer: proposal.proposer.to_string(),
-        propose_time: time(proposal.time),
+        create_time: time(proposal.time),
         expire_time: time(proposal.expire_time),
         language_codes: proposal.languages.iter().map(ToString::to_string).collect(),
         reason: proposal.reason.clone(),
@@ -204,8 +204,8 @@ pub(in crate::api) fn owed(
     language: &LanguageTag,
     owed: &Owed,
     forced: &Edition,
-) -> v1::OwedApproval {
-    v1::OwedApproval {
+) -> v1::PendingApproval {
+    v1::PendingApproval {
         edition: Some(edition(id, language, forced, None, true)),
         publisher: owed.publisher.to_string(),
         authors: names(&owed.authors),
@@ -233,8 +233,8 @@ pub(in crate::api) fn entry(record: &EntryRecord) -> v1::Entry {
         content_digests: head.content_digests.iter().map(ToString::to_string).collect(),
         event_sequences: sequences.collect(),
         epoch: head.epoch.unwrap_or_default(),
-        hash: record.hash.as_bytes().to_vec(),
-        previous_hash: record.previous_hash.as_bytes().to_vec(),
+        hash: record.hash.to_string(),
+        previous_hash: record.previous_hash.to_string(),
         seal: record.seal.clone(),
     }
 }
@@ -302,7 +302,7 @@ fn lives<'w>(
     lives: &[(LanguageTag, Live)],
     words: impl Fn(&Digest) -> Option<&'w Content>,
 ) -> Vec<v1::Live> {
-    // What readers are not shown is shown by GetDossier alone.
+    // What readers are not shown is shown by GetStatementOverview alone.
     let shown = lives.iter().filter(|(_, it)| it.is_visible());
     shown.map(|(language, it)| live(id, kind, language, it, words(&it.edition.outline.digest))).collect()
 }

@@ -15,7 +15,7 @@ use crate::{
         event::{ChannelAction, EventKind},
         id::StatementId,
     },
-    feed::{ClosingReason, Delivery, Encoder, Message, Scope, SnapshotEmbargo, SnapshotLive},
+    feed::{ClosingReason, Delivery, Encoder, FilterChange, Message, SnapshotEmbargo, SnapshotLive},
     journal::EventRecord,
 };
 
@@ -92,7 +92,7 @@ fn snapshot_embargo(item: &SnapshotEmbargo) -> v1::Embargo {
 
 /// An event as it concerns one subscriber.
 pub(in crate::api) fn delivery(delivery: &Delivery) -> v1::Delivery {
-    v1::Delivery::of_ready(scope(delivery.scope), delivery.bytes().clone())
+    v1::Delivery::of_ready(filter_change(delivery.filter_change), delivery.bytes().clone())
 }
 
 /// Makes events and states ready to be sent.
@@ -130,11 +130,11 @@ fn decoded(canonical: &Bytes) -> Option<v1::Content> {
 }
 
 /// How an event stands to a filter.
-pub(in crate::api) fn scope(scope: Scope) -> v1::delivery::Scope {
-    match scope {
-        Scope::Entered => v1::delivery::Scope::Entered,
-        Scope::Within => v1::delivery::Scope::Within,
-        Scope::Left => v1::delivery::Scope::Left,
+pub(in crate::api) fn filter_change(filter_change: FilterChange) -> v1::delivery::FilterChange {
+    match filter_change {
+        FilterChange::Entered => v1::delivery::FilterChange::Entered,
+        FilterChange::Stayed => v1::delivery::FilterChange::Stayed,
+        FilterChange::Left => v1::delivery::FilterChange::Left,
     }
 }
 
@@ -178,8 +178,8 @@ fn event(record: &EventRecord, text: Bytes, left: bool) -> v1::Event {
         correction: event.correction.as_ref().map(correction),
         notice: event.notice.as_ref().map(notice),
         redirect_statement: event.redirect.as_ref().map(StatementId::name).unwrap_or_default(),
-        hash: record.hash.as_bytes().to_vec(),
-        previous_hash: record.previous_hash.as_bytes().to_vec(),
+        hash: record.hash.to_string(),
+        previous_hash: record.previous_hash.to_string(),
         seal: record.seal.clone(),
         salt: salt.map(|salt| salt.0.to_vec()).unwrap_or_default(),
     }

@@ -46,7 +46,7 @@ pub(in crate::api) fn subscription(
             Duration::from_micros(u64::try_from(now.micros_since(since)).unwrap_or_default())
         }))
         .ok(),
-        contact_time: progress.contact_time.and_then(time),
+        last_contact_time: progress.contact_time.and_then(time),
         rejection: progress.refused.as_ref().map(rejection),
     }
 }
@@ -66,8 +66,8 @@ fn filter(filter: &Filter) -> v1::Filter {
     }
 }
 
-fn rejection(refused: &Refused) -> v1::Rejection {
-    v1::Rejection {
+fn rejection(refused: &Refused) -> v1::EventRejection {
+    v1::EventRejection {
         sequence: refused.sequence,
         reason_code: refused.reason.to_string(),
         detail: refused.detail.clone(),

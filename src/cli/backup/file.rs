@@ -1,7 +1,7 @@
 //! A backup as a file.
 //!
 //! ```text
-//! "onrecord backup 1\n" | frame | frame | …        frame: length (u32 BE) | crc32c (u32 BE) | BackupResponse
+//! "onrecord backup 2\n" | frame | frame | …        frame: length (u32 BE) | crc32c (u32 BE) | BackupResponse
 //! ```
 //!
 //! **Invariants**
@@ -24,7 +24,7 @@ use crate::{
     cli::failure::{Refusal, unreadable},
 };
 
-const MAGIC: &[u8; 18] = b"onrecord backup 1\n";
+const MAGIC: &[u8; 18] = b"onrecord backup 2\n";
 /// Bytes of a frame, at most: far more than any entry has.
 const FRAME_BYTES_MAX: u32 = 256 * 1024 * 1024;
 

@@ -42,12 +42,12 @@ pub(in crate::cli) fn beside(copy: &Path) -> PathBuf {
 }
 
 /// Adds erasures, durably.
-pub(super) fn append(path: &Path, feed_id: &[u8], erasures: &[Erasure]) -> Result<()> {
+pub(super) fn append(path: &Path, feed_id: &str, erasures: &[Erasure]) -> Result<()> {
     if erasures.is_empty() {
         return Ok(());
     }
     let line = |erasure: &Erasure| {
-        let line = serde_json::to_string(&Line { feed_id: hex::encode(feed_id), erasure: erasure.clone() })?;
+        let line = serde_json::to_string(&Line { feed_id: feed_id.to_owned(), erasure: erasure.clone() })?;
         anyhow::Ok(line + "\n")
     };
     let lines: String = erasures.iter().map(line).collect::<Result<_>>()?;
@@ -71,10 +71,9 @@ fn write(path: &Path, lines: &str) -> Result<()> {
 }
 
 /// The erasures of a record that a register has.
-pub(in crate::cli) fn read(path: &Path, feed_id: &[u8]) -> Result<Vec<Erasure>> {
+pub(in crate::cli) fn read(path: &Path, feed_id: &str) -> Result<Vec<Erasure>> {
     let name = path.display();
     let text = fs::read_to_string(path).with_context(|| unreadable(path))?;
-    let feed_id = hex::encode(feed_id);
     let mut erasures = Vec::new();
     for (line, number) in text.split_inclusive('\n').zip(1..) {
         let line: Line = match serde_json::from_str(line) {
@@ -100,6 +99,9 @@ mod tests {
     use super::*;
     use crate::domain::{id::StatementId, time::Timestamp};
 
+    const FEED: &str = "01010101010101010101010101010101";
+    const ANOTHER: &str = "02020202020202020202020202020202";
+
     fn erasure(id: &str) -> Erasure {
         let time = Timestamp::from_micros;
         Erasure { statement: StatementId::parse(id).unwrap(), create_time: time(1), expunge_time: time(2_000_000) }
@@ -109,11 +111,11 @@ mod tests {
     fn what_was_noted_is_read_again_by_record() {
         let folder = tempfile::tempdir().unwrap();
         let path = beside(&folder.path().join("record.backup"));
-        append(&path, &[1; 16], &[]).unwrap();
+        append(&path, FEED, &[]).unwrap();
         assert!(!path.exists());
-        append(&path, &[1; 16], &[erasure("fire"), erasure("flood")]).unwrap();
-        append(&path, &[2; 16], &[erasure("fire")]).unwrap();
-        assert_eq!(read(&path, &[1; 16]).unwrap(), [erasure("fire"), erasure("flood")]);
+        append(&path, FEED, &[erasure("fire"), erasure("flood")]).unwrap();
+        append(&path, ANOTHER, &[erasure("fire")]).unwrap();
+        assert_eq!(read(&path, FEED).unwrap(), [erasure("fire"), erasure("flood")]);
         let line = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
         let right = r#"{"feedId":"01010101010101010101010101010101","statement":"statements/fire","createTime":"1970-01-01T00:00:00.000001Z","expungeTime":"1970-01-01T00:00:02Z"}"#;
         assert_eq!(line, right);
@@ -123,15 +125,15 @@ mod tests {
     fn a_line_that_was_cut_off_is_none_and_does_no_harm_to_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("register");
-        append(&path, &[1; 16], &[erasure("fire")]).unwrap();
+        append(&path, FEED, &[erasure("fire")]).unwrap();
         let whole = fs::read(&path).unwrap();
         for length in 0..whole.len() {
             fs::write(&path, [&whole, &whole[..length]].concat()).unwrap();
             let twice = if length == whole.len() - 1 { 2 } else { 1 };
-            assert_eq!(read(&path, &[1; 16]).unwrap(), vec![erasure("fire"); twice], "{length}");
-            append(&path, &[1; 16], &[erasure("flood")]).unwrap();
+            assert_eq!(read(&path, FEED).unwrap(), vec![erasure("fire"); twice], "{length}");
+            append(&path, FEED, &[erasure("flood")]).unwrap();
             let all = [vec![erasure("fire"); twice], vec![erasure("flood")]].concat();
-            assert_eq!(read(&path, &[1; 16]).unwrap(), all, "{length}");
+            assert_eq!(read(&path, FEED).unwrap(), all, "{length}");
         }
     }
 
@@ -140,6 +142,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("register");
         fs::write(&path, "{}\n").unwrap();
-        assert!(format!("{:#}", read(&path, &[1; 16]).unwrap_err()).contains("line 1: no erasure"));
+        assert!(format!("{:#}", read(&path, FEED).unwrap_err()).contains("line 1: no erasure"));
     }
 }

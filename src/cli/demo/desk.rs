@@ -108,7 +108,7 @@ impl Stage {
             ..GetStatementRequest::default()
         };
         let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await?;
-        answer.reading.and_then(|reading| reading.live).context("not as told: a reading without anything to read")
+        answer.statement.and_then(|statement| statement.live).context("not as told: a reading without anything to read")
     }
 
     /// Something has to be refused, for this reason.
@@ -142,7 +142,7 @@ fn publish_request(drafts: &[Draft], when: When) -> Result<PublishDraftsRequest>
         etag: draft.etag.clone(),
     };
     let mut request = PublishDraftsRequest {
-        name: name.to_owned(),
+        parent: name.to_owned(),
         drafts: drafts.iter().map(one).collect(),
         request_id: request_id(),
         ..PublishDraftsRequest::default()

@@ -103,7 +103,7 @@ impl Importer {
 
     async fn publish(&self, step: &Step<'_>, etag: String) -> Result<()> {
         let request = PublishDraftsRequest {
-            name: step.slot.statement.name(),
+            parent: step.slot.statement.name(),
             drafts: vec![DraftToPublish { language_code: step.slot.language.clone(), etag }],
             request_id: step.request_id("publish"),
             ..PublishDraftsRequest::default()

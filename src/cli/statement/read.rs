@@ -6,7 +6,7 @@ use owo_colors::OwoColorize as _;
 use crate::{
     api::v1::{
         Content, GetStatementRequest, ListEditionsRequest, ListEditionsResponse, ListStatementsRequest,
-        ListStatementsResponse, Live, Reading, live,
+        ListStatementsResponse, Live, PublicStatement, live,
     },
     cli::{
         args::{FilterArgs, Limit},
@@ -24,18 +24,18 @@ pub(super) async fn get(session: &Session, id: &StatementId, language: String, a
     let request =
         GetStatementRequest { name: id.name(), language_code: language, as_of_time, ..GetStatementRequest::default() };
     let answer = session.statements(request, async |mut api, q| api.get_statement(q).await).await?;
-    session.format.answer(&answer, |answer| answer.reading.as_ref().map_or(Ok(()), reading))
+    session.format.answer(&answer, |answer| answer.statement.as_ref().map_or(Ok(()), people))
 }
 
-fn reading(reading: &Reading) -> Result<()> {
-    let Some(live) = &reading.live else { return Ok(()) };
+fn people(statement: &PublicStatement) -> Result<()> {
+    let Some(live) = &statement.live else { return Ok(()) };
     let edition = live.edition.clone().unwrap_or_default();
     say(format_args!("{}  {}", short(&edition.name).bold(), state(live)))?;
-    let asked = &reading.requested_language_code;
+    let asked = &statement.requested_language_code;
     if !asked.is_empty() && *asked != live.language_code {
         say(format_args!("{} is not there: this is {}", asked.yellow(), live.language_code))?;
     }
-    say(format_args!("languages {}", reading.available_language_codes.join(" ")).dimmed())?;
+    say(format_args!("languages {}", statement.available_language_codes.join(" ")).dimmed())?;
     let published = times::brief(edition.publish_time.as_ref());
     say(format_args!("published {published}, digest {}", edition.content_digest).dimmed())?;
     if let Some(correction) = &edition.correction {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::v1::{Delivery, Embargo, Event, Live, Snapshot, delivery::Scope, event},
+    api::v1::{Delivery, Embargo, Event, Live, Snapshot, delivery::FilterChange, event},
     cli::{failure::Refusal, names::short, output::word},
 };
 
@@ -81,15 +81,15 @@ impl Mirror {
         self.last_sequence = event.sequence;
         self.first_sequence.get_or_insert(event.sequence);
         self.applied += 1;
-        self.fold(delivery.scope(), event);
+        self.fold(delivery.filter_change(), event);
         Ok(())
     }
 
-    fn fold(&mut self, scope: Scope, event: Event) {
+    fn fold(&mut self, filter_change: FilterChange, event: Event) {
         let key = slot(&event.statement, &event.language_code);
         if matches!(event.r#type(), event::Type::Embargoed | event::Type::EmbargoCancelled) {
             match event.embargo {
-                Some(embargo) if scope != Scope::Left => self.embargoes.insert(key, Held::of(&embargo)),
+                Some(embargo) if filter_change != FilterChange::Left => self.embargoes.insert(key, Held::of(&embargo)),
                 Some(_) | None => self.embargoes.remove(&key),
             };
             return;
@@ -98,7 +98,7 @@ impl Mirror {
             self.embargoes.remove(&key);
         }
         match event.live {
-            Some(live) if scope != Scope::Left => self.state.insert(key, Shown::of(&live)),
+            Some(live) if filter_change != FilterChange::Left => self.state.insert(key, Shown::of(&live)),
             // Also where a text was erased or hidden: nothing is left to show.
             Some(_) | None => self.state.remove(&key),
         };

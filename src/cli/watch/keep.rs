@@ -109,10 +109,10 @@ fn read(path: &Path) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::{Delivery, Keep};
-    use crate::api::v1::{Event, delivery::Scope};
+    use crate::api::v1::{Event, delivery::FilterChange};
 
     fn delivery(sequence: u64) -> Delivery {
-        Delivery::new(Scope::Unspecified, Event { sequence, ..Event::default() })
+        Delivery::new(FilterChange::Unspecified, Event { sequence, ..Event::default() })
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use owo_colors::{OwoColorize as _, Style};
 
 use super::fold::slot;
 use crate::{
-    api::v1::{Delivery, Embargo, Event, Live, delivery::Scope, event},
+    api::v1::{Delivery, Embargo, Event, Live, delivery::FilterChange, event},
     cli::{
         names::short,
         output::{line, quoted, word},
@@ -18,11 +18,11 @@ const WORDS_WIDTH: usize = 120;
 /// A delivery: `    12  2026-11-12T14:05:00.125Z ~ CORRECTED  recall-7/de.3  REPLY, notify  "Title"`.
 pub(super) fn delivery(delivery: &Delivery) -> String {
     let event = delivery.event.clone().unwrap_or_default();
-    let sign = match delivery.scope() {
-        Scope::Entered => "+",
-        Scope::Within => "~",
-        Scope::Left => "-",
-        Scope::Unspecified => "?",
+    let sign = match delivery.filter_change() {
+        FilterChange::Entered => "+",
+        FilterChange::Stayed => "~",
+        FilterChange::Left => "-",
+        FilterChange::Unspecified => "?",
     };
     let time = times::text(event.event_time.as_ref());
     let kind = format!("{:<17}", event_type(event.r#type())).style(style(event.r#type())).to_string();

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     api::v1::{
         self, Heartbeat,
-        delivery::Scope,
+        delivery::FilterChange,
         feed_service_server::{FeedService, FeedServiceServer},
     },
     client::{channel, check::fixture},
@@ -53,10 +53,10 @@ async fn a_commit_in_parts_is_applied_whole_or_not_at_all() {
 async fn what_breaks_the_contract_is_refused_and_nothing_of_it_is_kept() {
     let (_, site, _) = follow(Shelf::default(), vec![vec![opened(), batch(&[1, 2], "after-2", 3)]]).await;
     let mut forged = fixture::event(3);
-    forged.previous_hash = vec![9; 32];
-    forged.hash = fixture::hash(&forged).to_vec();
+    forged.previous_hash = "9".repeat(64);
+    forged.hash = fixture::hash(&forged);
     let forged = EventBatch {
-        deliveries: vec![Delivery::new(Scope::Left, forged)],
+        deliveries: vec![Delivery::new(FilterChange::Left, forged)],
         cursor: "x".to_owned(),
         tail: 9,
         ..EventBatch::default()

@@ -313,7 +313,7 @@ pub(super) fn approve_edition(
         return Err(Rejection::EditionNotFound);
     }
     let place = slots.owed.iter().position(|owed| owed.number == number);
-    let place = place.ok_or(Rejection::ApprovalNotOwed)?;
+    let place = place.ok_or(Rejection::ApprovalNotPending)?;
     let owed = slots.owed.remove(place);
     let approver = context.caller.clone();
     if owed.publisher == *context.caller || owed.authors.contains(context.caller) {

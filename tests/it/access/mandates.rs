@@ -69,14 +69,14 @@ async fn an_author_of_one_language_writes_in_no_other() {
     author.create("fire", "en").await;
     author.save("fire", "en", words("A fire")).await;
     french.save("fire", "fr", words("Un feu")).await;
-    let request = v1::GetDossierRequest { name: "statements/fire".to_owned() };
-    let seen = french.editorial.get_dossier(request).await.unwrap().into_inner().dossier.unwrap();
+    let request = v1::GetStatementOverviewRequest { name: "statements/fire".to_owned() };
+    let seen = french.editorial.get_statement_overview(request).await.unwrap().into_inner().overview.unwrap();
     let languages: Vec<_> = seen.languages.iter().map(|language| language.language_code.as_str()).collect();
     assert_eq!(languages, ["fr"]);
-    refused(french.try_save(draft("fire", "de")).await, Code::PermissionDenied, "OUT_OF_MANDATE");
+    refused(french.try_save(draft("fire", "de")).await, Code::PermissionDenied, "OUT_OF_SCOPE");
     author.save("fire", "de", words("Ein Feuer")).await;
     // Whether there is a draft by now is not told.
-    refused(french.try_save(draft("fire", "de")).await, Code::PermissionDenied, "OUT_OF_MANDATE");
+    refused(french.try_save(draft("fire", "de")).await, Code::PermissionDenied, "OUT_OF_SCOPE");
     let etag = seen.languages[0].draft.as_ref().unwrap().etag.clone();
     french.try_save(v1::Draft { etag, ..draft("fire", "fr") }).await.unwrap();
     let listed = v1::ListDraftsRequest { parent: "statements/-".to_owned(), ..Default::default() };
@@ -260,7 +260,7 @@ async fn state(mut stream: Stream) -> (Vec<String>, u64, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_owed_approvals_is_full_of_ones_own() {
+async fn a_page_of_pending_approvals_is_full_of_ones_own() {
     let mut policy = Policy::new();
     let desk = Desk::new(&mut policy);
     policy.grant("french", "roles = [\"reviewer\"]\nlanguages = [\"fr\"]");
@@ -275,11 +275,12 @@ async fn a_page_of_owed_approvals_is_full_of_ones_own() {
         publisher.publish(request).await.unwrap();
     }
     let mut french = holder(&service, &french);
-    let first = v1::ListOwedApprovalsRequest { page_size: 1, ..Default::default() };
-    let first = french.editorial.list_owed_approvals(first).await.unwrap().into_inner();
-    let names: Vec<_> = first.owed_approvals.iter().map(|owed| owed.edition.as_ref().unwrap().name.as_str()).collect();
+    let first = v1::ListPendingApprovalsRequest { page_size: 1, ..Default::default() };
+    let first = french.editorial.list_pending_approvals(first).await.unwrap().into_inner();
+    let names: Vec<_> =
+        first.pending_approvals.iter().map(|owed| owed.edition.as_ref().unwrap().name.as_str()).collect();
     assert_eq!(names, ["statements/fire/editions/fr.1"]);
-    let next = v1::ListOwedApprovalsRequest { page_size: 1, page_token: first.next_page_token };
-    let next = french.editorial.list_owed_approvals(next).await.unwrap().into_inner();
-    assert!(next.owed_approvals.is_empty() && next.next_page_token.is_empty());
+    let next = v1::ListPendingApprovalsRequest { page_size: 1, page_token: first.next_page_token };
+    let next = french.editorial.list_pending_approvals(next).await.unwrap().into_inner();
+    assert!(next.pending_approvals.is_empty() && next.next_page_token.is_empty());
 }

@@ -130,7 +130,11 @@ async fn a_name_alone_opens_nothing_where_a_policy_holds() {
     let mut policy = Policy::new();
     policy.role(Role::Author);
     let (service, _access) = policy.serve().await;
-    let refused = service.person("author").editorial.get_dossier(onrecord::api::v1::GetDossierRequest::default()).await;
+    let refused = service
+        .person("author")
+        .editorial
+        .get_statement_overview(onrecord::api::v1::GetStatementOverviewRequest::default())
+        .await;
     assert_eq!(told(&refused.map(drop)), (Code::Unauthenticated, "CREDENTIAL_MISSING".to_owned()));
 }
 

@@ -54,11 +54,8 @@ async fn what_is_for_another_audience_cannot_be_told_from_what_never_was() {
     let names = ["ours", "hidden", "open", "missing"].map(|id| format!("statements/{id}")).to_vec();
     let mut site = site.clone();
     let batch = v1::BatchGetStatementsRequest { names, ..Default::default() };
-    let readings = site.statements.batch_get_statements(batch).await.unwrap().into_inner().readings;
-    assert_eq!(
-        readings.iter().map(|it| it.statement.as_str()).collect::<Vec<_>>(),
-        ["statements/ours", "statements/open"]
-    );
+    let readings = site.statements.batch_get_statements(batch).await.unwrap().into_inner().statements;
+    assert_eq!(readings.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["statements/ours", "statements/open"]);
     let listed = site.statements.list_statements(v1::ListStatementsRequest::default()).await.unwrap().into_inner().live;
     assert_eq!(
         listed.iter().map(|it| it.statement.as_str()).collect::<Vec<_>>(),
@@ -179,7 +176,7 @@ async fn sites_of_others_are_in_no_listing_and_no_page_token() {
                 break;
             }
         }
-        let request = v1::ListDeliveriesRequest { name: "statements/fire".to_owned(), ..Default::default() };
+        let request = v1::ListDeliveriesRequest { parent: "statements/fire".to_owned(), ..Default::default() };
         let deliveries = local.feed.list_deliveries(request).await.unwrap().into_inner();
         let sites: Vec<_> = deliveries.deliveries.into_iter().map(|delivery| delivery.subscription).collect();
         told.push((pages, sites));
@@ -207,7 +204,7 @@ async fn everything_about(person: &mut Person, id: &str) -> Vec<(&'static str, (
             told.push((stringify!($method), said(person.$service.$method(request).await)));
         };
     }
-    ask!(editorial.get_dossier, GetDossierRequest { name: name.clone() });
+    ask!(editorial.get_statement_overview, GetStatementOverviewRequest { name: name.clone() });
     ask!(editorial.update_statement, UpdateStatementRequest { statement: Some(changed) });
     ask!(editorial.get_draft, GetDraftRequest { name: draft.clone() });
     ask!(editorial.list_drafts, ListDraftsRequest { parent: name.clone() });
@@ -220,7 +217,7 @@ async fn everything_about(person: &mut Person, id: &str) -> Vec<(&'static str, (
     let comment = "No.".to_owned();
     ask!(editorial.reject_draft, RejectDraftRequest { name: draft.clone(), etag: etag.clone(), comment: comment });
     ask!(editorial.discard_draft, DiscardDraftRequest { name: draft.clone(), etag: etag.clone() });
-    ask!(editorial.publish_drafts, PublishDraftsRequest { name: name.clone(), drafts: to_publish });
+    ask!(editorial.publish_drafts, PublishDraftsRequest { parent: name.clone(), drafts: to_publish });
     let (edition, content_digest) = (format!("{statement}/editions/en.1"), "0".repeat(64));
     ask!(editorial.approve_edition, ApproveEditionRequest { name: edition.clone(), content_digest: content_digest });
     let reason = "A mistake.".to_owned();
@@ -237,8 +234,8 @@ async fn everything_about(person: &mut Person, id: &str) -> Vec<(&'static str, (
     ask!(statements.list_editions, ListEditionsRequest { parent: name.clone() });
     let both = (edition.clone(), edition.clone());
     ask!(statements.diff_editions, DiffEditionsRequest { from_edition: both.0, to_edition: both.1 });
-    ask!(feed.list_deliveries, ListDeliveriesRequest { name: name });
-    ask!(feed.list_deliveries, ListDeliveriesRequest { name: edition });
+    ask!(feed.list_deliveries, ListDeliveriesRequest { parent: name });
+    ask!(feed.list_deliveries, ListDeliveriesRequest { parent: edition });
     told
 }
 
@@ -259,5 +256,5 @@ async fn somebody_with_every_role_elsewhere_cannot_tell_a_statement_from_a_missi
         assert_eq!(there.0, Code::NotFound, "{method}: {}", there.1);
     }
     let all = v1::ListEntriesRequest::default();
-    refused(person.editorial.list_entries(all).await, Code::PermissionDenied, "OUT_OF_MANDATE");
+    refused(person.editorial.list_entries(all).await, Code::PermissionDenied, "OUT_OF_SCOPE");
 }

@@ -184,7 +184,7 @@ impl Asker {
                 let answer = self.ask(method, request.clone()).await.unwrap();
                 let read = self.stories().filter(|story| self.scope.readable(story).contains("en"));
                 let expected = read.map(|story| format!("statements/{}", story.id)).collect();
-                self.equal(method, &request, listed(&answer, "readings", &["statement"]), expected);
+                self.equal(method, &request, listed(&answer, "statements", &["name"]), expected);
             }
             "ListStatements" => {
                 let request = json!({ "pageSize": 1000 });
@@ -196,7 +196,7 @@ impl Asker {
                 self.equal(method, &request, listed(&answer, "live", &["statement", "languageCode"]), expected);
             }
             "GetEdition" | "DiffEditions" | "ListEditions" => self.editions(method).await,
-            "GetDossier" => self.dossiers(method).await,
+            "GetStatementOverview" => self.overviews(method).await,
             "GetDraft" => {
                 for (story, language) in self.lanes() {
                     let draft = story.lanes.get(language).and_then(|lane| lane.draft);
@@ -225,7 +225,7 @@ impl Asker {
                 };
                 self.list(method, "releases", releases).await;
             }
-            "ListOwedApprovals" => {
+            "ListPendingApprovals" => {
                 let answer = self.ask(method, json!({})).await.unwrap();
                 let owes = |(story, language): &(&Story, &str)| {
                     story.lanes.get(language).is_some_and(|lane| lane.owes) && self.scope.knew(story, language)
@@ -233,7 +233,7 @@ impl Asker {
                 let expected = self.lanes().filter(owes);
                 let expected =
                     expected.map(|(story, language)| format!("statements/{}/editions/{language}.1", story.id));
-                let told = listed(&answer, "owedApprovals", &["edition.name"]);
+                let told = listed(&answer, "pendingApprovals", &["edition.name"]);
                 self.equal(method, &json!({}), told, expected.collect());
             }
             "ListEntries" => self.entries(method).await,
@@ -252,13 +252,13 @@ impl Asker {
             "ConfirmClock" => {
                 let request = json!({ "time": "2020-01-01T00:00:00Z" });
                 let answer = self.ask(method, request.clone()).await;
-                let expected = if self.scope.is_all_texts() { "INVALID_ARGUMENT" } else { "OUT_OF_MANDATE" };
+                let expected = if self.scope.is_all_texts() { "INVALID_ARGUMENT" } else { "OUT_OF_SCOPE" };
                 self.equal(method, &request, reason(&answer).as_str(), expected);
             }
             "Backup" => {
                 let whole = self.scope.is_all_texts() && self.scope.subscriptions.is_empty();
                 let answer = self.ask(method, json!({})).await;
-                self.equal(method, &json!({}), reason(&answer).as_str(), if whole { "" } else { "OUT_OF_MANDATE" });
+                self.equal(method, &json!({}), reason(&answer).as_str(), if whole { "" } else { "OUT_OF_SCOPE" });
                 assert_eq!(answer.is_ok(), whole);
             }
             name => self.step(method, name).await,

@@ -20,7 +20,7 @@ fn to_publish(answers: &[&DynamicMessage]) -> Value {
     let language = |draft: &DynamicMessage| text(draft, "name").rsplit('/').next().unwrap().to_owned();
     let one = |draft: &DynamicMessage| json!({ "languageCode": language(draft), "etag": text(draft, "etag") });
     let name = text(&drafts[0], "name").split("/drafts/").next().unwrap().to_owned();
-    json!({ "name": name, "drafts": drafts.iter().map(one).collect::<Vec<_>>() })
+    json!({ "parent": name, "drafts": drafts.iter().map(one).collect::<Vec<_>>() })
 }
 
 const CREATE: &str = "EditorialService/CreateStatement";
@@ -61,9 +61,9 @@ impl Desk {
 
     pub(super) async fn drafts_and_editions(&mut self, id: &str) {
         self.create(id).await;
-        let dossier = json!({ "name": format!("statements/{id}") });
-        let dossier = inner(&self.get("EditorialService/GetDossier", dossier).await.unwrap(), "dossier");
-        let changed = json!({ "name": format!("statements/{id}"), "etag": etag(&dossier, "statement"),
+        let overview = json!({ "name": format!("statements/{id}") });
+        let overview = inner(&self.get("EditorialService/GetStatementOverview", overview).await.unwrap(), "overview");
+        let changed = json!({ "name": format!("statements/{id}"), "etag": etag(&overview, "statement"),
                               "owner": "another desk", "annotations": { "a": "1", "b": "2" } });
         self.act("EditorialService/UpdateStatement", "author", json!({ "statement": changed })).await;
         let saved = self.save(id, "en", "", json!({})).await;
@@ -160,9 +160,9 @@ impl Desk {
                 !done.request.to_string().contains(&id) || !messages_of(&done.answer, "live").is_empty()
             });
             assert_eq!(messages_of(&erased, "live").is_empty(), suffix == "hidden", "{suffix}");
-            let dossier = json!({ "name": format!("statements/{id}") });
-            let dossier = json_of(&self.get("EditorialService/GetDossier", dossier).await.unwrap());
-            let slots = &dossier["dossier"]["languages"][0];
+            let overview = json!({ "name": format!("statements/{id}") });
+            let overview = json_of(&self.get("EditorialService/GetStatementOverview", overview).await.unwrap());
+            let slots = &overview["overview"]["languages"][0];
             assert_eq!(slots["live"]["state"], "STATE_EXPUNGED");
             assert_eq!(slots["hidden"] == true, suffix == "hidden");
         }

@@ -84,15 +84,15 @@ async fn a_forced_edition_owes_its_approval_until_somebody_else_gives_it() {
     let live = service.person("publisher").publish(force).await.unwrap().live.remove(0);
     let edition = live.edition.unwrap();
     let owed = || async {
-        let request = v1::ListOwedApprovalsRequest::default();
+        let request = v1::ListPendingApprovalsRequest::default();
         service
             .person("auditor")
             .editorial
-            .list_owed_approvals(request)
+            .list_pending_approvals(request)
             .await
             .unwrap()
             .into_inner()
-            .owed_approvals
+            .pending_approvals
             .len()
     };
     assert_eq!(owed().await, 1);
@@ -110,7 +110,7 @@ async fn a_forced_edition_owes_its_approval_until_somebody_else_gives_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_owed_approval_is_of_that_very_text_and_given_once() {
+async fn an_pending_approval_is_of_that_very_text_and_given_once() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     let draft = service.person("author").save("fire", "en", words("Run")).await;
@@ -135,7 +135,7 @@ async fn an_owed_approval_is_of_that_very_text_and_given_once() {
     reviewer.editorial.approve_edition(approval(&edition.content_digest)).await.unwrap();
     assert_eq!(owed(&service).await, []);
     let again = reviewer.editorial.approve_edition(approval(&edition.content_digest)).await;
-    refused(again, Code::FailedPrecondition, "APPROVAL_NOT_OWED");
+    refused(again, Code::FailedPrecondition, "APPROVAL_NOT_PENDING");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn the_same_request_id_gets_the_first_answer_also_after_a_restart() {
     let service = service.stop().await.start(1).await;
     assert_eq!(service.person("publisher").publish(request.clone()).await.unwrap(), first);
     assert_eq!(events(&service).await.len(), 1);
-    let other = v1::PublishDraftsRequest { name: "statements/flood".to_owned(), ..request };
+    let other = v1::PublishDraftsRequest { parent: "statements/flood".to_owned(), ..request };
     refused(service.person("publisher").publish(other).await, Code::InvalidArgument, "REQUEST_ID_REUSED");
 }
 

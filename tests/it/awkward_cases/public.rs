@@ -132,15 +132,18 @@ async fn a_filter_that_stops_matching_is_told_to_let_go() {
         ..Default::default()
     };
     let brazil = service.person("site").follow(filter("BR")).await.unwrap().until(2).await;
-    let scopes: Vec<_> = brazil.iter().map(v1::Delivery::scope).collect();
-    assert_eq!(scopes, [v1::delivery::Scope::Entered, v1::delivery::Scope::Left]);
+    let changes: Vec<_> = brazil.iter().map(v1::Delivery::filter_change).collect();
+    assert_eq!(changes, [v1::delivery::FilterChange::Entered, v1::delivery::FilterChange::Left]);
     let left = brazil[1].event.clone().unwrap();
     assert!(
         left.live.is_none() && left.correction.is_some(),
         "who held the text learns what was wrong, and gets no new one"
     );
     let germany = service.person("site").follow(filter("DE")).await.unwrap().until(2).await;
-    assert_eq!(germany.iter().map(v1::Delivery::scope).collect::<Vec<_>>(), [v1::delivery::Scope::Entered]);
+    assert_eq!(
+        germany.iter().map(v1::Delivery::filter_change).collect::<Vec<_>>(),
+        [v1::delivery::FilterChange::Entered]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,11 @@
 //! Hidden, gone, redirected and erased.
 
 use onrecord::api::v1::{self, ChangeKind, RemovalMode, event, live};
-use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use super::{REQUEST, events, expunge, hold, shown, take_down, title};
-use crate::harness::{Person, Service, approved, changed, publish, refused, words};
+use crate::harness::{Person, Service, approved, chained, changed, publish, refused, words};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_equals_not_found() {
@@ -135,11 +134,10 @@ async fn an_erased_text_leaves_ids_digests_and_an_unbroken_chain() {
     let request = v1::ReadFeedRequest { start: v1::Start::Beginning.into(), ..Default::default() };
     let feed = service.person("site").feed.read_feed(request).await.unwrap().into_inner();
     assert!(!format!("{feed:?}{shown:?}").contains("Unspeakable"));
-    let mut previous = vec![0; 32];
+    let mut previous = "0".repeat(64);
     for event in feed.deliveries.into_iter().map(|delivery| delivery.event.unwrap()) {
         assert_eq!(event.previous_hash, previous);
-        let hash = onrecord::domain::digest::Digest::of(&[&event.previous_hash, &event.seal]);
-        assert_eq!(event.hash, hash.as_bytes());
+        assert_eq!(event.hash, chained(&event.previous_hash, &event.seal));
         previous = event.hash;
     }
 }
@@ -167,10 +165,10 @@ async fn an_erased_edition_keeps_its_digest_and_past_events_their_hashes() {
         assert!(!format!("{erased:?}{edition:?}{after:?}").contains(words), "{words}");
     }
     assert_eq!(after.last().unwrap().r#type(), event::Type::Expunged);
-    let mut previous = vec![0; 32];
+    let mut previous = "0".repeat(64);
     for event in &after {
         assert_eq!(event.previous_hash, previous);
-        assert_eq!(event.hash, Sha256::new().chain_update(&previous).chain_update(&event.seal).finalize().as_slice());
+        assert_eq!(event.hash, chained(&previous, &event.seal));
         previous.clone_from(&event.hash);
     }
     assert!(
@@ -238,7 +236,7 @@ async fn what_is_not_public_now_is_not_shown_of_the_past() {
     take_down(&service, "fire", RemovalMode::Hidden, "").await.unwrap();
     for told in replays(&service, 4).await {
         assert!(!format!("{told:?}").contains("It is gone."), "nor the notice");
-        assert!(told.iter().all(|delivery| delivery.scope() == v1::delivery::Scope::Left), "{told:?}");
+        assert!(told.iter().all(|delivery| delivery.filter_change() == v1::delivery::FilterChange::Left), "{told:?}");
         assert!(!format!("{told:?}").contains("What changed."), "nor the note");
     }
     publish(&service, "fire", "en", changed("Third", ChangeKind::Major)).await;

@@ -65,7 +65,7 @@ async fn releases_of_one_call_are_held_together() {
     publish(&service, "fire", "de", words("Sofort")).await;
     service.advance(61).await;
     for (language, reason) in
-        [("en", release::BlockedReason::CompanionHeld), ("de", release::BlockedReason::BaseSuperseded)]
+        [("en", release::BlockedReason::CompanionBlocked), ("de", release::BlockedReason::BaseSuperseded)]
     {
         let held = service.person("publisher").release("fire", language).await.unwrap();
         assert_eq!((held.blocked_reason(), held.companions.len()), (reason, 2));
@@ -122,7 +122,7 @@ async fn a_reader_can_ask_what_was_public_then() {
     publish(&service, "fire", "en", changed("Second", ChangeKind::Major)).await;
     let at = |as_of_time| v1::GetStatementRequest { name: "statements/fire".into(), as_of_time, ..Default::default() };
     let mut reader = service.person("reader");
-    let past = reader.statements.get_statement(at(then)).await.unwrap().into_inner().reading.unwrap();
+    let past = reader.statements.get_statement(at(then)).await.unwrap().into_inner().statement.unwrap();
     assert_eq!(past.live.unwrap().edition.unwrap().content.unwrap().title, "First");
     let future = reader.statements.get_statement(at(service.in_seconds(1))).await;
     refused(future, Code::InvalidArgument, "INVALID_ARGUMENT");

@@ -89,7 +89,7 @@ async fn a_copy_says_the_newest_format_that_is_in_it() {
     assert!(output.status.success(), "{output:?}");
     let formats = |file: &Path| -> Vec<u32> {
         let bytes = fs::read(file).unwrap();
-        let mut frames = &bytes[b"onrecord backup 1\n".len()..];
+        let mut frames = &bytes[b"onrecord backup 2\n".len()..];
         let mut formats = Vec::new();
         while let Some((length, rest)) = frames.split_first_chunk::<4>() {
             let (frame, rest) = rest[4..].split_at(u32::from_be_bytes(*length) as usize);

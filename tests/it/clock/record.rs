@@ -28,7 +28,7 @@ async fn dated_ahead() -> Service {
 
 async fn title_at(service: &Service, as_of_time: Option<prost_types::Timestamp>) -> String {
     let request = v1::GetStatementRequest { name: "statements/fire".into(), as_of_time, ..Default::default() };
-    let reading = service.person("reader").statements.get_statement(request).await.unwrap().into_inner().reading;
+    let reading = service.person("reader").statements.get_statement(request).await.unwrap().into_inner().statement;
     reading.unwrap().live.unwrap().edition.unwrap().content.unwrap().title
 }
 
@@ -37,7 +37,7 @@ async fn a_clock_that_was_ahead_once_dates_nothing_after_it() {
     let service = dated_ahead().await;
     let clock = service.person("operator").clock.get_clock(v1::GetClockRequest {}).await.unwrap().into_inner();
     let clock = clock.clock.unwrap();
-    assert_eq!((clock.in_doubt, clock.behind_record.unwrap().seconds), (false, 86_340), "it is said");
+    assert_eq!((clock.in_doubt, clock.record_offset.unwrap().seconds), (false, 86_340), "it is said");
     let confirmed = confirmations(&service).await;
     let [(caller, reason, at)] = &confirmed[..] else { panic!("it is in the record") };
     assert_eq!((caller.as_str(), *at), ("service", 60));
@@ -88,7 +88,7 @@ async fn a_restart_does_not_make_a_jump_true() {
         assert_eq!(story(&service).await[2], happened(event::Type::Withdrawn, "live", 60));
         let clock = confirm(&service, service.in_seconds(0)).await.unwrap();
         // The withdrawal, of a minute after the beginning, is dated later than the hour before.
-        let behind = clock.behind_record.map(|behind| behind.seconds);
+        let behind = clock.record_offset.map(|behind| behind.seconds);
         assert_eq!((clock.in_doubt, behind), (false, (jump < 0).then_some(3_600)), "{jump:+} s");
         try_save(&service, "live").await.unwrap();
         let service = service.stop().await.start(0).await;

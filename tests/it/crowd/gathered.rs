@@ -191,12 +191,12 @@ pub(super) async fn older(person: &mut Person, message: &Message) -> Vec<u64> {
 
 impl Seen {
     /// Deliveries, in order.
-    pub(super) fn deliveries(&self) -> impl Iterator<Item = (Scope, &v1::Event)> {
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = (FilterChange, &v1::Event)> {
         let batches = self.messages.iter().filter_map(|(_, message)| match message {
             Message::EventBatch(batch) => Some(batch),
             _ => None,
         });
-        batches.flat_map(|batch| &batch.deliveries).map(|it| (it.scope(), it.event.as_ref().unwrap()))
+        batches.flat_map(|batch| &batch.deliveries).map(|it| (it.filter_change(), it.event.as_ref().unwrap()))
     }
 
     pub(super) fn opened(&self) -> &v1::Opened {

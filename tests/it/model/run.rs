@@ -204,7 +204,7 @@ impl Run {
             etag: self.model.look((s, language)).draft.map_or_else(|| "none".to_owned(), |draft| draft.proto.etag),
         };
         let mut request = v1::PublishDraftsRequest {
-            name: name(s),
+            parent: name(s),
             drafts: languages.iter().map(one).collect(),
             force,
             reason: if force { "At once.".into() } else { String::new() },

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use onrecord::{
-    api::v1::{self, delivery::Scope, event, live, subscribe_response::Message},
+    api::v1::{self, delivery::FilterChange, event, live, subscribe_response::Message},
     client::verify,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{
     Key, key,
     state::{Model, Seen, Slots},
     steps::Plan,
 };
-use crate::harness::{Service, Stream};
+use crate::harness::{Service, Stream, chained};
 
 /// A site that folds its stream as `docs/feed.md` says.
 pub(super) struct Site {
@@ -123,7 +122,7 @@ impl Site {
 
     /// Folds a delivery; whether it is the mark.
     pub(super) fn apply(&mut self, delivery: v1::Delivery, mark: u32) -> bool {
-        let scope = delivery.scope();
+        let filter_change = delivery.filter_change();
         let event = delivery.event.unwrap();
         assert!(event.sequence > self.last, "{} after {}", event.sequence, self.last);
         self.last = event.sequence;
@@ -132,29 +131,32 @@ impl Site {
             return event.live.as_ref().is_some_and(|live| live.edition.as_ref().unwrap().number == mark);
         };
         let held_before = self.live.contains_key(&key);
-        match (event.r#type(), scope) {
+        match (event.r#type(), filter_change) {
             (event::Type::Embargoed | event::Type::EmbargoCancelled, _) if !self.plan.include_embargoed => {
                 panic!("no clearance was asked for: {event:?}")
             }
-            (event::Type::Embargoed, Scope::Entered | Scope::Within) => {
+            (event::Type::Embargoed, FilterChange::Entered | FilterChange::Stayed) => {
                 let title = event.embargo.as_ref().unwrap().content.as_ref().unwrap().title.clone();
                 self.embargoes.insert(key, title);
             }
             (event::Type::Embargoed | event::Type::EmbargoCancelled, _) => drop(self.embargoes.remove(&key)),
-            (_, Scope::Left) => {
+            (_, FilterChange::Left) => {
                 assert_eq!(event.live, None, "what left has no text");
                 self.live.remove(&key);
             }
-            (_, Scope::Entered | Scope::Within) => {
-                assert!(scope == Scope::Within || !held_before, "entered, and was there: {event:?}");
+            (_, FilterChange::Entered | FilterChange::Stayed) => {
+                assert!(filter_change == FilterChange::Stayed || !held_before, "entered, and was there: {event:?}");
                 let seen = Seen::of(event.live.as_ref().unwrap());
                 // What is gone now shows nothing of what it was before.
                 let gone = matches!(seen.state, live::State::Gone | live::State::Redirected);
                 let complete = self.plan.start != v1::Start::Now && !gone;
-                assert!(scope == Scope::Entered || held_before || !complete, "within, and was not there: {event:?}");
+                assert!(
+                    filter_change == FilterChange::Entered || held_before || !complete,
+                    "within, and was not there: {event:?}"
+                );
                 self.live.insert(key, seen);
             }
-            (_, Scope::Unspecified) => panic!("no scope: {event:?}"),
+            (_, FilterChange::Unspecified) => panic!("no filter_change: {event:?}"),
         }
         // Whoever is told of an erasure deletes every copy.
         if event.embargo_lifted || event.r#type() == event::Type::Expunged {
@@ -179,11 +181,11 @@ impl Site {
 
     /// Everything there is, without a gap, and chained.
     pub(super) fn check_chain(&self) {
-        let mut previous = vec![0; 32];
+        let mut previous = "0".repeat(64);
         for (place, event) in (1..).zip(&self.events) {
             assert_eq!(event.sequence, place);
             assert_eq!(event.previous_hash, previous);
-            assert_eq!(event.hash, Sha256::new().chain_update(&previous).chain_update(&event.seal).finalize().to_vec());
+            assert_eq!(event.hash, chained(&previous, &event.seal));
             previous.clone_from(&event.hash);
         }
     }

@@ -62,7 +62,8 @@ async fn a_language_is_stored_in_canonical_form_and_found_by_its_aliases() {
         to_edition: "statements/fire/editions/he-IL.1".to_owned(),
     };
     assert_eq!(author.statements.diff_editions(request).await.unwrap().into_inner().differences, []);
-    let request = v1::ListDeliveriesRequest { name: "statements/fire/editions/iw.1".to_owned(), ..Default::default() };
+    let request =
+        v1::ListDeliveriesRequest { parent: "statements/fire/editions/iw.1".to_owned(), ..Default::default() };
     author.feed.list_deliveries(request).await.unwrap();
     let withdrawn = service.person("publisher").withdraw("fire", &["iw"]).await.unwrap();
     assert_eq!((withdrawn.live[0].language_code.as_str(), withdrawn.live[0].state()), ("he", live::State::Withdrawn));
@@ -96,7 +97,7 @@ async fn a_statement_has_no_two_equal_languages() {
     assert_eq!(names, tags.map(|tag| format!("statements/fire/drafts/{tag}")));
     let twice = ["en", "en-US"].map(|tag| v1::DraftToPublish { language_code: tag.to_owned(), etag: "1".to_owned() });
     let request =
-        v1::PublishDraftsRequest { name: "statements/fire".to_owned(), drafts: twice.to_vec(), ..Default::default() };
+        v1::PublishDraftsRequest { parent: "statements/fire".to_owned(), drafts: twice.to_vec(), ..Default::default() };
     let status = refused(author.publish(request).await, Code::InvalidArgument, "INVALID_ARGUMENT");
     assert_eq!(fields(&status), ["drafts[1].language_code"]);
     let status = refused(author.withdraw("fire", &["no", "nb"]).await, Code::InvalidArgument, "INVALID_ARGUMENT");

@@ -61,7 +61,7 @@ async fn who_writes_for_a_grouping_writes_for_what_it_contains() {
                 let name = draft(language).name;
                 person.editorial.get_draft(v1::GetDraftRequest { name, ..Default::default() }).await.unwrap();
             } else {
-                refused(saved, Code::PermissionDenied, "OUT_OF_MANDATE");
+                refused(saved, Code::PermissionDenied, "OUT_OF_SCOPE");
             }
         }
     }

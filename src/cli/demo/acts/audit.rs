@@ -73,11 +73,12 @@ fn chain(audience: &Audience) -> Result<usize> {
     let mut links = 0;
     let mut before: Option<&Event> = None;
     for event in &audience.events {
-        let hash = Sha256::new().chain_update(&event.previous_hash).chain_update(&event.seal).finalize();
-        ensure!(hash.as_slice() == event.hash, "not as told: the hash of event {} is wrong", event.sequence);
+        let previous = hex::decode(&event.previous_hash)?;
+        let hash = Sha256::new().chain_update(previous).chain_update(&event.seal).finalize();
+        ensure!(hex::encode(hash) == event.hash, "not as told: the hash of event {} is wrong", event.sequence);
         let expected = match before {
             Some(before) if before.sequence + 1 == event.sequence => Some(before.hash.clone()),
-            None if event.sequence == 1 => Some(vec![0; 32]),
+            None if event.sequence == 1 => Some("0".repeat(64)),
             Some(_) | None => None,
         };
         if let Some(expected) = expected {

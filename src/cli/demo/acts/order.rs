@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::ORDER;
 use crate::{
-    api::v1::{ApproveEditionRequest, Edition, ListOwedApprovalsRequest, OwedApproval, event::Type},
+    api::v1::{ApproveEditionRequest, Edition, ListPendingApprovalsRequest, PendingApproval, event::Type},
     cli::{
         demo::{desk::When, stage::Stage, story},
         names::short,
@@ -35,15 +35,16 @@ async fn pay_the_debt(stage: &mut Stage) -> Result<()> {
     stage.result(format_args!("approved, as the text with the digest {}…", brief_digest(&edition.content_digest)))
 }
 
-async fn owed(stage: &mut Stage) -> Result<Vec<OwedApproval>> {
-    stage.call("bea", "ListOwedApprovals", "")?;
+async fn owed(stage: &mut Stage) -> Result<Vec<PendingApproval>> {
+    stage.call("bea", "ListPendingApprovals", "")?;
     owed_now(stage).await
 }
 
-async fn owed_now(stage: &Stage) -> Result<Vec<OwedApproval>> {
-    let request = ListOwedApprovalsRequest::default();
-    let answer = stage.quietly("bea")?.editorial(request, async |mut api, q| api.list_owed_approvals(q).await).await?;
-    Ok(answer.owed_approvals)
+async fn owed_now(stage: &Stage) -> Result<Vec<PendingApproval>> {
+    let request = ListPendingApprovalsRequest::default();
+    let answer =
+        stage.quietly("bea")?.editorial(request, async |mut api, q| api.list_pending_approvals(q).await).await?;
+    Ok(answer.pending_approvals)
 }
 
 async fn approve(stage: &mut Stage, who: &str, edition: &Edition) -> Result<()> {

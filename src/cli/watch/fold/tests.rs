@@ -1,7 +1,7 @@
 use super::{Mirror, Snapshot};
 use crate::api::v1::{
     Content, Delivery, Edition, Embargo, Event, Live,
-    delivery::Scope::{self, Entered, Left, Within},
+    delivery::FilterChange::{self, Entered, Left, Stayed},
     event::Type,
     live,
 };
@@ -20,7 +20,7 @@ fn live(sequence: u64, number: u32) -> Live {
     }
 }
 
-fn delivery(scope: Scope, kind: Type, sequence: u64, live: Option<Live>) -> Delivery {
+fn delivery(filter_change: FilterChange, kind: Type, sequence: u64, live: Option<Live>) -> Delivery {
     let event = Event {
         sequence,
         r#type: kind.into(),
@@ -29,13 +29,13 @@ fn delivery(scope: Scope, kind: Type, sequence: u64, live: Option<Live>) -> Deli
         live,
         ..Event::default()
     };
-    Delivery::new(scope, event)
+    Delivery::new(filter_change, event)
 }
 
-fn embargoed(scope: Scope, sequence: u64) -> Delivery {
-    let mut delivery = delivery(scope, Type::Embargoed, sequence, None);
+fn embargoed(filter_change: FilterChange, sequence: u64) -> Delivery {
+    let mut delivery = delivery(filter_change, Type::Embargoed, sequence, None);
     let embargo = Embargo { sequence, ..Embargo::default() };
-    delivery.event.as_mut().unwrap().embargo = (scope != Left).then_some(embargo);
+    delivery.event.as_mut().unwrap().embargo = (filter_change != Left).then_some(embargo);
     delivery
 }
 
@@ -51,7 +51,7 @@ fn folded(deliveries: &[Delivery]) -> Mirror {
 fn the_newest_state_is_shown_and_what_left_is_not() {
     let mut mirror = folded(&[
         delivery(Entered, Type::Published, 3, Some(live(3, 1))),
-        delivery(Within, Type::Corrected, 7, Some(live(7, 2))),
+        delivery(Stayed, Type::Corrected, 7, Some(live(7, 2))),
     ]);
     assert_eq!(mirror.state["a/de"].edition, "statements/a/editions/de.2");
     assert_eq!((mirror.first_sequence, mirror.last_sequence, mirror.applied), (Some(3), 7, 2));
@@ -64,7 +64,7 @@ fn a_sequence_is_applied_once() {
     let mut mirror = folded(&[delivery(Entered, Type::Published, 3, Some(live(3, 1)))]);
     let before = mirror.clone();
     for sequence in [1, 3] {
-        assert!(mirror.apply(&delivery(Within, Type::Updated, sequence, Some(live(sequence, 9)))).is_err());
+        assert!(mirror.apply(&delivery(Stayed, Type::Updated, sequence, Some(live(sequence, 9)))).is_err());
     }
     assert_eq!(mirror, before);
 }
@@ -74,7 +74,7 @@ fn an_embargo_is_kept_apart_until_it_is_lifted() {
     let mut mirror = folded(&[delivery(Entered, Type::Published, 1, Some(live(1, 1))), embargoed(Entered, 2)]);
     assert_eq!(mirror.state["a/de"].sequence, 1);
     assert!(mirror.embargoes.contains_key("a/de"));
-    let mut lifted = delivery(Within, Type::Updated, 3, Some(live(3, 2)));
+    let mut lifted = delivery(Stayed, Type::Updated, 3, Some(live(3, 2)));
     lifted.event.as_mut().unwrap().embargo_lifted = true;
     mirror.apply(&lifted).unwrap();
     assert_eq!(mirror.state["a/de"].sequence, 3);
@@ -99,7 +99,7 @@ fn an_erased_text_is_not_shown() {
     let erased = [
         delivery(Entered, Type::Published, 1, Some(live(1, 1))),
         embargoed(Entered, 2),
-        delivery(Within, Type::Expunged, 3, None),
+        delivery(Stayed, Type::Expunged, 3, None),
     ];
     let mirror = folded(&erased);
     assert!(mirror.state.is_empty() && mirror.embargoes.is_empty());
@@ -112,5 +112,5 @@ fn a_snapshot_replaces_everything_and_counting_starts_again() {
     assert_eq!(mirror.state["a/de"].title, "title 5");
     assert!(mirror.embargoes.is_empty());
     assert_eq!((mirror.first_sequence, mirror.last_sequence, mirror.applied, mirror.snapshots), (None, 12, 0, 1));
-    assert!(mirror.apply(&delivery(Within, Type::Updated, 12, Some(live(12, 5)))).is_err());
+    assert!(mirror.apply(&delivery(Stayed, Type::Updated, 12, Some(live(12, 5)))).is_err());
 }

@@ -137,7 +137,7 @@ pub(super) fn opened() -> Result<SubscribeResponse, Status> {
 }
 
 pub(super) fn batch(sequences: &[u64], cursor: &str, tail: u64) -> Result<SubscribeResponse, Status> {
-    let delivery = |sequence: &u64| Delivery::new(Scope::Left, fixture::event(*sequence));
+    let delivery = |sequence: &u64| Delivery::new(FilterChange::Left, fixture::event(*sequence));
     let deliveries = sequences.iter().map(delivery).collect();
     says(Message::EventBatch(EventBatch { deliveries, cursor: cursor.to_owned(), tail, more: cursor.is_empty() }))
 }

@@ -100,7 +100,7 @@ impl Peer for Onrecord {
     async fn publish(&self, number: usize) {
         let drafts = vec![v1::DraftToPublish { language_code: "en".to_owned(), etag: self.0.ready[number].clone() }];
         let publish = v1::PublishDraftsRequest {
-            name: format!("statements/statement-{number}"),
+            parent: format!("statements/statement-{number}"),
             drafts,
             force: true,
             reason: "A benchmark.".to_owned(),

@@ -11,16 +11,16 @@ use super::{
 };
 
 impl Asker {
-    pub(super) async fn dossiers(&self, method: &str) {
+    pub(super) async fn overviews(&self, method: &str) {
         for story in self.stories() {
             let of = |id: &str| json!({ "name": format!("statements/{id}") });
             let answer = self.expect(method, of(story.id), of("nothing"), self.scope.sees(story)).await;
             let Some(answer) = answer else { continue };
-            let dossier = &answer["dossier"];
+            let overview = &answer["overview"];
             let expected = self.scope.edits(story);
-            let told = listed(dossier, "languages", &["languageCode"]);
+            let told = listed(overview, "languages", &["languageCode"]);
             self.equal(method, &of(story.id), told, expected.iter().map(ToString::to_string).collect());
-            for slots in dossier["languages"].as_array().into_iter().flatten() {
+            for slots in overview["languages"].as_array().into_iter().flatten() {
                 let language = slots["languageCode"].as_str().unwrap();
                 let lane = &story.lanes[language];
                 let admits = |facts: Option<oracle::Facts>| {
@@ -74,7 +74,7 @@ impl Asker {
         if self.scope.is_all_texts() {
             self.equal(method, &all, listed(&answer.unwrap(), "entries", &["name"]), numbered(&|_| true));
         } else {
-            self.equal(method, &all, reason(&answer).as_str(), "OUT_OF_MANDATE");
+            self.equal(method, &all, reason(&answer).as_str(), "OUT_OF_SCOPE");
         }
     }
 }

@@ -47,7 +47,7 @@ impl Asker {
         for story in self.stories() {
             let known: BTreeSet<_> = LANGUAGES.into_iter().filter(|language| self.knows(story, language)).collect();
             let visible = !known.is_empty() || self.is_editor() && self.scope.sees(story);
-            let of = |id: &str| json!({ "name": format!("statements/{id}") });
+            let of = |id: &str| json!({ "parent": format!("statements/{id}") });
             if let Some(answer) = self.expect(method, of(story.id), of("nothing"), visible).await {
                 let sites = ["paris", "rome"].into_iter().filter(|id| self.scope.holds(id));
                 let row = |id: &str| {
@@ -58,7 +58,7 @@ impl Asker {
                 self.equal(method, &of(story.id), told, expected);
             }
             for (language, number) in LANGUAGES.into_iter().flat_map(|language| [(language, 1), (language, 2)]) {
-                let of = |id: &str| json!({ "name": format!("statements/{id}/editions/{language}.{number}") });
+                let of = |id: &str| json!({ "parent": format!("statements/{id}/editions/{language}.{number}") });
                 let facts = story.lanes.get(language).and_then(|lane| lane.editions.get(number - 1));
                 let admits = facts.is_some_and(|facts| self.scope.admits(story, language, facts));
                 let public = story.lanes.get(language).is_some_and(oracle::Lane::is_public);

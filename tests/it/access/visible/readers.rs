@@ -14,7 +14,7 @@ impl Asker {
             let of = |id: &str| json!({ "name": format!("statements/{id}"), "languageCode": language });
             let answer = self.expect(method, of(story.id), of("nothing"), served.is_some()).await;
             let Some(answer) = answer else { continue };
-            let reading = &answer["reading"];
+            let reading = &answer["statement"];
             self.equal(method, &of(story.id), reading["live"]["languageCode"].as_str(), served);
             let lane = &story.lanes[served.unwrap()];
             let told = reading["live"]["edition"]["content"].is_object();
@@ -28,7 +28,7 @@ impl Asker {
         let visible = self.scope.reads_edition(story, "en", 1);
         let answer = self.expect(method, then("news"), then("nothing"), visible).await;
         if let Some(answer) = answer {
-            self.equal(method, &then("news"), &answer["reading"]["live"]["edition"]["number"], &json!(1));
+            self.equal(method, &then("news"), &answer["statement"]["live"]["edition"]["number"], &json!(1));
         }
     }
 

@@ -95,7 +95,7 @@ impl Record {
                 draft["etag"] = answer["draft"]["etag"].clone();
             }
         }
-        let mut request = json!({ "name": format!("statements/{id}"),
+        let mut request = json!({ "parent": format!("statements/{id}"),
                                   "drafts": [{ "languageCode": language, "etag": draft["etag"] }] });
         for (key, value) in how.as_object().unwrap() {
             request[key] = value.clone();

@@ -26,7 +26,7 @@ impl Asker {
             if name == "CreateStatement" {
                 let creates =
                     self.scope.is_all_texts() || self.scope.names(&Story { kind: "notice", ..story.clone() }, "en");
-                let expected = if creates { "STATEMENT_EXISTS" } else { "OUT_OF_MANDATE" };
+                let expected = if creates { "STATEMENT_EXISTS" } else { "OUT_OF_SCOPE" };
                 self.equal(method, &of(story.id), reason(&answer).as_str(), expected);
             } else if !self.scope.sees(story) {
                 self.equal(method, &of(story.id), said(&answer), self.told_of_missing(method, of("nothing")).await);
@@ -66,7 +66,7 @@ fn of_step(name: &str, id: &str, language: &str) -> Value {
         }
         "SubmitDraft" | "DiscardDraft" => without(draft),
         "ApproveDraft" | "RejectDraft" => draft,
-        "PublishDrafts" => json!({ "name": statement, "drafts": [{ "languageCode": language, "etag": "\"0\"" }] }),
+        "PublishDrafts" => json!({ "parent": statement, "drafts": [{ "languageCode": language, "etag": "\"0\"" }] }),
         "ApproveEdition" => {
             json!({ "name": format!("{statement}/editions/{language}.1"), "contentDigest": "0".repeat(64) })
         }

@@ -5,7 +5,7 @@ use comfy_table::Cell;
 use owo_colors::OwoColorize as _;
 
 use crate::{
-    api::v1::{Dossier, GetDossierRequest, LanguageSlots, Live, Proposal, Release, Statement},
+    api::v1::{GetStatementOverviewRequest, LanguageOverview, Live, Proposal, Release, Statement, StatementOverview},
     cli::{
         names::{StatementId, short},
         output::{plain, say, say_table, table, word},
@@ -15,19 +15,19 @@ use crate::{
 };
 
 pub(super) async fn run(session: &Session, id: &StatementId) -> Result<()> {
-    let request = GetDossierRequest { name: id.name() };
-    let answer = session.editorial(request, async |mut api, q| api.get_dossier(q).await).await?;
-    session.format.answer(&answer, |answer| answer.dossier.as_ref().map_or(Ok(()), people))
+    let request = GetStatementOverviewRequest { name: id.name() };
+    let answer = session.editorial(request, async |mut api, q| api.get_statement_overview(q).await).await?;
+    session.format.answer(&answer, |answer| answer.overview.as_ref().map_or(Ok(()), people))
 }
 
-fn people(dossier: &Dossier) -> Result<()> {
-    dossier.statement.as_ref().map_or(Ok(()), head)?;
+fn people(overview: &StatementOverview) -> Result<()> {
+    overview.statement.as_ref().map_or(Ok(()), head)?;
     let mut table = table(["LANGUAGE", "LIVE", "DRAFT", "RELEASE", "EDITIONS"]);
-    for slots in &dossier.languages {
+    for slots in &overview.languages {
         table.add_row(row(slots));
     }
     say_table(&table, "Nothing has been written yet.")?;
-    dossier.proposal.as_ref().map_or(Ok(()), proposal)
+    overview.proposal.as_ref().map_or(Ok(()), proposal)
 }
 
 fn head(statement: &Statement) -> Result<()> {
@@ -47,7 +47,7 @@ fn head(statement: &Statement) -> Result<()> {
     Ok(())
 }
 
-fn row(slots: &LanguageSlots) -> [Cell; 5] {
+fn row(slots: &LanguageOverview) -> [Cell; 5] {
     let mut live = slots.live.as_ref().map(live).unwrap_or_default();
     if slots.hidden {
         live.push_str(", hidden");
