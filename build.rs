@@ -5,7 +5,9 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message;
 use tonic_prost_build::{Builder, Config};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
+    // No service imports it: `ErrorInfo.reason` has the names of its values.
+    "onrecord/v1/error_reason.proto",
     "onrecord/v1/editorial_service.proto",
     "onrecord/v1/statement_service.proto",
     "onrecord/v1/feed_service.proto",

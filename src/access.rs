@@ -40,7 +40,7 @@ pub use keys::KeySource;
 pub use limits::{Limits, Place};
 pub use method::{METHODS, Method, Who, is_known};
 pub use policy::{Fault, Policy, PolicyError};
-pub use refusal::AccessRefusal;
+pub use refusal::{AccessRefusal, Limit};
 pub use role::Role;
 pub use token::Token;
 

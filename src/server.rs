@@ -213,8 +213,12 @@ async fn serve(
             $service.accept_compressed(Gzip).max_decoding_message_size(message_bytes_max($name))
         };
     }
-    let reflection =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(api::v1::DESCRIPTORS);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::v1::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
     let limits = config.limits;
     let routes = Routes::new(serve!(health, HEALTH))
         .add_service(serve!(reflection().build_v1()?, REFLECTION))

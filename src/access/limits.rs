@@ -19,7 +19,7 @@ use governor::{
     state::{InMemoryState, NotKeyed, keyed::HashMapStateStore},
 };
 
-use super::AccessRefusal;
+use super::{AccessRefusal, Limit};
 use crate::domain::id::Caller;
 
 const CALLS_PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::MIN.saturating_add(499);
@@ -156,36 +156,36 @@ impl Pace {
     /// A call begins.
     pub(super) fn call(&self, caller: &Caller) -> Result<Place, AccessRefusal> {
         let most = self.limits.calls_per_second.get();
-        let what = "calls a second";
-        self.rate.check_key(caller).map_err(|early| AccessRefusal::TooMany { what, most, wait: wait(&early) })?;
+        let limit = Limit::CallsPerSecond;
+        self.rate.check_key(caller).map_err(|early| AccessRefusal::TooMany { limit, most, wait: wait(&early) })?;
         let most = self.limits.total_calls_per_second.get();
-        self.total_rate.check().map_err(|early| AccessRefusal::TooManyInAll { what, most, wait: wait(&early) })?;
-        self.take(caller, Taken::Call, self.limits.calls_in_flight, "calls under way")
+        self.total_rate.check().map_err(|early| AccessRefusal::TooManyInAll { limit, most, wait: wait(&early) })?;
+        self.take(caller, Taken::Call, self.limits.calls_in_flight, Limit::CallsInFlight)
     }
 
     /// A snapshot begins.
     pub(super) fn snapshot(&self, caller: &Caller) -> Result<(), AccessRefusal> {
         let most = self.limits.snapshots_per_minute.get();
-        let what = "snapshots a minute";
-        self.snapshots.check_key(caller).map_err(|early| AccessRefusal::TooMany { what, most, wait: wait(&early) })
+        let limit = Limit::SnapshotsPerMinute;
+        self.snapshots.check_key(caller).map_err(|early| AccessRefusal::TooMany { limit, most, wait: wait(&early) })
     }
 
     /// A stream opens.
     pub(super) fn stream(&self, caller: &Caller) -> Result<Place, AccessRefusal> {
-        self.take(caller, Taken::Stream, self.limits.streams, "streams")
+        self.take(caller, Taken::Stream, self.limits.streams, Limit::Streams)
     }
 
-    fn take(&self, caller: &Caller, taken: Taken, most: u32, what: &'static str) -> Result<Place, AccessRefusal> {
+    fn take(&self, caller: &Caller, taken: Taken, most: u32, limit: Limit) -> Result<Place, AccessRefusal> {
         let key = (caller.clone(), taken);
         let mut places = lock(&self.places);
         let Counts { by, calls } = &mut *places;
         let total = self.limits.total_calls_in_flight;
         if taken == Taken::Call && *calls >= total {
-            return Err(AccessRefusal::TooManyInAll { what, most: total, wait: Duration::ZERO });
+            return Err(AccessRefusal::TooManyInAll { limit, most: total, wait: Duration::ZERO });
         }
         let count = by.get(&key).copied().unwrap_or_default();
         if count >= most {
-            return Err(AccessRefusal::TooMany { what, most, wait: Duration::ZERO });
+            return Err(AccessRefusal::TooMany { limit, most, wait: Duration::ZERO });
         }
         by.insert(key.clone(), count + 1);
         *calls += u32::from(taken == Taken::Call);
@@ -222,7 +222,7 @@ mod tests {
         }
         let refusal = pace.call(&anna).unwrap_err();
         assert!(
-            matches!(refusal, AccessRefusal::TooMany { what: "calls a second", most: 1, wait } if !wait.is_zero()),
+            matches!(refusal, AccessRefusal::TooMany { limit: Limit::CallsPerSecond, most: 1, wait } if !wait.is_zero()),
             "{refusal:?}"
         );
         pace.call(&bea).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     fn a_place_is_given_back() {
         let (pace, anna) = (pace(), caller("anna"));
         let first = pace.stream(&anna).unwrap();
-        let most = AccessRefusal::TooMany { what: "streams", most: 1, wait: Duration::ZERO };
+        let most = AccessRefusal::TooMany { limit: Limit::Streams, most: 1, wait: Duration::ZERO };
         assert_eq!(pace.stream(&anna).unwrap_err(), most);
         assert_eq!(pace.with(Limits { streams: 1, ..Limits::default() }).stream(&anna).unwrap_err(), most);
         drop(first);
@@ -244,7 +244,7 @@ mod tests {
     fn calls_under_way_have_a_limit_of_their_own() {
         let (pace, anna) = (pace(), caller("anna"));
         let _under_way = [pace.call(&anna).unwrap(), pace.call(&anna).unwrap()];
-        let most = AccessRefusal::TooMany { what: "calls under way", most: 2, wait: Duration::ZERO };
+        let most = AccessRefusal::TooMany { limit: Limit::CallsInFlight, most: 2, wait: Duration::ZERO };
         assert_eq!(pace.call(&anna).unwrap_err(), most);
     }
 
@@ -254,13 +254,13 @@ mod tests {
         let mut under_way: Vec<_> = callers.iter().cycle().take(4).map(|caller| pace.call(caller).unwrap()).collect();
         let refusal = pace.call(&callers[1]).unwrap_err();
         assert!(
-            matches!(refusal, AccessRefusal::TooManyInAll { what: "calls under way", most: 4, wait } if wait.is_zero()),
+            matches!(refusal, AccessRefusal::TooManyInAll { limit: Limit::CallsInFlight, most: 4, wait } if wait.is_zero()),
             "{refusal:?}"
         );
         under_way.pop();
         let refusal = pace.call(&callers[2]).unwrap_err();
         assert!(
-            matches!(refusal, AccessRefusal::TooManyInAll { what: "calls a second", most: 5, wait } if !wait.is_zero()),
+            matches!(refusal, AccessRefusal::TooManyInAll { limit: Limit::CallsPerSecond, most: 5, wait } if !wait.is_zero()),
             "{refusal:?}"
         );
         drop(under_way);
@@ -273,7 +273,7 @@ mod tests {
         pace.snapshot(&anna).and_then(|()| pace.snapshot(&anna)).unwrap();
         let refusal = pace.snapshot(&anna).unwrap_err();
         assert!(
-            matches!(refusal, AccessRefusal::TooMany { what: "snapshots a minute", most: 2, wait } if !wait.is_zero()),
+            matches!(refusal, AccessRefusal::TooMany { limit: Limit::SnapshotsPerMinute, most: 2, wait } if !wait.is_zero()),
             "{refusal:?}"
         );
         pace.snapshot(&caller("bea")).unwrap();

@@ -15,7 +15,7 @@ use super::{
     to_proto, v1,
 };
 use crate::{
-    access::{Access, AccessRefusal, Admitted},
+    access::{Access, AccessRefusal, Admitted, Limit},
     domain::{digest::Digest, rejection::Rejection},
     feed::FeedRefusal,
     journal::{Journal, JournalError, TrustedClock},
@@ -77,7 +77,7 @@ impl v1::backup_service_server::BackupService for Backups {
             return Err(audit::refused(Rejection::BackupLimited));
         }
         let place = self.access.place_for_stream(&admitted)?;
-        let too_many = AccessRefusal::TooManyInAll { what: "backups", most: BACKUPS_MAX, wait: Duration::ZERO };
+        let too_many = AccessRefusal::TooManyInAll { limit: Limit::Backups, most: BACKUPS_MAX, wait: Duration::ZERO };
         let turn = Arc::clone(&self.turns.0).try_acquire_owned().map_err(|_| too_many)?;
         let follow = request.get_ref().follow;
         let (after, hash) = from_proto::backup(request.get_ref())?;

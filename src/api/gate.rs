@@ -23,7 +23,7 @@ use tracing::{
 };
 
 use crate::{
-    access::{self, Access, AccessRefusal, Admitted, Certificate, Credential, Place, STATED},
+    access::{self, Access, AccessRefusal, Admitted, Certificate, Credential, Limit, Place, STATED},
     domain::id::Caller,
     journal::Journal,
     lines::Lines,
@@ -72,19 +72,19 @@ impl Peer {
     /// # Errors
     /// If it watches as much as one connection may.
     pub fn watch(&self) -> Result<OpenPlace, AccessRefusal> {
-        self.place(Open::Watch, "watchers of health on one connection", WATCHING_MAX)
+        self.place(Open::Watch, Limit::HealthWatches, WATCHING_MAX)
     }
 
     fn ask(&self) -> Result<OpenPlace, AccessRefusal> {
-        self.place(Open::Ask, "calls after health on one connection", ASKING_MAX)
+        self.place(Open::Ask, Limit::HealthCallsInFlight, ASKING_MAX)
     }
 
-    fn place(&self, open: Open, what: &'static str, most: u32) -> Result<OpenPlace, AccessRefusal> {
+    fn place(&self, open: Open, limit: Limit, most: u32) -> Result<OpenPlace, AccessRefusal> {
         let place = OpenPlace { peer: self.clone(), open };
         if place.taken().fetch_add(1, Relaxed) < most {
             return Ok(place);
         }
-        Err(AccessRefusal::TooMany { what, most, wait: Duration::ZERO })
+        Err(AccessRefusal::TooMany { limit, most, wait: Duration::ZERO })
     }
 }
 

@@ -12,14 +12,18 @@ use std::{
     time::Duration,
 };
 
-use tonic::{Code, Status, metadata::MetadataMap};
+use tonic::{
+    Code, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use tower_http::catch_panic::ResponseForPanic;
 
 pub use wire::{RequestFault, complete_head, complete_trailers};
 
+use super::v1::ErrorReason as Reason;
 use crate::{
-    access::AccessRefusal,
+    access::{AccessRefusal, Limit},
     domain::{draft::FieldFault, rejection::Rejection},
     feed::FeedRefusal,
     jitter,
@@ -38,7 +42,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// By how much more, at most.
 const RETRY_SPREAD: Duration = Duration::from_secs(1);
-/// The same for clients that retry by themselves (gRFC A6).
+/// Metadata that says the delay in milliseconds to clients that retry by a service config, or -1 if they must not (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// What the api itself refuses.
@@ -55,7 +59,7 @@ pub(super) enum ApiRefusal {
 /// A status under construction.
 struct Answer {
     code: Code,
-    reason: &'static str,
+    reason: Reason,
     message: String,
     faults: Vec<FieldFault>,
     metadata: HashMap<String, String>,
@@ -64,7 +68,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+    fn new(code: Code, reason: Reason, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { code, reason, message, faults: Vec::new(), metadata: HashMap::new(), retry: None }
     }
@@ -84,6 +88,11 @@ impl Answer {
         self
     }
 
+    /// Says which limit was reached, and its value.
+    fn with_limit(self, limit: Limit, most: &impl ToString) -> Self {
+        self.with("limit", limit.code()).with("most", most.to_string())
+    }
+
     fn and_retry(self) -> Self {
         self.and_retry_in(Duration::ZERO)
     }
@@ -94,7 +103,7 @@ impl Answer {
     }
 
     fn into_status(self) -> Status {
-        let mut details = ErrorDetails::with_error_info(self.reason, DOMAIN, self.metadata);
+        let mut details = ErrorDetails::with_error_info(self.reason.as_str_name(), DOMAIN, self.metadata);
         if !self.faults.is_empty() {
             let violations: Vec<_> =
                 self.faults.into_iter().map(|fault| FieldViolation::new(fault.field, fault.description)).collect();
@@ -106,6 +115,8 @@ impl Answer {
             let delay = wait.max(RETRY_AFTER).saturating_add(jitter::up_to(RETRY_SPREAD));
             details.set_retry_info(Some(delay));
             metadata.insert(PUSHBACK, u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).into());
+        } else if matches!(self.code, Code::Unavailable | Code::ResourceExhausted) {
+            metadata.insert(PUSHBACK, MetadataValue::from_static("-1"));
         }
         Status::with_error_details_and_metadata(self.code, self.message, details, metadata)
     }
@@ -144,12 +155,12 @@ impl From<ApiRefusal> for Status {
             ApiRefusal::NotAdmitted(refusal) => not_admitted(&refusal),
             ApiRefusal::BackupDiverged => Answer::new(
                 Code::FailedPrecondition,
-                "BACKUP_DIVERGED",
+                Reason::BackupDiverged,
                 "the copy is of another record, or of a future that was lost: begin a new one",
             ),
             ApiRefusal::InvalidPageToken => Answer::new(
                 Code::InvalidArgument,
-                "INVALID_PAGE_TOKEN",
+                Reason::InvalidPageToken,
                 "page_token must be the next_page_token of the same call with the same other fields",
             )
             .on_field("page_token"),
@@ -166,19 +177,19 @@ impl From<AccessRefusal> for Status {
 
 fn not_admitted(refusal: &AccessRefusal) -> Answer {
     let (code, reason) = match refusal {
-        AccessRefusal::CallerMissing(_) => (Code::Unauthenticated, "CALLER_MISSING"),
-        AccessRefusal::CredentialMissing => (Code::Unauthenticated, "CREDENTIAL_MISSING"),
-        AccessRefusal::CredentialUnknown => (Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
-        AccessRefusal::CredentialEarly(..) => (Code::Unauthenticated, "CREDENTIAL_NOT_YET_VALID"),
-        AccessRefusal::CredentialExpired(..) => (Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
-        AccessRefusal::RoleMissing { .. } => (Code::PermissionDenied, "ROLE_MISSING"),
-        AccessRefusal::TooMany { .. } => (Code::ResourceExhausted, "CALLER_LIMIT"),
-        AccessRefusal::TooManyInAll { .. } => (Code::ResourceExhausted, "SERVICE_LIMIT"),
+        AccessRefusal::CallerMissing(_) => (Code::Unauthenticated, Reason::CallerMissing),
+        AccessRefusal::CredentialMissing => (Code::Unauthenticated, Reason::CredentialMissing),
+        AccessRefusal::CredentialUnknown => (Code::Unauthenticated, Reason::CredentialUnknown),
+        AccessRefusal::CredentialEarly(..) => (Code::Unauthenticated, Reason::CredentialNotYetValid),
+        AccessRefusal::CredentialExpired(..) => (Code::Unauthenticated, Reason::CredentialExpired),
+        AccessRefusal::RoleMissing { .. } => (Code::PermissionDenied, Reason::RoleMissing),
+        AccessRefusal::TooMany { .. } => (Code::ResourceExhausted, Reason::CallerLimit),
+        AccessRefusal::TooManyInAll { .. } => (Code::ResourceExhausted, Reason::ServiceLimit),
     };
     let answer = Answer::new(code, reason, refusal.to_string());
     match refusal {
-        AccessRefusal::TooMany { what, most, wait } | AccessRefusal::TooManyInAll { what, most, wait } => {
-            answer.with("limit", *what).with("most", most.to_string()).and_retry_in(*wait)
+        AccessRefusal::TooMany { limit, most, wait } | AccessRefusal::TooManyInAll { limit, most, wait } => {
+            answer.with_limit(*limit, most).and_retry_in(*wait)
         }
         AccessRefusal::CallerMissing(_)
         | AccessRefusal::CredentialMissing
@@ -228,37 +239,37 @@ fn in_words(faults: &[FieldFault]) -> String {
     words
 }
 
-fn code_of(rejection: &Rejection) -> (Code, &'static str) {
+fn code_of(rejection: &Rejection) -> (Code, Reason) {
     match rejection {
-        Rejection::Invalid(_) => (Code::InvalidArgument, "INVALID_ARGUMENT"),
-        Rejection::RequestIdReused => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
-        Rejection::StatementExists => (Code::AlreadyExists, "STATEMENT_EXISTS"),
-        Rejection::StatementNotFound => (Code::NotFound, "STATEMENT_NOT_FOUND"),
-        Rejection::SubscriptionExists => (Code::AlreadyExists, "SUBSCRIPTION_EXISTS"),
-        Rejection::SubscriptionNotFound => (Code::NotFound, "SUBSCRIPTION_NOT_FOUND"),
-        Rejection::SubscriptionSuperseded { .. } => (Code::Aborted, "SUBSCRIPTION_SUPERSEDED"),
-        Rejection::AlreadyApplied { .. } => (Code::FailedPrecondition, "ALREADY_APPLIED"),
-        Rejection::DraftNotFound(_) => (Code::NotFound, "DRAFT_NOT_FOUND"),
-        Rejection::ReleaseNotFound(_) => (Code::NotFound, "RELEASE_NOT_FOUND"),
-        Rejection::EditionNotFound => (Code::NotFound, "EDITION_NOT_FOUND"),
-        Rejection::ProposalNotFound => (Code::NotFound, "PROPOSAL_NOT_FOUND"),
-        Rejection::EtagMismatch(_) => (Code::Aborted, "ETAG_MISMATCH"),
-        Rejection::BaseNotLive { .. } => (Code::FailedPrecondition, "BASE_NOT_LIVE"),
-        Rejection::DraftNotInState { .. } => (Code::FailedPrecondition, "DRAFT_NOT_IN_STATE"),
-        Rejection::DraftIncomplete(_) => (Code::FailedPrecondition, "DRAFT_INCOMPLETE"),
-        Rejection::DraftNotApproved(_) => (Code::FailedPrecondition, "DRAFT_NOT_APPROVED"),
-        Rejection::BaseSuperseded { .. } => (Code::FailedPrecondition, "BASE_SUPERSEDED"),
-        Rejection::ReleaseSlotFull(_) => (Code::FailedPrecondition, "RELEASE_SLOT_FULL"),
-        Rejection::OutOfMandate | Rejection::BackupLimited => (Code::PermissionDenied, "OUT_OF_SCOPE"),
-        Rejection::OwnText => (Code::PermissionDenied, "OWN_TEXT"),
-        Rejection::SecondPersonRequired => (Code::PermissionDenied, "SECOND_PERSON_REQUIRED"),
-        Rejection::ApprovalNotPending => (Code::FailedPrecondition, "APPROVAL_NOT_PENDING"),
-        Rejection::NothingLive(_) => (Code::FailedPrecondition, "NOTHING_LIVE"),
-        Rejection::NotWithdrawn(_) => (Code::FailedPrecondition, "NOT_WITHDRAWN"),
-        Rejection::LegalHold => (Code::FailedPrecondition, "LEGAL_HOLD"),
-        Rejection::Expunged => (Code::FailedPrecondition, "EXPUNGED"),
-        Rejection::RedirectTargetNotPublic => (Code::FailedPrecondition, "REDIRECT_TARGET_NOT_PUBLIC"),
-        Rejection::TextNotPublic => (Code::FailedPrecondition, "TEXT_NOT_PUBLIC"),
+        Rejection::Invalid(_) => (Code::InvalidArgument, Reason::InvalidArgument),
+        Rejection::RequestIdReused => (Code::InvalidArgument, Reason::RequestIdReused),
+        Rejection::StatementExists => (Code::AlreadyExists, Reason::StatementExists),
+        Rejection::StatementNotFound => (Code::NotFound, Reason::StatementNotFound),
+        Rejection::SubscriptionExists => (Code::AlreadyExists, Reason::SubscriptionExists),
+        Rejection::SubscriptionNotFound => (Code::NotFound, Reason::SubscriptionNotFound),
+        Rejection::SubscriptionSuperseded { .. } => (Code::Aborted, Reason::SubscriptionSuperseded),
+        Rejection::AlreadyApplied { .. } => (Code::FailedPrecondition, Reason::AlreadyApplied),
+        Rejection::DraftNotFound(_) => (Code::NotFound, Reason::DraftNotFound),
+        Rejection::ReleaseNotFound(_) => (Code::NotFound, Reason::ReleaseNotFound),
+        Rejection::EditionNotFound => (Code::NotFound, Reason::EditionNotFound),
+        Rejection::ProposalNotFound => (Code::NotFound, Reason::ProposalNotFound),
+        Rejection::EtagMismatch(_) => (Code::Aborted, Reason::EtagMismatch),
+        Rejection::BaseNotLive { .. } => (Code::FailedPrecondition, Reason::BaseNotLive),
+        Rejection::DraftNotInState { .. } => (Code::FailedPrecondition, Reason::DraftNotInState),
+        Rejection::DraftIncomplete(_) => (Code::FailedPrecondition, Reason::DraftIncomplete),
+        Rejection::DraftNotApproved(_) => (Code::FailedPrecondition, Reason::DraftNotApproved),
+        Rejection::BaseSuperseded { .. } => (Code::FailedPrecondition, Reason::BaseSuperseded),
+        Rejection::ReleaseSlotFull(_) => (Code::FailedPrecondition, Reason::ReleaseSlotFull),
+        Rejection::OutOfMandate | Rejection::BackupLimited => (Code::PermissionDenied, Reason::OutOfScope),
+        Rejection::OwnText => (Code::PermissionDenied, Reason::OwnText),
+        Rejection::SecondPersonRequired => (Code::PermissionDenied, Reason::SecondPersonRequired),
+        Rejection::ApprovalNotPending => (Code::FailedPrecondition, Reason::ApprovalNotPending),
+        Rejection::NothingLive(_) => (Code::FailedPrecondition, Reason::NothingLive),
+        Rejection::NotWithdrawn(_) => (Code::FailedPrecondition, Reason::NotWithdrawn),
+        Rejection::LegalHold => (Code::FailedPrecondition, Reason::LegalHold),
+        Rejection::Expunged => (Code::FailedPrecondition, Reason::Expunged),
+        Rejection::RedirectTargetNotPublic => (Code::FailedPrecondition, Reason::RedirectTargetNotPublic),
+        Rejection::TextNotPublic => (Code::FailedPrecondition, Reason::TextNotPublic),
     }
 }
 
@@ -267,23 +278,27 @@ fn failed(error: &JournalError) -> Answer {
     match error {
         JournalError::Closed(_) => Answer::new(
             Code::Unavailable,
-            "JOURNAL_CLOSED",
+            Reason::JournalClosed,
             "the service takes no writes: try again, elsewhere if you can",
         )
         .and_retry(),
-        JournalError::Busy => Answer::new(Code::ResourceExhausted, "JOURNAL_BUSY", error.to_string()).and_retry(),
+        JournalError::Busy => Answer::new(Code::ResourceExhausted, Reason::JournalBusy, error.to_string()).and_retry(),
         JournalError::ClockInDoubt { moved_seconds, .. } => {
-            let answer = Answer::new(Code::Unavailable, "CLOCK_IN_DOUBT", error.to_string());
+            let answer = Answer::new(Code::Unavailable, Reason::ClockInDoubt, error.to_string());
             answer.with("movedSeconds", moved_seconds.to_string()).and_retry()
         }
-        JournalError::Full { .. } => Answer::new(Code::ResourceExhausted, "STORE_FULL", error.to_string()),
+        JournalError::Full { .. } => Answer::new(Code::ResourceExhausted, Reason::StoreFull, error.to_string()),
         JournalError::Store(_) | JournalError::Unwritable(_) | JournalError::Format(_) => {
             tracing::error!(%error, "the store failed");
-            Answer::new(Code::Internal, "STORE_FAILED", "the service cannot read its store")
+            Answer::new(Code::Internal, Reason::StoreFailed, "the service cannot read its store")
         }
         JournalError::Damaged(words) => {
             tracing::error!(%words, "the store is damaged");
-            Answer::new(Code::DataLoss, "STORE_DAMAGED", "what is stored is not what was written: it is not served")
+            Answer::new(
+                Code::DataLoss,
+                Reason::StoreDamaged,
+                "what is stored is not what was written: it is not served",
+            )
         }
     }
 }
@@ -291,20 +306,22 @@ fn failed(error: &JournalError) -> Answer {
 fn not_followed(refusal: &FeedRefusal) -> Answer {
     let words = refusal.to_string();
     match refusal {
-        FeedRefusal::CursorInvalid(_) => Answer::new(Code::InvalidArgument, "CURSOR_INVALID", words).on_field("cursor"),
-        FeedRefusal::FilterChanged => Answer::new(Code::InvalidArgument, "FILTER_CHANGED", words).on_field("filter"),
-        FeedRefusal::CursorTrimmed { earliest } => {
-            Answer::new(Code::OutOfRange, "CURSOR_TRIMMED", words).with("earliestSequence", earliest.to_string())
+        FeedRefusal::CursorInvalid(_) => {
+            Answer::new(Code::InvalidArgument, Reason::CursorInvalid, words).on_field("cursor")
         }
-        FeedRefusal::CursorDiverged => Answer::new(Code::FailedPrecondition, "CURSOR_DIVERGED", words),
-        FeedRefusal::ReplicaBehind => Answer::new(Code::Unavailable, "REPLICA_BEHIND", words).and_retry(),
+        FeedRefusal::FilterChanged => Answer::new(Code::FailedPrecondition, Reason::FilterChanged, words),
+        FeedRefusal::CursorTrimmed { earliest } => {
+            Answer::new(Code::OutOfRange, Reason::CursorTrimmed, words).with("earliestSequence", earliest.to_string())
+        }
+        FeedRefusal::CursorDiverged => Answer::new(Code::FailedPrecondition, Reason::CursorDiverged, words),
+        FeedRefusal::ReplicaBehind => Answer::new(Code::Unavailable, Reason::ReplicaBehind, words).and_retry(),
         FeedRefusal::TooManyStreams { .. } => {
-            Answer::new(Code::ResourceExhausted, "TOO_MANY_STREAMS", words).and_retry()
+            Answer::new(Code::ResourceExhausted, Reason::TooManyStreams, words).and_retry()
         }
         FeedRefusal::TooManySnapshots { .. } => {
-            Answer::new(Code::ResourceExhausted, "TOO_MANY_SNAPSHOTS", words).and_retry()
+            Answer::new(Code::ResourceExhausted, Reason::TooManySnapshots, words).and_retry()
         }
-        FeedRefusal::Draining => Answer::new(Code::Unavailable, "DRAINING", words).and_retry(),
+        FeedRefusal::Draining => Answer::new(Code::Unavailable, Reason::Draining, words).and_retry(),
         FeedRefusal::Rejected(rejection) => rejected(rejection),
         FeedRefusal::Journal(error) => failed(error),
     }
@@ -330,7 +347,7 @@ impl ResponseForPanic for Panicked {
         // What it says may be of a text.
         drop(panic);
         tracing::error!("a handler panicked: where, is in the line before");
-        Answer::new(Code::Internal, "INTERNAL", "the service met a fault of its own").into_status().into_http()
+        Answer::new(Code::Internal, Reason::Internal, "the service met a fault of its own").into_status().into_http()
     }
 }
 
@@ -339,7 +356,7 @@ impl ResponseForPanic for Panicked {
 pub fn deadline_passed() -> http::Response<tonic::body::Body> {
     let words = "the deadline passed before there was an answer: what was asked may have been done, and may be asked again under the same \
                  request_id";
-    Answer::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", words).into_status().into_http()
+    Answer::new(Code::DeadlineExceeded, Reason::DeadlineExceeded, words).into_status().into_http()
 }
 
 /// What a caller is answered who takes more than one may, or than there is.

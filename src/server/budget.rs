@@ -12,13 +12,16 @@ use std::{
     time::Duration,
 };
 
-use crate::{access::AccessRefusal, domain::id::Caller};
+use crate::{
+    access::{AccessRefusal, Limit},
+    domain::id::Caller,
+};
 
 /// Bytes that may be kept at a time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Most {
     /// The kind of bytes, as a refusal names it.
-    pub(super) what: &'static str,
+    pub(super) limit: Limit,
     pub(super) connection: usize,
     pub(super) caller: usize,
     pub(super) all: usize,
@@ -93,17 +96,17 @@ impl Budget {
 
     /// Refuses if `own` bytes more exceed a limit of the account, or `shared` bytes, if given, that of all together. A sum of 0 always has room.
     fn room(&self, sums: &Sums, account: &Account, own: usize, shared: Option<usize>) -> Result<(), AccessRefusal> {
-        let Most { what, connection, caller, all } = self.most;
+        let Most { limit, connection, caller, all } = self.most;
         let (of_connection, of_caller) = sums.of(account);
         let is_full = |sum: usize, bytes: usize, most: usize| sum > 0 && sum.saturating_add(bytes) > most;
         let most = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
-        for (sum, limit) in [(of_connection, connection), (of_caller, caller)] {
-            if is_full(sum, own, limit) {
-                return Err(AccessRefusal::TooMany { what, most: most(limit), wait: Duration::ZERO });
+        for (sum, bytes_max) in [(of_connection, connection), (of_caller, caller)] {
+            if is_full(sum, own, bytes_max) {
+                return Err(AccessRefusal::TooMany { limit, most: most(bytes_max), wait: Duration::ZERO });
             }
         }
         if shared.is_some_and(|bytes| is_full(sums.all, bytes, all)) {
-            return Err(AccessRefusal::TooManyInAll { what, most: most(all), wait: Duration::ZERO });
+            return Err(AccessRefusal::TooManyInAll { limit, most: most(all), wait: Duration::ZERO });
         }
         Ok(())
     }
@@ -157,7 +160,7 @@ impl Drop for Charge {
 mod tests {
     use super::*;
 
-    const MOST: Most = Most { what: "bytes of tests", connection: 10, caller: 20, all: 30 };
+    const MOST: Most = Most { limit: Limit::UnreadResponseBytes, connection: 10, caller: 20, all: 30 };
 
     fn account(connection: u64, caller: &str) -> Account {
         Account { connection, caller: Caller::parse(caller).ok() }
@@ -172,13 +175,13 @@ mod tests {
     #[test]
     fn each_limit_refuses_by_its_own_name() {
         let budget = Budget::new(MOST);
-        let own = |most| AccessRefusal::TooMany { what: MOST.what, most, wait: Duration::ZERO };
+        let own = |most| AccessRefusal::TooMany { limit: MOST.limit, most, wait: Duration::ZERO };
         let first = charged(&budget, 1, "anna", 8);
         assert_eq!(budget.open(account(1, "anna")).add(3).unwrap_err(), own(10));
         let _second = charged(&budget, 2, "anna", 10);
         assert_eq!(budget.open(account(3, "anna")).add(3).unwrap_err(), own(20));
         let _others = charged(&budget, 4, "bea", 10);
-        let all = AccessRefusal::TooManyInAll { what: MOST.what, most: 30, wait: Duration::ZERO };
+        let all = AccessRefusal::TooManyInAll { limit: MOST.limit, most: 30, wait: Duration::ZERO };
         assert_eq!(budget.open(account(5, "carl")).add(3).unwrap_err(), all);
         assert_eq!(budget.open(account(4, "bea")).has_room(1, Some(1)).unwrap_err(), own(10));
         let carl = budget.open(account(5, "carl"));

@@ -48,7 +48,7 @@ use super::{
     turns::{EndsInTurn, Turns},
 };
 use crate::{
-    access::{AccessRefusal, Place},
+    access::{AccessRefusal, Limit, Place},
     api::OpenPlace,
     domain::id::Caller,
 };
@@ -68,10 +68,10 @@ const MIB: usize = 1024 * 1024;
 /// nothing would have the service make each answer, only to find that it does not fit. What others leave unread refuses no short answer.
 const READ_ANSWER_BYTES: usize = 3 * MIB;
 /// Bytes of unary answers that wait to be sent; answers of at most one piece are not counted, since calls under way bound them.
-const ANSWERS: Most = Most { what: "bytes of unread answers", connection: 8 * MIB, caller: 16 * MIB, all: 64 * MIB };
+const ANSWERS: Most = Most { limit: Limit::UnreadResponseBytes, connection: 8 * MIB, caller: 16 * MIB, all: 64 * MIB };
 /// Bytes of requests that have come, of those longer than one piece, until they are answered.
 const REQUESTS: Most =
-    Most { what: "bytes of requests under way", connection: 8 * MIB, caller: 16 * MIB, all: 64 * MIB };
+    Most { limit: Limit::RequestBytesInFlight, connection: 8 * MIB, caller: 16 * MIB, all: 64 * MIB };
 
 /// The shape of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

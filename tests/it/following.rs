@@ -180,7 +180,7 @@ async fn a_cursor_belongs_to_its_filter_and_clearance() {
     let cleared = v1::SubscribeRequest { include_embargoed: true, ..at(&cursor) };
     for request in [filtered, cleared] {
         let result = service.person("site").follow(request).await;
-        refused(result.map(|_| ()), Code::InvalidArgument, "FILTER_CHANGED");
+        refused(result.map(|_| ()), Code::FailedPrecondition, "FILTER_CHANGED");
     }
 }
 

@@ -205,6 +205,6 @@ async fn a_cursor_resumes_under_other_names_of_the_same_filter() {
         assert!(matches!(site.follow(resume(same)).await.unwrap().next().await, Message::Opened(_)));
     }
     for other in [filter("DE", "zh-TW no"), filter("DE GB", "zh no")] {
-        refused(site.follow(resume(other)).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
+        refused(site.follow(resume(other)).await.map(drop), Code::FailedPrecondition, "FILTER_CHANGED");
     }
 }

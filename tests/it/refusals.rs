@@ -8,7 +8,10 @@ use prost::Message as _;
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status, transport::Channel};
 use tonic_health::pb::HealthCheckRequest;
-use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_request::MessageRequest};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
 use tonic_types::StatusExt as _;
 
 use crate::{
@@ -114,7 +117,7 @@ async fn a_request_that_is_no_message_is_refused_with_code_reason_and_details() 
             let answer = raw.send(post(path), framed(&[0xf8, 0x07, 0].repeat(16 * 1024 + 1))).await;
             let status = check(path, &answer, Code::ResourceExhausted, "MESSAGE_TOO_LONG");
             let metadata = status.get_details_error_info().unwrap().metadata;
-            assert_eq!(metadata["limit"], "fields of a request message", "{path}");
+            assert_eq!(metadata["limit"], "MESSAGE_FIELDS", "{path}");
         }
     }
     for path in
@@ -238,4 +241,22 @@ async fn a_message_that_inflates_beyond_the_limit_takes_no_memory() {
     let taken = server.peak_resident_kib() - before;
     // Each has what came and what was decompressed until it was too much, 4 MiB of each; their buffers grow by doubling.
     assert!(taken < BOMBS * 16 * 1024, "{taken} KiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_describes_health_and_error_details() {
+    let (service, _) = operated().await;
+    let channel = tonic::transport::Channel::from_shared(format!("http://{}", service.address)).unwrap().connect_lazy();
+    let mut reflection = ServerReflectionClient::new(channel);
+    let symbols = ["grpc.health.v1.Health", "google.rpc.ErrorInfo", "google.rpc.RetryInfo", "onrecord.v1.ErrorReason"];
+    let ask = |symbol: &str| ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(symbol.to_owned())),
+    };
+    let requests = tokio_stream::iter(symbols.map(ask));
+    let mut responses = reflection.server_reflection_info(requests).await.unwrap().into_inner();
+    for symbol in symbols {
+        let response = responses.message().await.unwrap().unwrap().message_response;
+        assert!(matches!(response, Some(MessageResponse::FileDescriptorResponse(_))), "{symbol}: {response:?}");
+    }
 }

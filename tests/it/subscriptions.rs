@@ -254,8 +254,7 @@ async fn a_changed_filter_begins_anew() {
     };
     operator.feed.update_subscription(update).await.unwrap();
     assert_eq!(holder.closing().await, closing::Reason::Superseded);
-    let wrong = refused(holder.acknowledge(&cursor).await, Code::InvalidArgument, "FILTER_CHANGED");
-    assert_eq!(fields(&wrong), ["filter"]);
+    refused(holder.acknowledge(&cursor).await, Code::FailedPrecondition, "FILTER_CHANGED");
     assert_eq!(deliveries(&service, "statements/fire").await, [(site("site"), 1, Outcome::Waiting)]);
     let request = |start: v1::Start| v1::SubscribeRequest {
         start: start.into(),
@@ -263,7 +262,7 @@ async fn a_changed_filter_begins_anew() {
         ..Default::default()
     };
     let goes_on = service.person("site").follow(request(v1::Start::Acknowledged)).await.map(drop);
-    refused(goes_on, Code::InvalidArgument, "FILTER_CHANGED");
+    refused(goes_on, Code::FailedPrecondition, "FILTER_CHANGED");
     let stream = service.person("site").follow(request(v1::Start::Snapshot)).await.unwrap();
     let mut holder = Holder { stream, ..holder };
     let Message::Opened(opened) = holder.stream.next().await else { panic!("it opens") };

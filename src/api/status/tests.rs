@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 
+use prost::Message as _;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanic;
@@ -29,6 +30,27 @@ fn check(status: Status, code: Code, reason: &str) {
     let info = status.get_details_error_info().unwrap();
     assert_eq!((status.code(), info.reason.as_str(), info.domain.as_str()), (code, reason, DOMAIN));
     assert!(!status.message().is_empty());
+    let said = documented();
+    let said = said.get(reason).unwrap_or_else(|| panic!("{reason} is no value of ErrorReason"));
+    assert!(said.starts_with(&format!("{}. ", code_name(code))), "{reason}: {said}");
+    for key in info.metadata.keys() {
+        let says = said.contains(&format!("`{key}`")) || reason == "SERVICE_LIMIT" && said.contains("as CALLER_LIMIT");
+        assert!(says, "{reason}: {key} is not documented: {said}");
+    }
+}
+
+/// The comments on the values of `ErrorReason`, by their names.
+fn documented() -> HashMap<String, String> {
+    let files = prost_types::FileDescriptorSet::decode(crate::api::v1::DESCRIPTORS).unwrap();
+    let file = files.file.into_iter().find(|file| file.name().ends_with("error_reason.proto")).unwrap();
+    let values = &file.enum_type[0].value;
+    let comments = file.source_code_info.unwrap().location.into_iter();
+    // Path of a value: enum_type (5), the first, value (2), its place.
+    let comments = comments.filter_map(|location| match location.path[..] {
+        [5, 0, 2, place] => Some((place, location.leading_comments().replace('\n', " ").trim().to_owned())),
+        _ => None,
+    });
+    comments.map(|(place, words)| (values[usize::try_from(place).unwrap()].name().to_owned(), words)).collect()
 }
 
 #[test]
@@ -95,7 +117,7 @@ fn every_refusal_has_its_code_and_reason() {
         (FeedRefusal::CursorTrimmed { earliest: 7 }, Code::OutOfRange, "CURSOR_TRIMMED"),
         (FeedRefusal::CursorDiverged, precondition, "CURSOR_DIVERGED"),
         (FeedRefusal::ReplicaBehind, Code::Unavailable, "REPLICA_BEHIND"),
-        (FeedRefusal::FilterChanged, Code::InvalidArgument, "FILTER_CHANGED"),
+        (FeedRefusal::FilterChanged, precondition, "FILTER_CHANGED"),
         (FeedRefusal::Draining, Code::Unavailable, "DRAINING"),
         (FeedRefusal::TooManyStreams { most: 9 }, Code::ResourceExhausted, "TOO_MANY_STREAMS"),
         (FeedRefusal::TooManySnapshots { most: 9 }, Code::ResourceExhausted, "TOO_MANY_SNAPSHOTS"),
@@ -114,12 +136,12 @@ fn every_refusal_has_its_code_and_reason() {
         ),
         (AccessRefusal::CredentialExpired(Timestamp::MIN, caller.clone()), Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
         (
-            AccessRefusal::TooMany { what: "streams", most: 1, wait: Duration::ZERO },
+            AccessRefusal::TooMany { limit: Limit::Streams, most: 1, wait: Duration::ZERO },
             Code::ResourceExhausted,
             "CALLER_LIMIT",
         ),
         (
-            AccessRefusal::TooManyInAll { what: "calls", most: 1, wait: Duration::ZERO },
+            AccessRefusal::TooManyInAll { limit: Limit::CallsInFlight, most: 1, wait: Duration::ZERO },
             Code::ResourceExhausted,
             "SERVICE_LIMIT",
         ),
@@ -161,9 +183,13 @@ fn who_may_try_again_is_told_when() {
     let pushback = status.metadata().get(PUSHBACK).unwrap().to_str().unwrap();
     assert_eq!(pushback, delay.as_millis().to_string());
     assert!(Status::from(FeedRefusal::CursorDiverged).metadata().get(PUSHBACK).is_none());
+    // Of a code that clients retry.
+    let full = Status::from(JournalError::Full { mib: 9, mib_max: 10 });
+    assert_eq!(full.metadata().get(PUSHBACK).unwrap(), "-1");
+    assert!(full.get_details_retry_info().is_none());
     // Where it is known when there may be another, it is not said to be sooner.
     let wait = Duration::from_secs(30);
-    let status = Status::from(AccessRefusal::TooMany { what: "snapshots a minute", most: 2, wait });
+    let status = Status::from(AccessRefusal::TooMany { limit: Limit::SnapshotsPerMinute, most: 2, wait });
     let delay = status.get_details_retry_info().unwrap().retry_delay.unwrap();
     assert!((wait..=wait + RETRY_SPREAD).contains(&delay));
 }

@@ -4,7 +4,8 @@
 use http::{HeaderMap, HeaderName};
 use tonic::{Code, Status};
 
-use super::{Answer, code_name};
+use super::{Answer, Reason};
+use crate::access::Limit;
 
 /// What is wrong with the messages of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,36 +49,41 @@ impl From<RequestFault> for Status {
 
 impl RequestFault {
     fn answer(self) -> Answer {
-        let malformed = |reason, words: &str| Answer::new(Code::InvalidArgument, reason, words);
+        let malformed = |reason: Reason, words: &str| Answer::new(Code::InvalidArgument, reason, words);
         match self {
-            Self::Broken => Answer::new(Code::Cancelled, "REQUEST_BROKEN", "the request ended with an error of HTTP/2"),
-            Self::Truncated => malformed("MESSAGE_TRUNCATED", "the request ends within a message"),
+            Self::Broken => {
+                Answer::new(Code::Cancelled, Reason::RequestBroken, "the request ended with an error of HTTP/2")
+            }
+            Self::Truncated => malformed(Reason::MessageTruncated, "the request ends within a message"),
             Self::EncodingMissing => malformed(
-                "COMPRESSION_FLAG_INVALID",
+                Reason::CompressionFlagInvalid,
                 "a message is flagged as compressed, and `grpc-encoding` does not say how",
             ),
-            Self::FlagUnknown { flag } => {
-                malformed("COMPRESSION_FLAG_INVALID", &format!("the flag before a message must be 0 or 1, not {flag}"))
-            }
+            Self::FlagUnknown { flag } => malformed(
+                Reason::CompressionFlagInvalid,
+                &format!("the flag before a message must be 0 or 1, not {flag}"),
+            ),
             Self::Undecodable => {
-                malformed("MESSAGE_UNDECODABLE", "a message is no protobuf of its type, or cannot be decompressed")
+                malformed(Reason::MessageUndecodable, "a message is no protobuf of its type, or cannot be decompressed")
             }
             // gRPC, "Status codes": "Request cardinality violation".
             Self::MessageMissing => Answer::new(
                 Code::Unimplemented,
-                "MESSAGE_MISSING",
+                Reason::MessageMissing,
                 "the method takes one message; the request has none",
             ),
-            Self::SecondMessage => {
-                Answer::new(Code::Unimplemented, "SECOND_MESSAGE", "the method takes one message; the request has more")
-            }
+            Self::SecondMessage => Answer::new(
+                Code::Unimplemented,
+                Reason::SecondMessage,
+                "the method takes one message; the request has more",
+            ),
             Self::TooLong { bytes, bytes_max } => too_long(bytes, bytes_max),
             Self::TooManyFields { most } => {
                 let words = format!(
                     "a request message may have {most} fields, those of its messages included; this one has more"
                 );
-                let answer = Answer::new(Code::ResourceExhausted, "MESSAGE_TOO_LONG", words);
-                answer.with("limit", "fields of a request message").with("most", most.to_string())
+                let answer = Answer::new(Code::ResourceExhausted, Reason::MessageTooLong, words);
+                answer.with_limit(Limit::MessageFields, &most)
             }
         }
     }
@@ -86,8 +92,8 @@ impl RequestFault {
 fn too_long(bytes: Option<usize>, bytes_max: usize) -> Answer {
     let has = bytes.map_or_else(|| "has more when it is decompressed".to_owned(), |bytes| format!("has {bytes}"));
     let words = format!("a request message of this service may have {bytes_max} bytes; this one {has}");
-    let answer = Answer::new(Code::ResourceExhausted, "MESSAGE_TOO_LONG", words);
-    answer.with("limit", "bytes of a request message").with("most", bytes_max.to_string())
+    let answer = Answer::new(Code::ResourceExhausted, Reason::MessageTooLong, words);
+    answer.with_limit(Limit::MessageBytes, &bytes_max)
 }
 
 /// Encodings that a request may have, as tonic answers where it has another one.
@@ -106,9 +112,9 @@ pub fn complete_head(head: &mut HeaderMap, fault: Option<RequestFault>, bytes_ma
     // Before a handler runs, tonic reads and decodes all of the request: it is what fails there, and a handler has details.
     let answer = match code {
         Code::Unimplemented if head.contains_key(ACCEPTED) => {
-            Answer::new(code, "ENCODING_UNSUPPORTED", "a request may be compressed with gzip, or not at all")
+            Answer::new(code, Reason::EncodingUnsupported, "a request may be compressed with gzip, or not at all")
         }
-        Code::Unimplemented => Answer::new(code, "METHOD_UNKNOWN", "the service has no such method"),
+        Code::Unimplemented => Answer::new(code, Reason::MethodUnknown, "the service has no such method"),
         Code::Internal => RequestFault::Undecodable.answer(),
         Code::ResourceExhausted | Code::OutOfRange => too_long(None, bytes_max),
         Code::Ok
@@ -146,11 +152,30 @@ pub fn complete_trailers(trailers: &mut HeaderMap, fault: Option<RequestFault>, 
     }
 }
 
-/// A refusal of a library, with its own words: the reason is the code.
+/// Completes a refusal of a library, with its own words.
 fn unexplained(headers: &HeaderMap, code: Code) -> Answer {
     let status = Status::from_header_map(headers);
     let words = status.as_ref().map_or("", |status| status.message());
-    Answer::new(code, code_name(code), if words.is_empty() { code.description() } else { words })
+    let reason = match code {
+        Code::NotFound => Reason::NotFound,
+        Code::InvalidArgument => Reason::InvalidArgument,
+        Code::DeadlineExceeded => Reason::DeadlineExceeded,
+        Code::Internal => Reason::Internal,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => Reason::LibraryError,
+    };
+    Answer::new(code, reason, if words.is_empty() { code.description() } else { words })
 }
 
 fn code(headers: &HeaderMap) -> Option<Code> {

@@ -141,7 +141,7 @@ async fn what_only_a_person_can_mend_ends_it() {
     let (ended, _, requests) = follow(Shelf::default(), vec![revoked, gone]).await;
     assert!(matches!(ended, Err(FollowError::Refused(_))));
     assert_eq!(requests.len(), 2);
-    let (ended, ..) = follow(Shelf::default(), vec![vec![refusal(Code::InvalidArgument, "FILTER_CHANGED")]]).await;
+    let (ended, ..) = follow(Shelf::default(), vec![vec![refusal(Code::FailedPrecondition, "FILTER_CHANGED")]]).await;
     assert!(matches!(ended, Err(FollowError::FilterChanged(_))));
     let (ended, ..) = follow(Shelf::default(), vec![vec![refusal(Code::PermissionDenied, "NO")]]).await;
     assert!(matches!(ended, Err(FollowError::Refused(_))));

@@ -34,13 +34,13 @@ async fn a_caller_that_takes_too_much_is_told_which_limit_it_met() {
         streams.push(greedy.follow(from(Start::Now)).await.unwrap());
     }
     let too_many = greedy.follow(from(Start::Now)).await.map(drop);
-    assert_eq!(limit(&refused(too_many, Code::ResourceExhausted, "CALLER_LIMIT")), "streams");
+    assert_eq!(limit(&refused(too_many, Code::ResourceExhausted, "CALLER_LIMIT")), "STREAMS");
     let too_fast = loop {
         if let Err(refusal) = list(&mut greedy).await {
             break refusal;
         }
     };
-    assert_eq!(limit(&refused(Err::<(), _>(too_fast), Code::ResourceExhausted, "CALLER_LIMIT")), "calls a second");
+    assert_eq!(limit(&refused(Err::<(), _>(too_fast), Code::ResourceExhausted, "CALLER_LIMIT")), "CALLS_PER_SECOND");
     modest.follow(from(Start::Now)).await.unwrap();
     list(&mut modest).await.unwrap();
 }
@@ -57,7 +57,7 @@ async fn whoever_asks_for_the_state_too_often_is_told_and_may_follow_on() {
         site.follow(from(Start::Snapshot)).await.unwrap();
     }
     let too_many = site.follow(from(Start::Snapshot)).await.map(drop);
-    assert_eq!(limit(&refused(too_many, Code::ResourceExhausted, "CALLER_LIMIT")), "snapshots a minute");
+    assert_eq!(limit(&refused(too_many, Code::ResourceExhausted, "CALLER_LIMIT")), "SNAPSHOTS_PER_MINUTE");
     site.follow(from(Start::Now)).await.unwrap();
 }
 
@@ -74,7 +74,7 @@ async fn all_callers_together_have_a_limit() {
             break refusal;
         }
     };
-    assert_eq!(limit(&refused(Err::<(), _>(refusal), Code::ResourceExhausted, "SERVICE_LIMIT")), "calls a second");
+    assert_eq!(limit(&refused(Err::<(), _>(refusal), Code::ResourceExhausted, "SERVICE_LIMIT")), "CALLS_PER_SECOND");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +103,7 @@ async fn who_watches_our_health_takes_little() {
     }
     let refusal = stranger.watch(HealthCheckRequest::default()).await.map(drop);
     let refusal = refused(refusal, Code::ResourceExhausted, "CALLER_LIMIT");
-    assert_eq!(limit(&refusal), "watchers of health on one connection");
+    assert_eq!(limit(&refusal), "HEALTH_WATCHES");
     HealthClient::new(connect()).watch(HealthCheckRequest::default()).await.unwrap();
     watching.pop();
     // The service has to hear of it first.
@@ -142,7 +142,7 @@ async fn who_asks_after_our_health_and_never_ends_takes_little() {
             Err(refusal) => break refused(Err::<(), _>(refusal), Code::ResourceExhausted, "CALLER_LIMIT"),
         }
     };
-    assert_eq!(limit(&refusal), "calls after health on one connection");
+    assert_eq!(limit(&refusal), "HEALTH_CALLS_IN_FLIGHT");
     HealthClient::new(connect()).check(HealthCheckRequest::default()).await.unwrap();
     asking.iter().for_each(tokio::task::JoinHandle::abort);
     while stranger.check(HealthCheckRequest::default()).await.is_err() {

@@ -223,7 +223,7 @@ async fn a_named_site_whose_mandate_changed_begins_anew() {
     wider.write();
     access.reload().unwrap();
     for request in [named(v1::Start::Acknowledged), at_cursor.clone()] {
-        refused(site.follow(request).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
+        refused(site.follow(request).await.map(drop), Code::FailedPrecondition, "FILTER_CHANGED");
     }
     // To begin anew is not to have it: what was before is no place to go on from.
     let mut begun = site.follow(named(v1::Start::Snapshot)).await.unwrap();
@@ -234,9 +234,9 @@ async fn a_named_site_whose_mandate_changed_begins_anew() {
         generation: opened.generation,
         cursor: at_cursor.cursor.clone(),
     };
-    refused(site.feed.acknowledge(old).await, Code::InvalidArgument, "FILTER_CHANGED");
+    refused(site.feed.acknowledge(old).await, Code::FailedPrecondition, "FILTER_CHANGED");
     for request in [named(v1::Start::Acknowledged), at_cursor] {
-        refused(site.follow(request).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
+        refused(site.follow(request).await.map(drop), Code::FailedPrecondition, "FILTER_CHANGED");
     }
     let (mut seen, generation, cursor) = state(site.follow(named(v1::Start::Snapshot)).await.unwrap()).await;
     seen.sort_unstable();

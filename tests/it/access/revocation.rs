@@ -87,7 +87,7 @@ async fn a_narrower_grant_ends_the_stream_and_its_cursor() {
     access.reload().unwrap();
     assert_eq!(closing(stream).await, Reason::AccessRevoked);
     // What it holds may be more than it may have now: it has to begin anew.
-    refused(site.follow(at(&opened.cursor)).await.map(drop), Code::InvalidArgument, "FILTER_CHANGED");
+    refused(site.follow(at(&opened.cursor)).await.map(drop), Code::FailedPrecondition, "FILTER_CHANGED");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -102,7 +102,7 @@ async fn an_unread_answer_keeps_its_place_until_its_deadline() {
     }
     let mut reader = holder(&service, &reader);
     let refusal = refused(reader.read("fire", "en").await, Code::ResourceExhausted, "CALLER_LIMIT");
-    assert_eq!(refusal.get_details_error_info().unwrap().metadata["limit"], "calls under way");
+    assert_eq!(refusal.get_details_error_info().unwrap().metadata["limit"], "CALLS_IN_FLIGHT");
     for body in &mut unread {
         assert_eq!(reset(body).await, Some(Reason::CANCEL));
     }
