@@ -37,7 +37,7 @@ impl Editorial {
         request: &v1::GetDraftRequest,
         mandate: &Mandate,
     ) -> Result<v1::GetDraftResponse, Status> {
-        let ((id, language), form) = both(slot(&request.name, "drafts"), from_proto::form(request.content_view))?;
+        let ((id, language), form) = both(slot(&request.name, "drafts"), from_proto::view(request.content_view))?;
         let state = self.state(id.clone(), mandate).await?;
         let language = state.tag(&language).cloned().unwrap_or(language);
         let draft = state.languages.get(&language).and_then(|slots| slots.draft.clone());
@@ -54,7 +54,7 @@ impl Editorial {
         request: &v1::GetReleaseRequest,
         mandate: &Mandate,
     ) -> Result<v1::GetReleaseResponse, Status> {
-        let ((id, language), form) = both(slot(&request.name, "releases"), from_proto::form(request.content_view))?;
+        let ((id, language), form) = both(slot(&request.name, "releases"), from_proto::view(request.content_view))?;
         let state = self.state(id.clone(), mandate).await?;
         let language = state.tag(&language).cloned().unwrap_or(language);
         let release = state.languages.get(&language).and_then(|slots| slots.release.clone());

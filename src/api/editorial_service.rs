@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::{
     audit::{self, Asked},
     caller::admitted,
-    from_proto::{self, Envelope},
+    from_proto::{self, Envelope, both},
     to_proto, v1,
 };
 use crate::{
@@ -30,36 +30,41 @@ pub struct Editorial {
 }
 
 impl Editorial {
-    /// Takes the step and shows the answer with the words of its texts: as a Get shows what it names.
-    async fn take(&self, call: Result<Call, Rejection>) -> Result<to_proto::Answered, Status> {
-        let call = call.map_err(audit::refused)?;
+    /// Takes the step and returns what a Get with this `content_view` shows of the resources that it changed.
+    async fn take(&self, call: Result<Call, Rejection>, content_view: i32) -> Result<to_proto::Answered, Status> {
+        let (call, has_texts) = both(call, from_proto::has_texts(content_view)).map_err(audit::refused)?;
         let id = call.command.statement.clone();
         let asked = Asked::new(call.command.step.action().as_str(), &id, call.request_id, call.validate_only);
         let answered = self.journal.submit(call).await.map_err(Status::from);
         let Answered { answer, kind, words, in_another_commit } = asked.tell(answered)?;
-        let shown = self.show(&id, kind.as_ref(), &answer, &words).await?;
+        let cached = has_texts.then_some(&words);
+        let shown = self.show(&id, kind.as_ref(), &answer, cached).await?;
         let Some(other) = in_another_commit else { return Ok(shown) };
-        Ok(shown.settled(&self.show(&id, kind.as_ref(), &other, &words).await?))
+        Ok(shown.settled(&self.show(&id, kind.as_ref(), &other, cached).await?))
     }
 
-    /// Shows an answer. Words that are not at hand are read.
+    /// Shows an answer with its texts, of which some are cached and the others are read; or without texts, if none are cached.
     async fn show(
         &self,
         id: &StatementId,
         kind: Option<&Code>,
         answer: &Answer,
-        at_hand: &to_proto::Words,
+        cached: Option<&to_proto::Words>,
     ) -> Result<to_proto::Answered, Status> {
+        let kind = kind.map_or("", Code::as_str);
+        let Some(cached) = cached else { return Ok(to_proto::answered(id, kind, answer, &to_proto::Words::new())) };
         let wanted: Vec<_> = answer.texts().into_iter().map(|(_, text)| text.digest).collect();
-        let missing: Vec<_> = wanted.iter().filter(|digest| !at_hand.contains_key(digest)).copied().collect();
-        let mut known = at_hand.clone();
+        let missing: Vec<_> = wanted.iter().filter(|digest| !cached.contains_key(digest)).copied().collect();
+        let mut known = cached.clone();
         if !missing.is_empty() {
             known.extend(self.journal.read(move |view| texts(view, &missing)).await?);
         }
-        Ok(to_proto::answered(id, kind.map_or("", Code::as_str), answer, &within_limit(&wanted, &known)))
+        Ok(to_proto::answered(id, kind, answer, &within_limit(&wanted, &known)))
     }
 }
 
+/// `content_view` of calls whose response has no text: unset.
+const NO_TEXT: i32 = 0;
 /// Bodies that one answer shows, in bytes: it has to fit a client's usual receive limit of 4 MiB, or what was done would look
 /// like a failure.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -97,7 +102,7 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::CreateStatementRequest>,
     ) -> Reply<v1::CreateStatementResponse> {
-        let shown = self.take(from_proto::create(envelope!(self, request), request.get_ref())).await?;
+        let shown = self.take(from_proto::create(envelope!(self, request), request.get_ref()), NO_TEXT).await?;
         Ok(Response::new(v1::CreateStatementResponse { statement: shown.statement }))
     }
 
@@ -105,20 +110,26 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::UpdateStatementRequest>,
     ) -> Reply<v1::UpdateStatementResponse> {
-        let shown = self.take(from_proto::update(envelope!(self, request), request.get_ref())).await?;
+        let shown = self.take(from_proto::update(envelope!(self, request), request.get_ref()), NO_TEXT).await?;
         Ok(Response::new(v1::UpdateStatementResponse { statement: shown.statement }))
     }
 
     async fn save_draft(&self, request: Request<v1::SaveDraftRequest>) -> Reply<v1::SaveDraftResponse> {
-        let shown = self.take(from_proto::save(envelope!(self, request), request.get_ref())).await?;
+        let shown = self
+            .take(from_proto::save(envelope!(self, request), request.get_ref()), request.get_ref().content_view)
+            .await?;
         Ok(Response::new(v1::SaveDraftResponse { draft: shown.draft }))
     }
 
     async fn submit_draft(&self, request: Request<v1::SubmitDraftRequest>) -> Reply<v1::SubmitDraftResponse> {
         let given = request.get_ref();
         let step = |language, etag, _| Step::SubmitDraft { language, etag };
-        let shown =
-            self.take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, "", step)).await?;
+        let shown = self
+            .take(
+                from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, "", step),
+                given.content_view,
+            )
+            .await?;
         Ok(Response::new(v1::SubmitDraftResponse { draft: shown.draft }))
     }
 
@@ -126,7 +137,10 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         let given = request.get_ref();
         let step = |language, etag, comment| Step::ApproveDraft { language, etag, comment };
         let shown = self
-            .take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, &given.comment, step))
+            .take(
+                from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, &given.comment, step),
+                given.content_view,
+            )
             .await?;
         Ok(Response::new(v1::ApproveDraftResponse { draft: shown.draft }))
     }
@@ -135,7 +149,10 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         let given = request.get_ref();
         let step = |language, etag, comment| Step::RejectDraft { language, etag, comment };
         let shown = self
-            .take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, &given.comment, step))
+            .take(
+                from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, &given.comment, step),
+                given.content_view,
+            )
             .await?;
         Ok(Response::new(v1::RejectDraftResponse { draft: shown.draft }))
     }
@@ -143,22 +160,27 @@ impl v1::editorial_service_server::EditorialService for Editorial {
     async fn discard_draft(&self, request: Request<v1::DiscardDraftRequest>) -> Reply<v1::DiscardDraftResponse> {
         let given = request.get_ref();
         let step = |language, etag, _| Step::DiscardDraft { language, etag };
-        self.take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, "", step)).await?;
+        self.take(from_proto::on_draft(envelope!(self, request), &given.name, &given.etag, "", step), NO_TEXT).await?;
         Ok(Response::new(v1::DiscardDraftResponse {}))
     }
 
     async fn publish_drafts(&self, request: Request<v1::PublishDraftsRequest>) -> Reply<v1::PublishDraftsResponse> {
-        let shown = self.take(from_proto::publish(envelope!(self, request), request.get_ref())).await?;
+        let shown = self
+            .take(from_proto::publish(envelope!(self, request), request.get_ref()), request.get_ref().content_view)
+            .await?;
         Ok(Response::new(v1::PublishDraftsResponse { live: shown.live, releases: shown.releases }))
     }
 
     async fn approve_edition(&self, request: Request<v1::ApproveEditionRequest>) -> Reply<v1::ApproveEditionResponse> {
-        let shown = self.take(from_proto::approve_edition(envelope!(self, request), request.get_ref())).await?;
+        let shown =
+            self.take(from_proto::approve_edition(envelope!(self, request), request.get_ref()), NO_TEXT).await?;
         Ok(Response::new(v1::ApproveEditionResponse { approval: shown.approval }))
     }
 
     async fn cancel_release(&self, request: Request<v1::CancelReleaseRequest>) -> Reply<v1::CancelReleaseResponse> {
-        let shown = self.take(from_proto::cancel(envelope!(self, request), request.get_ref())).await?;
+        let shown = self
+            .take(from_proto::cancel(envelope!(self, request), request.get_ref()), request.get_ref().content_view)
+            .await?;
         Ok(Response::new(v1::CancelReleaseResponse { draft: shown.draft }))
     }
 
@@ -166,7 +188,9 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::WithdrawStatementRequest>,
     ) -> Reply<v1::WithdrawStatementResponse> {
-        let shown = self.take(from_proto::withdraw(envelope!(self, request), request.get_ref())).await?;
+        let shown = self
+            .take(from_proto::withdraw(envelope!(self, request), request.get_ref()), request.get_ref().content_view)
+            .await?;
         let (blocked_releases, cancelled_releases) = (shown.held, shown.cancelled);
         Ok(Response::new(v1::WithdrawStatementResponse { live: shown.live, blocked_releases, cancelled_releases }))
     }
@@ -175,7 +199,9 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::ReinstateStatementRequest>,
     ) -> Reply<v1::ReinstateStatementResponse> {
-        let shown = self.take(from_proto::reinstate(envelope!(self, request), request.get_ref())).await?;
+        let shown = self
+            .take(from_proto::reinstate(envelope!(self, request), request.get_ref()), request.get_ref().content_view)
+            .await?;
         Ok(Response::new(v1::ReinstateStatementResponse { live: shown.live, proposal: shown.proposal }))
     }
 
@@ -183,7 +209,9 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::RemoveStatementRequest>,
     ) -> Reply<v1::RemoveStatementResponse> {
-        let shown = self.take(from_proto::remove(envelope!(self, request), request.get_ref())).await?;
+        let shown = self
+            .take(from_proto::remove(envelope!(self, request), request.get_ref()), request.get_ref().content_view)
+            .await?;
         Ok(Response::new(v1::RemoveStatementResponse { live: shown.live, proposal: shown.proposal }))
     }
 
@@ -191,12 +219,12 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         &self,
         request: Request<v1::ExpungeStatementRequest>,
     ) -> Reply<v1::ExpungeStatementResponse> {
-        let shown = self.take(from_proto::expunge(envelope!(self, request), request.get_ref())).await?;
+        let shown = self.take(from_proto::expunge(envelope!(self, request), request.get_ref()), NO_TEXT).await?;
         Ok(Response::new(v1::ExpungeStatementResponse { live: shown.live, proposal: shown.proposal }))
     }
 
     async fn set_legal_hold(&self, request: Request<v1::SetLegalHoldRequest>) -> Reply<v1::SetLegalHoldResponse> {
-        let shown = self.take(from_proto::legal_hold(envelope!(self, request), request.get_ref())).await?;
+        let shown = self.take(from_proto::legal_hold(envelope!(self, request), request.get_ref()), NO_TEXT).await?;
         Ok(Response::new(v1::SetLegalHoldResponse { statement: shown.statement }))
     }
 

@@ -47,7 +47,7 @@ impl v1::statement_service_server::StatementService for Statements {
         let given = request.get_ref();
         let id = from_proto::statement_name("name", &given.name);
         let language = from_proto::optional_language("language_code", &given.language_code);
-        let times_and_form = both(self.past(given.as_of_time), from_proto::form(given.content_view));
+        let times_and_form = both(self.past(given.as_of_time), from_proto::view(given.content_view));
         let (id, (language, (at, form))) = both(id, both(language, times_and_form))?;
         let found = self.journal.read(move |view| public(view, &mandate, &id, language.as_ref(), at, form)).await?;
         Ok(Response::new(v1::GetStatementResponse { statement: Some(found.ok_or(Rejection::StatementNotFound)?) }))
@@ -60,7 +60,7 @@ impl v1::statement_service_server::StatementService for Statements {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let given = request.get_ref();
         let language = from_proto::optional_language("language_code", &given.language_code);
-        let form = from_proto::form(given.content_view);
+        let form = from_proto::view(given.content_view);
         let (ids, (language, form)) = both(batch(&given.names), both(language, form))?;
         let read = self.journal.read(move |view| {
             let (mut statements, mut bytes) = (Vec::new(), 0);
@@ -81,7 +81,7 @@ impl v1::statement_service_server::StatementService for Statements {
     async fn list_statements(&self, request: Request<v1::ListStatementsRequest>) -> Reply<v1::ListStatementsResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let mut given = request.into_inner();
-        let form = from_proto::form(given.content_view);
+        let form = from_proto::view(given.content_view);
         let (page, (filter, form)) = both(Page::of(&mut given), both(from_proto::filter(given.filter.as_ref()), form))?;
         let (size, place) = (page.size, page.place()?);
         let (live, last) = self.journal.read(move |view| listed(view, &mandate, &place, &filter, size, form)).await?;
@@ -91,7 +91,7 @@ impl v1::statement_service_server::StatementService for Statements {
     async fn get_edition(&self, request: Request<v1::GetEditionRequest>) -> Reply<v1::GetEditionResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         let given = request.get_ref();
-        let (name, form) = both(edition_ref("name", &given.name), from_proto::form(given.content_view))?;
+        let (name, form) = both(edition_ref("name", &given.name), from_proto::view(given.content_view))?;
         let edition = self.journal.read(move |view| {
             let Some(found) = Found::at(view, &mandate, &name)? else { return Ok(None) };
             found.show(view, form).map(Some)
@@ -232,7 +232,7 @@ fn public(
     id: &StatementId,
     asked: Option<&LanguageTag>,
     at: Option<Timestamp>,
-    form: Form,
+    form: Option<Form>,
 ) -> Result<Option<v1::PublicStatement>, JournalError> {
     let Some(public) = visible(view, mandate, id, at)? else { return Ok(None) };
     let source = &public.statement.source_language;
@@ -252,7 +252,7 @@ fn show(
     public: &Public,
     language: &LanguageTag,
     live: &Live,
-    form: Form,
+    form: Option<Form>,
 ) -> Result<v1::Live, JournalError> {
     let statement = &public.statement;
     let mut shown = to_proto::live(&statement.id, statement.kind.as_str(), language, live, None);
@@ -260,7 +260,7 @@ fn show(
         let text = live.words().map(|digest| view.text(&digest, form)).transpose()?.flatten();
         (edition.content, edition.canonical_content) = to_proto::text(text.as_ref());
     }
-    if form == Form::Canonical {
+    if form == Some(Form::Canonical) {
         shown.event_seal = view.event(live.sequence)?.as_ref().map(to_proto::event_seal);
     }
     Ok(shown)
@@ -276,7 +276,7 @@ fn listed(
     place: &Place,
     filter: &Filter,
     size: usize,
-    form: Form,
+    form: Option<Form>,
 ) -> Result<(Vec<v1::Live>, Option<Place>), JournalError> {
     let tail = if place.tail == 0 { view.tail() } else { place.tail };
     let (mut shown, mut bytes, mut after) = (Vec::new(), 0, place.after.clone());
@@ -339,12 +339,12 @@ impl Found {
         Ok(edition.map(|edition| Self { name, edition, public: live.state.has_text(), sequence: live.sequence }))
     }
 
-    fn show(&self, view: &View<'_>, form: Form) -> Result<v1::Edition, JournalError> {
+    fn show(&self, view: &View<'_>, form: Option<Form>) -> Result<v1::Edition, JournalError> {
         let EditionName { statement, language, .. } = &self.name;
         let mut shown = to_proto::edition(statement, language, &self.edition, None, self.public);
         let text = if self.public { view.text(&self.edition.outline.digest, form)? } else { None };
         (shown.content, shown.canonical_content) = to_proto::text(text.as_ref());
-        if form == Form::Canonical {
+        if form == Some(Form::Canonical) {
             let event = view.event_of_edition(&self.name, view.tail())?;
             shown.event_seal = event.as_ref().map(to_proto::event_seal);
             if let Some(seal) = shown.event_seal.as_mut().filter(|_| !self.public) {

@@ -72,7 +72,7 @@ impl Args {
             force: self.force.force,
             reason: self.force.reason,
             request_id: request_id(),
-            validate_only: false,
+            ..Default::default()
         };
         let answer = publish(session, request).await?;
         session.format.answer(&answer, people)

@@ -96,7 +96,7 @@ async fn cancel(session: &Session, slot: &Slot, etag: Option<String>, reason: St
         None => current_etag(session, slot).await?,
     };
     let request =
-        CancelReleaseRequest { name: slot.release(), etag, reason, request_id: request_id(), validate_only: false };
+        CancelReleaseRequest { name: slot.release(), etag, reason, request_id: request_id(), ..Default::default() };
     let answer = session.editorial(request, async |mut api, q| api.cancel_release(q).await).await?;
     session.format.answer(&answer, |answer| people(slot, answer))
 }

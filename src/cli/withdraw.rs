@@ -44,7 +44,7 @@ impl Args {
             language_codes: self.languages,
             notice: Some(args::notice(&self.notice, &self.media_type)),
             request_id: request_id(),
-            validate_only: false,
+            ..Default::default()
         };
         let answer = session.editorial(request, async |mut api, q| api.withdraw_statement(q).await).await?;
         session.format.answer(&answer, people)

@@ -294,11 +294,12 @@ impl<'s> View<'s> {
         self.reader.words(digest, usize::MAX)
     }
 
-    /// The words in a form; none once they were erased.
+    /// Reads a text in a form. `None` without a form, and once the text was erased.
     ///
     /// # Errors
     /// As [`View::canonical`].
-    pub fn text(&self, digest: &Digest, form: Form) -> Result<Option<Text>, JournalError> {
+    pub fn text(&self, digest: &Digest, form: impl Into<Option<Form>>) -> Result<Option<Text>, JournalError> {
+        let Some(form) = form.into() else { return Ok(None) };
         Ok(match form {
             Form::Message => self.content(digest)?.map(|content| Text::Content(Box::new(content))),
             Form::Canonical => self.canonical(digest)?.map(|bytes| Text::Canonical(bytes.into())),

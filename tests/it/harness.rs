@@ -216,7 +216,8 @@ impl Person {
     }
 
     pub(crate) async fn try_save(&mut self, draft: v1::Draft) -> Result<v1::Draft, Status> {
-        let request = v1::SaveDraftRequest { draft: Some(draft), ..Default::default() };
+        let content_view = v1::ContentView::Message.into();
+        let request = v1::SaveDraftRequest { draft: Some(draft), content_view, ..Default::default() };
         Ok(self.editorial.save_draft(request).await?.into_inner().draft.unwrap())
     }
 

@@ -154,7 +154,7 @@ impl Writer {
                 let title = format!("Edition {}", self.answered + 1);
                 let content = if self.answered == 0 { words(&title) } else { changed(&title, ChangeKind::Major) };
                 let draft = Some(v1::Draft { name, content: Some(content), ..Default::default() });
-                let request = v1::SaveDraftRequest { draft, request_id, validate_only: false };
+                let request = v1::SaveDraftRequest { draft, request_id, ..Default::default() };
                 let saved = self.person.editorial.save_draft(request).await?.into_inner();
                 self.etags.push(saved.draft.unwrap().etag);
             }

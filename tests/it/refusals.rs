@@ -185,7 +185,8 @@ async fn a_request_may_be_compressed_and_its_answer_is_not() {
     let content = v1::Content { body: "Text. ".repeat(80_000), ..words("Compressed") };
     let draft =
         v1::Draft { name: "statements/fire/drafts/en".to_owned(), content: Some(content), ..Default::default() };
-    let save = v1::SaveDraftRequest { draft: Some(draft), ..Default::default() };
+    let content_view = v1::ContentView::Message.into();
+    let save = v1::SaveDraftRequest { draft: Some(draft), content_view, ..Default::default() };
     let path = "/onrecord.v1.EditorialService/SaveDraft";
     let request = post(path).header("grpc-encoding", "gzip").header("grpc-accept-encoding", "gzip,identity");
     let message = flagged(1, &gzip(&save.encode_to_vec()));

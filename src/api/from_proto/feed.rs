@@ -41,17 +41,44 @@ pub(in crate::api) fn subscription(given: &v1::SubscribeRequest, right: Right) -
 }
 
 /// How texts are sent.
-pub(in crate::api) fn form(given: i32) -> Result<Form, Rejection> {
+/// Reads the form of texts in a read; `None` if they are left out.
+pub(in crate::api) fn view(given: i32) -> Result<Option<Form>, Rejection> {
     let mut faults = Faults::default();
-    let form = form_in(&mut faults, given);
+    let form = match v1::ContentView::try_from(given) {
+        Ok(v1::ContentView::Unspecified | v1::ContentView::Message) => Some(Form::Message),
+        Ok(v1::ContentView::Canonical) => Some(Form::Canonical),
+        Ok(v1::ContentView::None) => None,
+        Err(_) => {
+            faults.add(
+                "content_view",
+                "must be CONTENT_VIEW_MESSAGE, CONTENT_VIEW_CANONICAL or CONTENT_VIEW_NONE, or unset",
+            );
+            None
+        }
+    };
     faults.finish(form)
 }
 
+/// Reads whether the response of a call that changes something has its texts.
+pub(in crate::api) fn has_texts(given: i32) -> Result<bool, Rejection> {
+    let mut faults = Faults::default();
+    let has_texts = match v1::ContentView::try_from(given) {
+        Ok(v1::ContentView::Unspecified | v1::ContentView::None) => false,
+        Ok(v1::ContentView::Message) => true,
+        Ok(v1::ContentView::Canonical) | Err(_) => {
+            faults.add("content_view", "must be CONTENT_VIEW_NONE or CONTENT_VIEW_MESSAGE, or unset");
+            false
+        }
+    };
+    faults.finish(has_texts)
+}
+
+/// Reads the form of texts in the feed.
 fn form_in(faults: &mut Faults, given: i32) -> Form {
     match v1::ContentView::try_from(given) {
         Ok(v1::ContentView::Unspecified | v1::ContentView::Message) => Form::Message,
         Ok(v1::ContentView::Canonical) => Form::Canonical,
-        Err(_) => {
+        Ok(v1::ContentView::None) | Err(_) => {
             faults.add("content_view", "must be CONTENT_VIEW_MESSAGE or CONTENT_VIEW_CANONICAL, or unset");
             Form::default()
         }

@@ -126,10 +126,10 @@ impl Stage {
 async fn save_and_submit(session: &Session, file: DraftFile, etag: String) -> Result<Draft> {
     let DraftFile { slot, content, base_edition } = file;
     let draft = Draft { name: slot.draft(), content: Some(content), base_edition, etag, ..Draft::default() };
-    let request = SaveDraftRequest { draft: Some(draft), request_id: request_id(), validate_only: false };
+    let request = SaveDraftRequest { draft: Some(draft), request_id: request_id(), ..Default::default() };
     let saved = session.editorial(request, async |mut api, q| api.save_draft(q).await).await?;
     let etag = saved.draft.context("not as told: nothing was saved")?.etag;
-    let request = SubmitDraftRequest { name: slot.draft(), etag, request_id: request_id(), validate_only: false };
+    let request = SubmitDraftRequest { name: slot.draft(), etag, request_id: request_id(), ..Default::default() };
     let submitted = session.editorial(request, async |mut api, q| api.submit_draft(q).await).await?;
     submitted.draft.context("not as told: nothing was submitted")
 }

@@ -47,7 +47,7 @@ pub(in crate::cli) async fn save(session: &Session, file: DraftFile, replace: Cu
         },
     };
     let draft = Draft { name: slot.draft(), content: Some(content), base_edition, etag, ..Draft::default() };
-    let request = SaveDraftRequest { draft: Some(draft), request_id: request_id(), validate_only: false };
+    let request = SaveDraftRequest { draft: Some(draft), request_id: request_id(), ..Default::default() };
     let answer = session.editorial(request, async |mut api, q| api.save_draft(q).await).await;
     answer.with_context(|| format!("cannot save {slot}"))
 }

@@ -34,7 +34,7 @@ pub(super) async fn run_submit(session: &Session, step: StepArgs) -> Result<()> 
 
 /// Asks for review.
 pub(in crate::cli) async fn submit(session: &Session, slot: &Slot, etag: String) -> Result<SubmitDraftResponse> {
-    let request = SubmitDraftRequest { name: slot.draft(), etag, request_id: request_id(), validate_only: false };
+    let request = SubmitDraftRequest { name: slot.draft(), etag, request_id: request_id(), ..Default::default() };
     let answer = session.editorial(request, async |mut api, q| api.submit_draft(q).await).await;
     answer.with_context(|| format!("cannot submit {slot}"))
 }
@@ -42,7 +42,7 @@ pub(in crate::cli) async fn submit(session: &Session, slot: &Slot, etag: String)
 pub(super) async fn approve(session: &Session, step: StepArgs, comment: String) -> Result<()> {
     let etag = etag(session, &step).await?;
     let name = step.slot.draft();
-    let request = ApproveDraftRequest { name, etag, comment, request_id: request_id(), validate_only: false };
+    let request = ApproveDraftRequest { name, etag, comment, request_id: request_id(), ..Default::default() };
     let answer = session.editorial(request, async |mut api, q| api.approve_draft(q).await).await?;
     session.format.answer(&answer, |answer| {
         let Draft { approval, content_digest, .. } = answer.draft.clone().unwrap_or_default();
@@ -57,7 +57,7 @@ pub(super) async fn approve(session: &Session, step: StepArgs, comment: String) 
 pub(super) async fn reject(session: &Session, step: StepArgs, comment: String) -> Result<()> {
     let etag = etag(session, &step).await?;
     let name = step.slot.draft();
-    let request = RejectDraftRequest { name, etag, comment, request_id: request_id(), validate_only: false };
+    let request = RejectDraftRequest { name, etag, comment, request_id: request_id(), ..Default::default() };
     let answer = session.editorial(request, async |mut api, q| api.reject_draft(q).await).await?;
     session.format.answer(&answer, |answer| answer.draft.as_ref().map_or(Ok(()), show::draft_line))
 }

@@ -77,14 +77,14 @@ impl Importer {
     async fn save(&self, step: &Step<'_>, content: &Content) -> Result<String> {
         let draft = Draft { name: step.slot.draft(), content: Some(content.clone()), ..Draft::default() };
         let request =
-            SaveDraftRequest { draft: Some(draft), request_id: step.request_id("save"), validate_only: false };
+            SaveDraftRequest { draft: Some(draft), request_id: step.request_id("save"), ..Default::default() };
         let answer = self.author.editorial(request, async |mut api, q| api.save_draft(q).await).await?;
         Ok(answer.draft.unwrap_or_default().etag)
     }
 
     async fn submit(&self, step: &Step<'_>, etag: String) -> Result<String> {
         let (name, request_id) = (step.slot.draft(), step.request_id("submit"));
-        let request = SubmitDraftRequest { name, etag, request_id, validate_only: false };
+        let request = SubmitDraftRequest { name, etag, request_id, ..Default::default() };
         let answer = self.author.editorial(request, async |mut api, q| api.submit_draft(q).await).await?;
         Ok(answer.draft.unwrap_or_default().etag)
     }
@@ -95,7 +95,7 @@ impl Importer {
             etag,
             comment: "Imported.".to_owned(),
             request_id: step.request_id("approve"),
-            validate_only: false,
+            ..Default::default()
         };
         let answer = self.reviewer.editorial(request, async |mut api, q| api.approve_draft(q).await).await?;
         Ok(answer.draft.unwrap_or_default().etag)
@@ -118,7 +118,7 @@ impl Importer {
             language_codes: vec![step.slot.language.clone()],
             notice: Some(notice(explanation, "text/html")),
             request_id: step.request_id("withdraw"),
-            validate_only: false,
+            ..Default::default()
         };
         self.reviewer.editorial(request, async |mut api, q| api.withdraw_statement(q).await).await?;
         Ok(())

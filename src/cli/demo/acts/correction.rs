@@ -115,7 +115,7 @@ async fn call_off(stage: &mut Stage) -> Result<Draft> {
         etag: release.etag,
         reason: story::CANCEL_REASON.to_owned(),
         request_id: request_id(),
-        validate_only: false,
+        ..Default::default()
     };
     let answer = session.editorial(request, async |mut api, q| api.cancel_release(q).await).await?;
     answer.draft.context("not as told: the text did not become a draft again")
