@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".onrecord.v1.Edition.canonical_content")
         .bytes(".onrecord.v1.Embargo.canonical_content")
         .bytes(".onrecord.v1.Draft.canonical_content")
+        .bytes(".onrecord.v1.DraftRevision.canonical_content")
         .bytes(".onrecord.v1.Release.canonical_content")
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
         .codec_path("crate::api::codec::SmallBuffers")

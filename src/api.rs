@@ -28,6 +28,8 @@ mod clock_service;
 pub(crate) mod codec;
 mod delivery;
 #[cfg(feature = "server")]
+mod draft_reads;
+#[cfg(feature = "server")]
 mod editorial_reads;
 #[cfg(feature = "server")]
 mod editorial_service;

@@ -66,7 +66,7 @@ pub use retention::{Pruned, Retention, prune};
 pub use row::{EntryRecord, EventRecord, FORMAT as STORAGE_FORMAT};
 pub use scrub::{Scrubbed, scrub};
 pub use verify::{Finding, Report, verify};
-pub use view::{Form, OwedRecord, Public, Text, View, Words};
+pub use view::{Form, OwedRecord, Public, Revision, Text, View, Words};
 pub use waiting::Waiting;
 pub use writer::{Answered, Commits};
 

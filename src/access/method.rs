@@ -34,13 +34,17 @@ const READERS: &[Role] = &Role::ALL;
 const OVERSEERS: &[Role] = &[Publisher, Legal, Auditor, Operator];
 
 /// Every method of ours.
-pub const METHODS: [Method; 42] = [
+pub const METHODS: [Method; 47] = [
     method("onrecord.v1.EditorialService/CreateStatement", &[Author]),
     method("onrecord.v1.EditorialService/UpdateStatement", &[Author, Publisher]),
     method("onrecord.v1.EditorialService/GetStatementOverview", EDITORS),
+    method("onrecord.v1.EditorialService/ListStatementOverviews", EDITORS),
     method("onrecord.v1.EditorialService/SaveDraft", &[Author]),
     method("onrecord.v1.EditorialService/GetDraft", EDITORS),
     method("onrecord.v1.EditorialService/ListDrafts", EDITORS),
+    method("onrecord.v1.EditorialService/DiffDraft", EDITORS),
+    method("onrecord.v1.EditorialService/ListDraftRevisions", EDITORS),
+    method("onrecord.v1.EditorialService/GetDraftRevision", EDITORS),
     method("onrecord.v1.EditorialService/SubmitDraft", &[Author]),
     method("onrecord.v1.EditorialService/ApproveDraft", &[Reviewer]),
     method("onrecord.v1.EditorialService/RejectDraft", &[Reviewer]),
@@ -55,6 +59,7 @@ pub const METHODS: [Method; 42] = [
     method("onrecord.v1.EditorialService/ReinstateStatement", &[Publisher, Legal]),
     method("onrecord.v1.EditorialService/RemoveStatement", &[Publisher, Legal]),
     method("onrecord.v1.EditorialService/ExpungeStatement", &[Legal]),
+    method("onrecord.v1.EditorialService/CancelProposal", &[Publisher, Legal]),
     method("onrecord.v1.EditorialService/SetLegalHold", &[Legal]),
     method("onrecord.v1.EditorialService/ListEntries", &[Auditor]),
     method("onrecord.v1.StatementService/GetStatement", READERS),

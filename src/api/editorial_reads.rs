@@ -32,21 +32,36 @@ impl Editorial {
         Ok(v1::GetStatementOverviewResponse { overview: Some(to_proto::overview(&state)) })
     }
 
-    pub(super) async fn draft(
+    pub(super) async fn overviews(
         &self,
-        request: &v1::GetDraftRequest,
-        mandate: &Mandate,
-    ) -> Result<v1::GetDraftResponse, Status> {
-        let ((id, language), form) = both(slot(&request.name, "drafts"), from_proto::view(request.content_view))?;
-        let state = self.state(id.clone(), mandate).await?;
-        let language = state.tag(&language).cloned().unwrap_or(language);
-        let draft = state.languages.get(&language).and_then(|slots| slots.draft.clone());
-        let draft = draft.ok_or_else(|| Rejection::DraftNotFound(language.clone()))?;
-        let digest = draft.outline.digest;
-        let text = self.journal.read(move |view| view.text(&digest, form)).await?;
-        let mut shown = to_proto::draft(&id, &language, &draft, None);
-        (shown.content, shown.canonical_content) = to_proto::text(text.as_ref());
-        Ok(v1::GetDraftResponse { draft: Some(shown) })
+        mut request: v1::ListStatementOverviewsRequest,
+        mandate: Arc<Mandate>,
+    ) -> Result<v1::ListStatementOverviewsResponse, Status> {
+        let page = Page::of(&mut request)?;
+        let (place, size, with_proposal_only) = (page.place()?, page.size, request.with_proposal_only);
+        let after = place.after.first().and_then(|id| StatementId::parse(id).ok());
+        let read = self.journal.read(move |view| {
+            let (mut shown, mut after, mut seen) = (Vec::new(), after.clone(), 0);
+            loop {
+                let states = view.states(after.as_ref(), STATEMENTS)?;
+                if states.is_empty() {
+                    return Ok((shown, None));
+                }
+                for state in states {
+                    seen += 1;
+                    after = Some(state.statement.id.clone());
+                    let state = mandate.narrow(state);
+                    let state = state.filter(|state| !with_proposal_only || state.statement.proposal.is_some());
+                    shown.extend(state.as_ref().map(to_proto::overview));
+                    if shown.len() == size || seen == STATEMENTS_MAX {
+                        return Ok((shown, after));
+                    }
+                }
+            }
+        });
+        let (overviews, last) = read.await?;
+        let last = last.map(|id| Place { after: vec![id.to_string()], tail: 0 });
+        Ok(v1::ListStatementOverviewsResponse { overviews, next_page_token: page.token_after(last.as_ref()) })
     }
 
     pub(super) async fn release(
@@ -66,20 +81,6 @@ impl Editorial {
         Ok(v1::GetReleaseResponse { release: Some(shown) })
     }
 
-    pub(super) async fn drafts(
-        &self,
-        mut request: v1::ListDraftsRequest,
-        mandate: Arc<Mandate>,
-    ) -> Result<v1::ListDraftsResponse, Status> {
-        let (page, parent) = both(Page::of(&mut request), from_proto::parent(&request.parent))?;
-        let show = |state: &State, language: &LanguageTag, slots: &Slots| {
-            let draft = slots.draft.as_ref()?;
-            Some(to_proto::draft(&state.statement.id, language, draft, None))
-        };
-        let (drafts, next_page_token) = self.list(parent, page, mandate, show).await?;
-        Ok(v1::ListDraftsResponse { drafts, next_page_token })
-    }
-
     pub(super) async fn releases(
         &self,
         mut request: v1::ListReleasesRequest,
@@ -96,7 +97,7 @@ impl Editorial {
     }
 
     /// Goes through the languages of one statement or of all, from where the token says.
-    async fn list<T: Send + 'static>(
+    pub(super) async fn list<T: Send + 'static>(
         &self,
         parent: Option<StatementId>,
         page: Page,
@@ -151,8 +152,8 @@ impl Editorial {
             "" => Ok(None),
             name => from_proto::statement_name("statement", name).map(Some),
         };
-        let (page, statement) = both(Page::of(&mut request), statement)?;
-        let (size, after) = (page.size, page.place()?.tail);
+        let (page, (statement, wanted)) = both(Page::of(&mut request), both(statement, from_proto::entries(&request)))?;
+        let (size, after) = (page.size, page.place()?.tail.max(request.after_entry));
         let kind = match &statement {
             Some(id) => Some(self.state(id.clone(), &mandate).await?.statement.kind),
             // The trail of all statements is for those whose mandate is all of them.
@@ -162,17 +163,18 @@ impl Editorial {
         let records = self.journal.read(move |view| {
             let admits =
                 |record: &EntryRecord| mandate.admits_entry(&record.head, kind.as_ref(), record.concerned.as_deref());
-            view.entries(statement.as_ref(), after, size, admits)
+            view.entries(statement.as_ref(), after, size, |record| wanted.admits(&record.head) && admits(record))
         });
-        let records = records.await?;
-        let last = records.last().filter(|_| records.len() == size);
-        let last = last.map(|last| Place { after: Vec::new(), tail: last.head.number });
+        let (records, last, is_newest) = records.await?;
         let entries = records.iter().map(to_proto::entry).collect();
-        Ok(v1::ListEntriesResponse { entries, next_page_token: page.token_after(last.as_ref()) })
+        let token = page.token_after(Some(&Place { after: Vec::new(), tail: last }));
+        let (next_page_token, follow_page_token) =
+            if is_newest { (String::new(), token) } else { (token, String::new()) };
+        Ok(v1::ListEntriesResponse { entries, next_page_token, follow_page_token })
     }
 
     /// What an editor may see of a statement.
-    async fn state(&self, id: StatementId, mandate: &Mandate) -> Result<State, Status> {
+    pub(super) async fn state(&self, id: StatementId, mandate: &Mandate) -> Result<State, Status> {
         let state = self.journal.read(move |view| view.state(&id)).await?;
         Ok(state.and_then(|state| mandate.narrow(state)).ok_or(Rejection::StatementNotFound)?)
     }
@@ -194,7 +196,7 @@ fn owed_to(
     Ok(edition.map(|edition| to_proto::owed(id, &language, &owed, &edition)))
 }
 
-fn slot(name: &str, collection: &str) -> Result<(StatementId, LanguageTag), Rejection> {
+pub(super) fn slot(name: &str, collection: &str) -> Result<(StatementId, LanguageTag), Rejection> {
     let mut faults = Faults::default();
     let parsed = slot_name(&mut faults, "name", name, collection);
     faults.finish_some(parsed)
@@ -202,6 +204,8 @@ fn slot(name: &str, collection: &str) -> Result<(StatementId, LanguageTag), Reje
 
 /// Statements that one read looks at.
 const STATEMENTS: usize = 64;
+/// Statements that one page of overviews looks at.
+const STATEMENTS_MAX: usize = 4_096;
 
 /// A walk over languages, by statement and language.
 struct Walk<'w, F> {

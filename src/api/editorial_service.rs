@@ -223,6 +223,11 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         Ok(Response::new(v1::ExpungeStatementResponse { live: shown.live, proposal: shown.proposal }))
     }
 
+    async fn cancel_proposal(&self, request: Request<v1::CancelProposalRequest>) -> Reply<v1::CancelProposalResponse> {
+        self.take(from_proto::cancel_proposal(envelope!(self, request), request.get_ref()), NO_TEXT).await?;
+        Ok(Response::new(v1::CancelProposalResponse {}))
+    }
+
     async fn set_legal_hold(&self, request: Request<v1::SetLegalHoldRequest>) -> Reply<v1::SetLegalHoldResponse> {
         let shown = self.take(from_proto::legal_hold(envelope!(self, request), request.get_ref()), NO_TEXT).await?;
         Ok(Response::new(v1::SetLegalHoldResponse { statement: shown.statement }))
@@ -236,9 +241,38 @@ impl v1::editorial_service_server::EditorialService for Editorial {
         self.overview(request.get_ref(), &mandate).await.map(Response::new)
     }
 
+    async fn list_statement_overviews(
+        &self,
+        request: Request<v1::ListStatementOverviewsRequest>,
+    ) -> Reply<v1::ListStatementOverviewsResponse> {
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.overviews(request.into_inner(), mandate).await.map(Response::new)
+    }
+
     async fn get_draft(&self, request: Request<v1::GetDraftRequest>) -> Reply<v1::GetDraftResponse> {
         let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
         self.draft(request.get_ref(), &mandate).await.map(Response::new)
+    }
+
+    async fn diff_draft(&self, request: Request<v1::DiffDraftRequest>) -> Reply<v1::DiffDraftResponse> {
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.diff_draft(request.get_ref(), mandate).await.map(Response::new)
+    }
+
+    async fn list_draft_revisions(
+        &self,
+        request: Request<v1::ListDraftRevisionsRequest>,
+    ) -> Reply<v1::ListDraftRevisionsResponse> {
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.draft_revisions(request.into_inner(), mandate).await.map(Response::new)
+    }
+
+    async fn get_draft_revision(
+        &self,
+        request: Request<v1::GetDraftRevisionRequest>,
+    ) -> Reply<v1::GetDraftRevisionResponse> {
+        let mandate = Arc::clone(&admitted(request.extensions())?.mandate);
+        self.draft_revision(request.get_ref(), mandate).await.map(Response::new)
     }
 
     async fn list_drafts(&self, request: Request<v1::ListDraftsRequest>) -> Reply<v1::ListDraftsResponse> {

@@ -58,6 +58,7 @@ const REQUESTS: &[fn(&[u8]) -> Taken] = requests! {
     ReinstateStatementRequest: |r| call(from_proto::reinstate(envelope(&r.request_id), r)),
     RemoveStatementRequest: |r| call(from_proto::remove(envelope(&r.request_id), r)),
     ExpungeStatementRequest: |r| call(from_proto::expunge(envelope(&r.request_id), r)),
+    CancelProposalRequest: |r| call(from_proto::cancel_proposal(envelope(&r.request_id), r)),
     SetLegalHoldRequest: |r| call(from_proto::legal_hold(envelope(&r.request_id), r)),
     CreateSubscriptionRequest: |r| enrolled(from_proto::create_subscription(envelope(&r.request_id), r)),
     UpdateSubscriptionRequest: |r| enrolled(from_proto::update_subscription(envelope(&r.request_id), r)),

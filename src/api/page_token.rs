@@ -44,7 +44,7 @@ macro_rules! lists {
 }
 
 lists! {
-    ListDraftsRequest ListReleasesRequest ListPendingApprovalsRequest ListEntriesRequest ListStatementsRequest ListEditionsRequest
+    ListDraftsRequest ListDraftRevisionsRequest ListReleasesRequest ListPendingApprovalsRequest ListEntriesRequest ListStatementOverviewsRequest ListStatementsRequest ListEditionsRequest
     ListSubscriptionsRequest ListDeliveriesRequest
 }
 

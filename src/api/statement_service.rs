@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{
-        diff::{FieldDiff, diff},
+        diff::diff,
         filter::Filter,
         id::{EditionName, EditionRef, LanguageTag, StatementId},
         language::lookup,
@@ -122,11 +122,10 @@ impl v1::statement_service_server::StatementService for Statements {
                 return Ok(Some(None));
             }
             let words = (view.content(&from.edition.outline.digest)?, view.content(&to.edition.outline.digest)?);
-            Ok(Some(words.0.zip(words.1).map(|(from, to)| diff(&from, &to))))
+            Ok(Some(words.0.zip(words.1).map(|(from, to)| diff(Some(&from), &to))))
         });
         let differences = found.await?.ok_or(Rejection::EditionNotFound)?.ok_or(Rejection::TextNotPublic)?;
-        let shown = |it: FieldDiff| v1::FieldDiff { field: it.field.to_owned(), unified_diff: it.unified };
-        Ok(Response::new(v1::DiffEditionsResponse { differences: differences.into_iter().map(shown).collect() }))
+        Ok(Response::new(v1::DiffEditionsResponse { differences: to_proto::differences(differences) }))
     }
 }
 
@@ -314,17 +313,17 @@ fn publics(view: &View<'_>, mandate: &Mandate, after: &[String], tail: u64) -> R
 }
 
 /// An edition that readers may know of.
-struct Found {
-    name: EditionName,
-    edition: Edition,
+pub(super) struct Found {
+    pub(super) name: EditionName,
+    pub(super) edition: Edition,
     /// Whether its words may be read.
-    public: bool,
+    pub(super) public: bool,
     /// The event that made its language what it is.
     sequence: u64,
 }
 
 impl Found {
-    fn at(view: &View<'_>, mandate: &Mandate, name: &EditionRef) -> Result<Option<Self>, JournalError> {
+    pub(super) fn at(view: &View<'_>, mandate: &Mandate, name: &EditionRef) -> Result<Option<Self>, JournalError> {
         let Some(public) = visible_to_all(view, &name.statement, None)? else { return Ok(None) };
         let Some(language) = name.language.find(public.lives.keys()) else { return Ok(None) };
         let Some(live) = public.lives.get(language) else { return Ok(None) };

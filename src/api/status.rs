@@ -250,6 +250,7 @@ fn code_of(rejection: &Rejection) -> (Code, Reason) {
         Rejection::SubscriptionSuperseded { .. } => (Code::Aborted, Reason::SubscriptionSuperseded),
         Rejection::AlreadyApplied { .. } => (Code::FailedPrecondition, Reason::AlreadyApplied),
         Rejection::DraftNotFound(_) => (Code::NotFound, Reason::DraftNotFound),
+        Rejection::RevisionNotFound => (Code::NotFound, Reason::RevisionNotFound),
         Rejection::ReleaseNotFound(_) => (Code::NotFound, Reason::ReleaseNotFound),
         Rejection::EditionNotFound => (Code::NotFound, Reason::EditionNotFound),
         Rejection::ProposalNotFound => (Code::NotFound, Reason::ProposalNotFound),

@@ -10,7 +10,7 @@ mod subscription;
 pub(super) use backup::{backup_end, backup_header, backup_part};
 pub(super) use clock::clock;
 pub(super) use content::content;
-pub(super) use editorial::{Answered, answered, draft, entry, overview, owed, release};
+pub(super) use editorial::{Answered, answered, draft, draft_revision, entry, overview, owed, release};
 pub use feed::ENCODER;
 pub(super) use feed::{delivery, filter_change, message};
 pub(super) use subscription::{delivery_report, subscription};
@@ -23,6 +23,7 @@ use super::v1;
 use crate::{
     domain::{
         content::{ChangeKind, Content, Correction},
+        diff::FieldDiff,
         digest::Digest,
         id::{EditionName, LanguageTag, StatementId},
         live::{Edition, Live, LiveState, Notice},
@@ -99,6 +100,12 @@ pub(super) fn text(text: Option<&Text>) -> (Option<v1::Content>, Bytes) {
         Some(Text::Canonical(bytes)) => (None, bytes.clone()),
         None => (None, Bytes::new()),
     }
+}
+
+/// Differences between two texts.
+pub(super) fn differences(differences: Vec<FieldDiff>) -> Vec<v1::FieldDiff> {
+    let shown = |it: FieldDiff| v1::FieldDiff { field: it.field.to_owned(), unified_diff: it.unified };
+    differences.into_iter().map(shown).collect()
 }
 
 /// The seal of an event.

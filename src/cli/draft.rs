@@ -1,24 +1,25 @@
 //! `onrecord draft`: write, review, approve.
 
+mod revisions;
 mod save;
 mod steps;
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::{
     args::Limit,
     draft_file,
     failure::Refusal,
-    names::{self, Slot, StatementId},
+    names::{self, EditionName, Slot, StatementId},
     output::{say_table, write_text},
     pages,
     session::Session,
     show,
 };
-use crate::api::v1::{Draft, GetDraftRequest, GetDraftResponse, ListDraftsRequest, ListDraftsResponse};
+use crate::api::v1::{Draft, GetDraftRequest, GetDraftResponse, ListDraftsRequest, ListDraftsResponse, draft};
 
 pub(super) use self::{
     save::{Current, save},
@@ -52,11 +53,23 @@ original_time, source_edition, base_edition.
 
 const GET_EXAMPLES: &str = "\
 Examples:
-  onrecord draft get recall-7/en > recall-7.en.md     a file to edit and to save again";
+  onrecord draft get recall-7/en > recall-7.en.md     a file to edit and to save again
+  onrecord draft get recall-7/en --revision 2         an earlier revision";
+
+const REVISIONS_EXAMPLES: &str = "\
+Examples:
+  onrecord draft revisions recall-7/en                every save of the draft, newest first";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  onrecord draft diff recall-7/en                     from the edition that the draft is based on
+  onrecord draft diff recall-7/en --from recall-7/en.live
+  onrecord draft diff recall-7/en --revision 2        from an earlier revision";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
   onrecord draft list                   every draft there is
+  onrecord draft list --state in-review    those that await a reviewer
   onrecord draft list recall-7";
 
 const SUBMIT_EXAMPLES: &str = "\
@@ -97,6 +110,31 @@ pub(super) enum Command {
         /// Which, e.g. recall-7/en
         #[arg(value_name = "ID/LANG")]
         slot: Slot,
+        /// An earlier revision
+        #[arg(long, value_name = "NUMBER")]
+        revision: Option<u32>,
+    },
+    /// List the revisions of a draft, newest first.
+    #[command(after_help = REVISIONS_EXAMPLES)]
+    Revisions {
+        /// The draft, e.g. recall-7/en
+        #[arg(value_name = "ID/LANG")]
+        slot: Slot,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Compare a draft with an edition or an earlier revision.
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff {
+        /// The draft, e.g. recall-7/en
+        #[arg(value_name = "ID/LANG")]
+        slot: Slot,
+        /// The edition to compare with [default: the one that the draft is based on]
+        #[arg(long, value_name = "EDITION", conflicts_with = "revision")]
+        from: Option<EditionName>,
+        /// The revision to compare with
+        #[arg(long, value_name = "NUMBER")]
+        revision: Option<u32>,
     },
     /// Drafts and how they stand.
     #[command(after_help = LIST_EXAMPLES)]
@@ -104,6 +142,9 @@ pub(super) enum Command {
         /// Only this statement
         #[arg(value_name = "ID")]
         statement: Option<StatementId>,
+        /// Only drafts in this state
+        #[arg(long, value_enum)]
+        state: Option<State>,
         #[command(flatten)]
         limit: Limit,
     },
@@ -134,6 +175,24 @@ pub(super) enum Command {
 }
 
 /// Which draft, as it was read when.
+/// State of a draft.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum State {
+    Draft,
+    InReview,
+    Approved,
+}
+
+impl State {
+    fn on_the_wire(self) -> draft::State {
+        match self {
+            Self::Draft => draft::State::Draft,
+            Self::InReview => draft::State::InReview,
+            Self::Approved => draft::State::Approved,
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct StepArgs {
     /// Which, e.g. recall-7/en
@@ -153,8 +212,11 @@ impl Command {
                 let answer = save(session, file, current).await?;
                 session.format.answer(&answer, |answer| answer.draft.as_ref().map_or(Ok(()), show::draft_line))
             }
-            Self::Get { slot } => print(session, &slot).await,
-            Self::List { statement, limit } => list(session, statement, limit).await,
+            Self::Get { slot, revision: None } => print(session, &slot).await,
+            Self::Get { slot, revision: Some(revision) } => revisions::print(session, &slot, revision).await,
+            Self::Revisions { slot, limit } => revisions::list(session, &slot, limit).await,
+            Self::Diff { slot, from, revision } => revisions::diff(session, &slot, from, revision).await,
+            Self::List { statement, state, limit } => list(session, statement, state, limit).await,
             Self::Submit(step) => steps::run_submit(session, step).await,
             Self::Approve { step, comment } => steps::approve(session, step, comment).await,
             Self::Reject { step, comment } => steps::reject(session, step, comment).await,
@@ -171,10 +233,11 @@ async fn print(session: &Session, slot: &Slot) -> Result<()> {
     })
 }
 
-async fn list(session: &Session, statement: Option<StatementId>, limit: Limit) -> Result<()> {
+async fn list(session: &Session, statement: Option<StatementId>, state: Option<State>, limit: Limit) -> Result<()> {
     let parent = statement.map_or_else(|| "statements/-".to_owned(), |id| id.name());
+    let state = i32::from(state.map_or(draft::State::Unspecified, State::on_the_wire));
     let list: ListDraftsResponse = pages::all(limit, async |page_size, page_token| {
-        let request = ListDraftsRequest { parent: parent.clone(), page_size, page_token };
+        let request = ListDraftsRequest { parent: parent.clone(), state, page_size, page_token };
         session.editorial(request, async |mut api, q| api.list_drafts(q).await).await
     })
     .await?;

@@ -8,7 +8,7 @@ use super::{
     output::{plain, say_table, table},
     pages,
     session::Session,
-    times,
+    times::{self, Moment},
 };
 use crate::api::v1::{Entry, ListEntriesRequest, ListEntriesResponse};
 
@@ -16,6 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   onrecord entries                      who did what, everywhere, oldest first
   onrecord entries recall-7             for one statement
+  onrecord entries --by anna --from 2026-11-12T00:00:00Z
+  onrecord entries --after 1041         what was done after entry 1041
   onrecord entries --output json | jq -r '.entries[] | [.commitTime, .caller, .action] | @tsv'";
 
 /// The audit trail: who did what, when, and why.
@@ -25,6 +27,15 @@ pub(super) struct Args {
     /// Only this statement
     #[arg(value_name = "ID")]
     statement: Option<StatementId>,
+    /// Only entries with a higher number
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    after: u64,
+    /// Only entries committed at this time or later
+    #[arg(long, value_name = "TIME")]
+    from: Option<Moment>,
+    /// Only entries of this caller
+    #[arg(long, value_name = "CALLER", default_value = "", hide_default_value = true)]
+    by: String,
     #[command(flatten)]
     limit: Limit,
 }
@@ -33,7 +44,14 @@ impl Args {
     pub(super) async fn run(self, session: &Session) -> Result<()> {
         let statement = self.statement.map(|id| id.name()).unwrap_or_default();
         let list: ListEntriesResponse = pages::all(self.limit, async |page_size, page_token| {
-            let request = ListEntriesRequest { statement: statement.clone(), page_size, page_token };
+            let request = ListEntriesRequest {
+                statement: statement.clone(),
+                after_entry: self.after,
+                from_time: self.from.map(Moment::timestamp),
+                caller: self.by.clone(),
+                page_size,
+                page_token,
+            };
             session.editorial(request, async |mut api, q| api.list_entries(q).await).await
         })
         .await?;

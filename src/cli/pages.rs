@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use super::{args::Limit, json::Answer, output::note};
 use crate::api::v1::{
-    ListDeliveriesResponse, ListDraftsResponse, ListEditionsResponse, ListEntriesResponse,
-    ListPendingApprovalsResponse, ListReleasesResponse, ListStatementsResponse, ListSubscriptionsResponse,
+    ListDeliveriesResponse, ListDraftRevisionsResponse, ListDraftsResponse, ListEditionsResponse, ListEntriesResponse,
+    ListPendingApprovalsResponse, ListReleasesResponse, ListStatementOverviewsResponse, ListStatementsResponse,
+    ListSubscriptionsResponse,
 };
 
 const PAGE_MAX: u32 = 1000;
@@ -35,10 +36,12 @@ macro_rules! pages {
 
 pages!(
     ListDraftsResponse: drafts,
+    ListDraftRevisionsResponse: revisions,
     ListEditionsResponse: editions,
     ListEntriesResponse: entries,
     ListPendingApprovalsResponse: pending_approvals,
     ListReleasesResponse: releases,
+    ListStatementOverviewsResponse: overviews,
     ListStatementsResponse: live,
     ListSubscriptionsResponse: subscriptions,
     ListDeliveriesResponse: deliveries,

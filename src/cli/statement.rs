@@ -1,7 +1,7 @@
 //! `onrecord statement`: create, read and compare statements.
 
 mod canonical;
-mod diff;
+pub(super) mod diff;
 mod overview;
 mod read;
 
@@ -47,6 +47,15 @@ Examples:
 const CANONICAL_EXAMPLES: &str = "\
 Examples:
   onrecord statement canonical recall-7/en.1 | sha256sum     gives the digest that approvals and events name";
+
+const OVERVIEWS_EXAMPLES: &str = "\
+Examples:
+  onrecord statement overviews                      all statements, also those that are hidden or have no text yet
+  onrecord statement overviews --with-proposal      those with a step that awaits a second person";
+
+const CANCEL_PROPOSAL_EXAMPLES: &str = "\
+Examples:
+  onrecord statement cancel-proposal recall-7 --reason 'the text was right'";
 
 const SHOW_EXAMPLES: &str = "\
 Examples:
@@ -114,6 +123,28 @@ pub(super) enum Command {
         #[arg(value_name = "ID")]
         statement: StatementId,
     },
+    /// List statements for editors, also those that are hidden or have no text yet.
+    #[command(after_help = OVERVIEWS_EXAMPLES)]
+    Overviews {
+        /// Only statements with a step that awaits a second person
+        #[arg(long)]
+        with_proposal: bool,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Cancel the step that awaits a second person.
+    #[command(after_help = CANCEL_PROPOSAL_EXAMPLES)]
+    CancelProposal {
+        /// The statement
+        #[arg(value_name = "ID")]
+        statement: StatementId,
+        /// The proposal that you read [default: that of the statement now]
+        #[arg(long, value_name = "PROPOSAL")]
+        proposal: Option<String>,
+        /// Reason, for the audit trail
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        reason: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -145,6 +176,10 @@ impl Command {
             Self::Diff { from, to } => diff::run(session, &from, &to).await,
             Self::Canonical { edition } => canonical::run(session, &edition).await,
             Self::Show { statement } => overview::run(session, &statement).await,
+            Self::Overviews { with_proposal, limit } => overview::list(session, with_proposal, limit).await,
+            Self::CancelProposal { statement, proposal, reason } => {
+                overview::cancel_proposal(session, &statement, proposal, reason).await
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ pub enum Answer {
     Statement(Box<Statement>),
     /// Save, submit, approve, reject: the draft as it now is.
     Draft(LanguageTag, Box<Draft>),
-    /// Discard.
+    /// Discarded, or a cancelled proposal: there is nothing to return.
     Discarded,
     /// Publish: what is now live, and what now waits.
     Published {

@@ -43,6 +43,7 @@ pub enum Step {
     Reinstate(Seconded<Reinstate>),
     Remove(Seconded<Remove>),
     Expunge(Seconded<Expunge>),
+    CancelProposal { proposal_id: String, reason: String },
     SetLegalHold { legal_hold: bool, reason: String },
     Due { language: LanguageTag, step: DueStep },
     RepeatErasure { expunge_time: Timestamp },
@@ -71,6 +72,7 @@ impl Step {
             | Self::Reinstate(Seconded::Second(_))
             | Self::Remove(Seconded::Second(_))
             | Self::Expunge(_)
+            | Self::CancelProposal { .. }
             | Self::SetLegalHold { .. }
             | Self::RepeatErasure { .. } => None,
         }
@@ -96,6 +98,7 @@ impl Step {
             | Self::Reinstate(Seconded::Second(_))
             | Self::Remove(Seconded::Second(_))
             | Self::Expunge(_)
+            | Self::CancelProposal { .. }
             | Self::SetLegalHold { .. }
             | Self::Due { .. }
             | Self::RepeatErasure { .. } => Vec::new(),
@@ -150,6 +153,7 @@ impl Step {
             | Self::PublishDrafts(_)
             | Self::ApproveEdition { .. }
             | Self::Reinstate(_)
+            | Self::CancelProposal { .. }
             | Self::Due { .. } => false,
         }
     }
@@ -172,6 +176,7 @@ impl Step {
             Self::Reinstate(_) => Action::ReinstateStatement,
             Self::Remove(_) => Action::RemoveStatement,
             Self::Expunge(_) => Action::ExpungeStatement,
+            Self::CancelProposal { .. } => Action::CancelProposal,
             Self::SetLegalHold { .. } => Action::SetLegalHold,
             Self::Due { step: DueStep::Release, .. } => Action::ReleaseDue,
             Self::Due { step: DueStep::Expiry, .. } => Action::ExpireDue,

@@ -103,6 +103,7 @@ fn take(work: &mut Work<'_>, step: &Step) -> Result<Answer, Rejection> {
         Step::Reinstate(reinstate) => withdrawal::reinstate(work, reinstate),
         Step::Remove(remove) => removal::remove(work, remove),
         Step::Expunge(expunge) => removal::expunge(work, expunge),
+        Step::CancelProposal { proposal_id, reason } => statement::cancel_proposal(work, proposal_id, reason),
         Step::Due { language, step: DueStep::Release } => releases::release_due(work, language),
         Step::Due { language, step: DueStep::Expiry } => Ok(releases::expire_due(work, language)),
         Step::RepeatErasure { expunge_time } => removal::repeat_erasure(work, *expunge_time),

@@ -25,11 +25,16 @@ macro_rules! lines_of {
     }};
 }
 
-/// The fields that differ between two texts. Text is compared line by line; lists and messages as canonical JSON with a line for each value.
+/// Returns the fields that differ between two texts; without a first text, those that are set. Text is compared line by line; lists and
+/// messages as canonical JSON with a line for each value.
 #[must_use]
-pub fn diff(from: &Content, to: &Content) -> Vec<FieldDiff> {
-    let pairs = fields(from).into_iter().zip(fields(to));
-    let differing = pairs.filter(|((_, from), (_, to))| from != to);
+pub fn diff(from: Option<&Content>, to: &Content) -> Vec<FieldDiff> {
+    let to: Vec<_> = fields(to).into_iter().collect();
+    let from: Vec<_> = match from {
+        Some(from) => fields(from).into_iter().collect(),
+        None => to.iter().map(|(field, _)| (*field, String::new())).collect(),
+    };
+    let differing = from.into_iter().zip(to).filter(|((_, from), (_, to))| from != to);
     differing.map(|((field, from), (_, to))| FieldDiff { field, unified: unified(&from, &to) }).collect()
 }
 

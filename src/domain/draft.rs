@@ -31,8 +31,9 @@ pub struct Draft {
     pub faults: Vec<FieldFault>,
     /// Set while approved.
     pub approval: Option<Approval>,
-    /// What the reviewer said when it was sent back.
-    pub rejection_comment: String,
+    /// The newest rejection; none after the next save.
+    #[serde(default)]
+    pub rejection: Option<ReviewRejection>,
     /// Number of the entry that changed it last: its etag.
     pub version: u64,
 }
@@ -73,6 +74,19 @@ impl FieldFault {
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self { field: field.into(), description: description.into() }
     }
+}
+
+/// Rejection of a text by a reviewer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewRejection {
+    /// The reviewer.
+    pub reviewer: Caller,
+    /// Time of the rejection.
+    pub time: Timestamp,
+    /// Digest of the rejected text.
+    pub digest: super::digest::Digest,
+    /// Changes to make.
+    pub comment: String,
 }
 
 /// Somebody other than its authors approved a text. What was approved is the text beside it, by digest.

@@ -50,6 +50,9 @@ pub enum Rejection {
     /// No such draft.
     #[error("there is no draft in {0}")]
     DraftNotFound(LanguageTag),
+    /// No such revision, or its text is no longer stored.
+    #[error("the draft has no such revision, or its text is no longer stored")]
+    RevisionNotFound,
     /// No such release.
     #[error("no release waits in {0}")]
     ReleaseNotFound(LanguageTag),

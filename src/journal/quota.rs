@@ -78,6 +78,7 @@ impl Quota {
             | Step::Reinstate(_)
             | Step::Remove(_)
             | Step::Expunge(_)
+            | Step::CancelProposal { .. }
             | Step::SetLegalHold { .. }
             | Step::Due { .. }
             | Step::RepeatErasure { .. } => Room::Full,

@@ -1,9 +1,11 @@
 //! Reading the journal: what is durable, and nothing else.
 
 mod public;
+mod revisions;
 mod sequence;
 
 pub use public::Public;
+pub use revisions::Revision;
 
 use std::{collections::BTreeMap, ops::Bound};
 

@@ -16,7 +16,7 @@ use crate::{
 
 /// The fields that `validate_only` leaves unset, since only a commit decides them. The contract has them in words: see the comments on
 /// `EditorialService` and `FeedService`.
-const UNKNOWN_BEFORE_THE_COMMIT: [&str; 23] = [
+const UNKNOWN_BEFORE_THE_COMMIT: [&str; 24] = [
     "Approval.approve_time",
     "Content.salt",
     "Draft.content_digest",
@@ -33,6 +33,7 @@ const UNKNOWN_BEFORE_THE_COMMIT: [&str; 23] = [
     "Proposal.create_time",
     "Proposal.proposal_id",
     "Release.create_time",
+    "ReviewRejection.reject_time",
     "Release.etag",
     "Statement.create_time",
     "Statement.etag",

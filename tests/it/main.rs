@@ -32,6 +32,7 @@ mod connecting;
 mod copying;
 mod crowd;
 mod differences;
+mod editors_day;
 mod feed_loop;
 mod following;
 mod forgery;

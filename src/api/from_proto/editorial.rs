@@ -11,17 +11,19 @@ use super::{
     text::{Rule, bounded, checked, language_list, opaque, short, text, too_many},
 };
 use crate::{
-    api::v1,
+    api::{draft_reads::Compared, v1},
     domain::{
         command::{Call, Command, PublishDrafts, SaveDraft, Step, When},
         digest::Digest,
-        entry::Origin,
-        id::{Caller, Code, EditionName, LanguageTag, StatementId, SubscriptionId},
+        draft::DraftState,
+        entry::{EntryHead, Origin},
+        id::{Caller, Code, EditionName, EditionRef, LanguageTag, StatementId, SubscriptionId},
         limits::{self, Limits, NOTE, TextLimit},
         mandate::Mandate,
         rejection::Rejection,
         subscription::{self, SubscriptionCall},
         text::escaped,
+        time::Timestamp,
     },
 };
 
@@ -187,6 +189,75 @@ pub(in crate::api) fn on_draft(
         faults.add("comment", "is required: say what should change");
     }
     envelope.call(faults, statement, step)
+}
+
+/// Reads the name of a draft: its statement and language.
+pub(in crate::api) fn draft_name(field: &str, name: &str) -> Result<(StatementId, LanguageTag), Rejection> {
+    let mut faults = Faults::default();
+    let name = slot_name(&mut faults, field, name, "drafts");
+    faults.finish_some(name)
+}
+
+/// Reads the number of a revision.
+pub(in crate::api) fn revision(field: &str, given: u32) -> Result<u32, Rejection> {
+    let mut faults = Faults::default();
+    if given == 0 {
+        faults.add(field, "is required: revisions are numbered from 1");
+    }
+    faults.finish(given)
+}
+
+/// Reads which text a draft is compared with.
+pub(in crate::api) fn compared(given: &v1::DiffDraftRequest) -> Result<Compared, Rejection> {
+    let mut faults = Faults::default();
+    let compared = match (given.from_edition.as_str(), given.from_revision) {
+        ("", 0) => Some(Compared::Base),
+        ("", revision) => Some(Compared::Revision(revision)),
+        (name, 0) => faults.take("from_edition", EditionRef::parse(name)).map(Compared::Edition),
+        _ => {
+            faults.add("from_revision", "must be unset with from_edition");
+            None
+        }
+    };
+    faults.finish_some(compared)
+}
+
+/// Filter of the audit trail.
+#[derive(Clone, Debug, Default)]
+pub(in crate::api) struct Entries {
+    from_time: Option<Timestamp>,
+    caller: Option<Caller>,
+}
+
+impl Entries {
+    pub(in crate::api) fn admits(&self, head: &EntryHead) -> bool {
+        self.from_time.is_none_or(|time| head.commit_time >= time)
+            && self.caller.as_ref().is_none_or(|caller| head.caller == *caller)
+    }
+}
+
+/// Reads the filter of the audit trail.
+pub(in crate::api) fn entries(given: &v1::ListEntriesRequest) -> Result<Entries, Rejection> {
+    let mut faults = Faults::default();
+    let from_time = faults.time("from_time", given.from_time);
+    let caller = (!given.caller.is_empty()).then(|| faults.take("caller", Caller::parse(&given.caller))).flatten();
+    faults.finish(Entries { from_time, caller })
+}
+
+/// Reads the state that drafts are listed by; `None` for all.
+pub(in crate::api) fn draft_state(field: &str, given: i32) -> Result<Option<DraftState>, Rejection> {
+    let mut faults = Faults::default();
+    let state = match v1::draft::State::try_from(given) {
+        Ok(v1::draft::State::Unspecified) => None,
+        Ok(v1::draft::State::Draft) => Some(DraftState::Draft),
+        Ok(v1::draft::State::InReview) => Some(DraftState::InReview),
+        Ok(v1::draft::State::Approved) => Some(DraftState::Approved),
+        Err(_) => {
+            faults.add(field, "must be STATE_DRAFT, STATE_IN_REVIEW or STATE_APPROVED, or unset");
+            None
+        }
+    };
+    faults.finish(state)
 }
 
 pub(in crate::api) fn publish(envelope: Envelope<'_>, given: &v1::PublishDraftsRequest) -> Result<Call, Rejection> {

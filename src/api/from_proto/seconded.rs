@@ -4,7 +4,7 @@ use super::{
     Faults,
     content::notice,
     editorial::{Envelope, languages},
-    text::{opaque, required},
+    text::{opaque, required, text},
 };
 use crate::{
     api::v1,
@@ -107,6 +107,20 @@ pub(in crate::api) fn expunge(envelope: Envelope<'_>, given: &v1::ExpungeStateme
         Some(second(&mut faults, &given.proposal_id, &[("reason_code", given.reason_code.is_empty())]))
     };
     envelope.call(faults, statement, step.map(Step::Expunge))
+}
+
+pub(in crate::api) fn cancel_proposal(
+    envelope: Envelope<'_>,
+    given: &v1::CancelProposalRequest,
+) -> Result<Call, Rejection> {
+    let mut faults = Faults::default();
+    let statement = faults.take("name", StatementId::parse_name(&given.name));
+    if given.proposal_id.is_empty() {
+        faults.add("proposal_id", "is required: GetStatementOverview shows the proposal");
+    }
+    let proposal_id = opaque(&mut faults, "proposal_id", &given.proposal_id);
+    let reason = text(&mut faults, "reason", &given.reason, NOTE);
+    envelope.call(faults, statement, Some(Step::CancelProposal { proposal_id, reason }))
 }
 
 pub(in crate::api) fn legal_hold(envelope: Envelope<'_>, given: &v1::SetLegalHoldRequest) -> Result<Call, Rejection> {

@@ -70,6 +70,7 @@ fn every_refusal_has_its_code_and_reason() {
         (Rejection::AlreadyApplied { next: 2 }, precondition, "ALREADY_APPLIED"),
         (Rejection::DraftNotFound(de()), Code::NotFound, "DRAFT_NOT_FOUND"),
         (Rejection::ReleaseNotFound(de()), Code::NotFound, "RELEASE_NOT_FOUND"),
+        (Rejection::RevisionNotFound, Code::NotFound, "REVISION_NOT_FOUND"),
         (Rejection::EditionNotFound, Code::NotFound, "EDITION_NOT_FOUND"),
         (Rejection::ProposalNotFound, Code::NotFound, "PROPOSAL_NOT_FOUND"),
         (Rejection::EtagMismatch(Box::new(conflict)), Code::Aborted, "ETAG_MISMATCH"),

@@ -12,13 +12,13 @@ use crate::{
         answer::Answer,
         content::Content,
         digest::Digest,
-        draft::{Approval, Blocked, Draft, DraftState, Release, ReleaseState},
+        draft::{Approval, Blocked, Draft, DraftState, Release, ReleaseState, ReviewRejection},
         id::{Caller, EditionName, LanguageTag, StatementId, SubscriptionId},
         live::{Edition, Live},
         rejection::etag,
         state::{Approved, Owed, Proposal, ProposedStep, Removal, Slots, State, Statement},
     },
-    journal::EntryRecord,
+    journal::{EntryRecord, Revision},
 };
 
 fn names(callers: &[Caller]) -> Vec<String> {
@@ -69,8 +69,21 @@ pub(in crate::api) fn draft(
             .map(|fault| v1::SubmitProblem { field: fault.field, description: fault.description })
             .collect(),
         approval: draft.approval.as_ref().map(approval),
-        rejection_comment: draft.rejection_comment.clone(),
+        rejection: draft.rejection.as_ref().map(rejection),
         etag: etag(draft.version),
+        canonical_content: Bytes::new(),
+    }
+}
+
+/// A revision of a draft, without its text.
+pub(in crate::api) fn draft_revision(revision: &Revision, pruned: bool) -> v1::DraftRevision {
+    v1::DraftRevision {
+        revision: revision.number,
+        editor: revision.editor.to_string(),
+        save_time: time(revision.time),
+        content_digest: revision.digest.to_string(),
+        pruned,
+        content: None,
         canonical_content: Bytes::new(),
     }
 }
@@ -80,6 +93,15 @@ fn draft_state(state: DraftState) -> v1::draft::State {
         DraftState::Draft => v1::draft::State::Draft,
         DraftState::InReview => v1::draft::State::InReview,
         DraftState::Approved => v1::draft::State::Approved,
+    }
+}
+
+fn rejection(rejection: &ReviewRejection) -> v1::ReviewRejection {
+    v1::ReviewRejection {
+        reviewer: rejection.reviewer.to_string(),
+        reject_time: time(rejection.time),
+        content_digest: rejection.digest.to_string(),
+        comment: rejection.comment.clone(),
     }
 }
 

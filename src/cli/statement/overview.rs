@@ -1,23 +1,75 @@
-//! `onrecord statement show`: the editor's view.
+//! `onrecord statement show`, `overviews` and `cancel-proposal`: statements for editors.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use comfy_table::Cell;
 use owo_colors::OwoColorize as _;
 
 use crate::{
-    api::v1::{GetStatementOverviewRequest, LanguageOverview, Live, Proposal, Release, Statement, StatementOverview},
+    api::v1::{
+        CancelProposalRequest, GetStatementOverviewRequest, GetStatementOverviewResponse, LanguageOverview,
+        ListStatementOverviewsRequest, ListStatementOverviewsResponse, Live, Proposal, Release, Statement,
+        StatementOverview,
+    },
     cli::{
+        args::Limit,
+        failure::Refusal,
         names::{StatementId, short},
         output::{plain, say, say_table, table, word},
-        session::Session,
+        pages,
+        session::{Session, request_id},
         show, times,
     },
 };
 
 pub(super) async fn run(session: &Session, id: &StatementId) -> Result<()> {
-    let request = GetStatementOverviewRequest { name: id.name() };
-    let answer = session.editorial(request, async |mut api, q| api.get_statement_overview(q).await).await?;
+    let answer = fetch(session, id).await?;
     session.format.answer(&answer, |answer| answer.overview.as_ref().map_or(Ok(()), people))
+}
+
+async fn fetch(session: &Session, id: &StatementId) -> Result<GetStatementOverviewResponse> {
+    let request = GetStatementOverviewRequest { name: id.name() };
+    session.editorial(request, async |mut api, q| api.get_statement_overview(q).await).await
+}
+
+pub(super) async fn list(session: &Session, with_proposal_only: bool, limit: Limit) -> Result<()> {
+    let list: ListStatementOverviewsResponse = pages::all(limit, async |page_size, page_token| {
+        let request = ListStatementOverviewsRequest { with_proposal_only, page_size, page_token };
+        session.editorial(request, async |mut api, q| api.list_statement_overviews(q).await).await
+    })
+    .await?;
+    session.format.answer(&list, |list| {
+        let mut table = table(["STATEMENT", "LANGUAGE", "LIVE", "DRAFT", "RELEASE", "EDITIONS", "PROPOSAL"]);
+        for overview in &list.overviews {
+            let name = overview.statement.as_ref().map(|statement| short(&statement.name)).unwrap_or_default();
+            let proposal = overview.proposal.as_ref();
+            let proposal = proposal.map(|it| word(it.action().as_str_name(), "ACTION_")).unwrap_or_default();
+            let empty = [(); 5].map(|()| Cell::new(""));
+            let rows: Vec<_> = overview.languages.iter().map(row).collect();
+            for cells in if rows.is_empty() { vec![empty] } else { rows } {
+                table.add_row([Cell::new(&name)].into_iter().chain(cells).chain([Cell::new(proposal)]));
+            }
+        }
+        say_table(&table, "There is no statement.")
+    })
+}
+
+pub(super) async fn cancel_proposal(
+    session: &Session,
+    id: &StatementId,
+    proposal: Option<String>,
+    reason: String,
+) -> Result<()> {
+    let proposal_id = if let Some(proposal) = proposal {
+        proposal
+    } else {
+        let proposal = fetch(session, id).await?.overview.and_then(|overview| overview.proposal);
+        let missing = || Refusal::NotFound(format!("no step of {id} awaits a second person"));
+        proposal.with_context(missing)?.proposal_id
+    };
+    let request =
+        CancelProposalRequest { name: id.name(), proposal_id, reason, request_id: request_id(), validate_only: false };
+    let answer = session.editorial(request, async |mut api, q| api.cancel_proposal(q).await).await?;
+    session.format.answer(&answer, |_| Ok(say(format_args!("{}: the proposal is cancelled", id.to_string().bold()))?))
 }
 
 fn people(overview: &StatementOverview) -> Result<()> {

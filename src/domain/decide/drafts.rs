@@ -5,7 +5,7 @@ use crate::domain::{
     answer::Answer,
     command::SaveDraft,
     content::{ChangeKind, Content, Outline},
-    draft::{Approval, Draft, DraftState, FieldFault},
+    draft::{Approval, Draft, DraftState, FieldFault, ReviewRejection},
     id::{EditionName, LanguageTag},
     limits,
     rejection::{Conflict, Rejection, etag, state_name},
@@ -117,7 +117,7 @@ fn draft(work: &Work<'_>, old: Option<&Draft>, outline: Outline, save: &SaveDraf
         update_time: context.now,
         faults: save.faults.clone(),
         approval: None,
-        rejection_comment: String::new(),
+        rejection: None,
         version: context.entry,
     }
 }
@@ -171,15 +171,20 @@ pub(super) fn reject(
     given: &str,
     comment: &str,
 ) -> Result<Answer, Rejection> {
-    let version = work.context.entry;
+    let context = work.context;
     let draft = work.draft(language, given)?;
     if draft.state == DraftState::Draft {
         return Err(not_in_state(language, draft, "IN_REVIEW or APPROVED"));
     }
     draft.state = DraftState::Draft;
     draft.approval = None;
-    comment.clone_into(&mut draft.rejection_comment);
-    draft.version = version;
+    draft.rejection = Some(ReviewRejection {
+        reviewer: context.caller.clone(),
+        time: context.now,
+        digest: draft.outline.digest,
+        comment: comment.to_owned(),
+    });
+    draft.version = context.entry;
     let draft = draft.clone();
     comment.clone_into(&mut work.reason);
     Ok(Answer::Draft(language.clone(), Box::new(draft)))

@@ -62,7 +62,7 @@ fn back_to_draft(work: &Work<'_>, release: Release) -> Draft {
         update_time: work.context.now,
         faults: Vec::new(),
         approval: release.approval,
-        rejection_comment: String::new(),
+        rejection: None,
         version: work.context.entry,
     }
 }

@@ -70,6 +70,14 @@ pub(super) fn set_legal_hold(work: &mut Work<'_>, legal_hold: bool, reason: &str
     touched(work)
 }
 
+pub(super) fn cancel_proposal(work: &mut Work<'_>, id: &str, reason: &str) -> Result<Answer, Rejection> {
+    let now = work.context.now;
+    let proposal = work.state.statement.proposal.take();
+    proposal.filter(|proposal| proposal.id == id && now <= proposal.expire_time).ok_or(Rejection::ProposalNotFound)?;
+    reason.clone_into(&mut work.reason);
+    Ok(Answer::Discarded)
+}
+
 fn touched(work: &mut Work<'_>) -> Answer {
     let statement = &mut work.state.statement;
     statement.update_time = work.context.now;

@@ -11,6 +11,9 @@ use crate::{
     },
 };
 
+/// Entries that one read looks at.
+const ENTRIES: usize = 4_096;
+
 impl View<'_> {
     /// The sequence after the longest prefix of the feed whose last event is not later than `time`; 1 if every event is. Times of events may
     /// fall, so the prefix may have events that are dated later.
@@ -24,7 +27,8 @@ impl View<'_> {
         Ok(tail)
     }
 
-    /// Up to `limit` entries with numbers above `after` that are admitted, oldest first; those of one statement, if one is given.
+    /// Up to `limit` entries with numbers above `after` that are admitted, oldest first, of one statement if one is given. Also returns the number of
+    /// the last entry that was looked at, `after` if there was none, and whether it is the newest.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -34,7 +38,7 @@ impl View<'_> {
         after: u64,
         limit: usize,
         admits: impl Fn(&EntryRecord) -> bool,
-    ) -> Result<Vec<EntryRecord>, JournalError> {
+    ) -> Result<(Vec<EntryRecord>, u64, bool), JournalError> {
         let (prefix, from) = match statement {
             Some(id) => (key::entries_of(id), key::entry_of(id, after)),
             None => (key::entries(), key::entry(after)),
@@ -44,11 +48,19 @@ impl View<'_> {
         let durable = *self.durable.borrow();
         let numbers =
             numbers.filter(|number: &Result<u64, JournalError>| number.as_ref().map_or(true, |n| *n <= durable));
-        let entries = numbers.map(|number| self.entry(number?));
-        entries.filter(|entry| entry.as_ref().map_or(true, &admits)).take(limit).collect()
+        let (mut entries, mut last) = (Vec::new(), after);
+        for (place, number) in numbers.enumerate() {
+            if entries.len() == limit || place == ENTRIES {
+                return Ok((entries, last, false));
+            }
+            last = number?;
+            entries.extend(Some(self.entry(last)?).filter(&admits));
+        }
+        Ok((entries, last, true))
     }
 
-    fn entry(&self, number: u64) -> Result<EntryRecord, JournalError> {
+    /// Reads an entry.
+    pub(super) fn entry(&self, number: u64) -> Result<EntryRecord, JournalError> {
         let row = self.reader.store.get(&key::entry(number))?;
         let row = row.ok_or_else(|| JournalError::Damaged(format!("entry {number} is missing")))?;
         decode::<EntryRow>(&row.value)?.into_record()

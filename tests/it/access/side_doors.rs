@@ -208,6 +208,9 @@ async fn everything_about(person: &mut Person, id: &str) -> Vec<(&'static str, (
     ask!(editorial.update_statement, UpdateStatementRequest { statement: Some(changed) });
     ask!(editorial.get_draft, GetDraftRequest { name: draft.clone() });
     ask!(editorial.list_drafts, ListDraftsRequest { parent: name.clone() });
+    ask!(editorial.diff_draft, DiffDraftRequest { name: draft.clone() });
+    ask!(editorial.list_draft_revisions, ListDraftRevisionsRequest { parent: draft.clone() });
+    ask!(editorial.get_draft_revision, GetDraftRevisionRequest { name: draft.clone(), revision: 1 });
     ask!(editorial.get_release, GetReleaseRequest { name: release.clone() });
     ask!(editorial.list_releases, ListReleasesRequest { parent: name.clone() });
     ask!(editorial.list_entries, ListEntriesRequest { statement: name.clone() });
@@ -228,6 +231,8 @@ async fn everything_about(person: &mut Person, id: &str) -> Vec<(&'static str, (
     ask!(editorial.remove_statement, RemoveStatementRequest { name: name.clone(), mode: mode, reason: reason.clone() });
     let reason_code = "court-order".to_owned();
     ask!(editorial.expunge_statement, ExpungeStatementRequest { name: name.clone(), reason_code: reason_code });
+    let proposal_id = "p1".to_owned();
+    ask!(editorial.cancel_proposal, CancelProposalRequest { name: name.clone(), proposal_id: proposal_id });
     ask!(editorial.set_legal_hold, SetLegalHoldRequest { name: name.clone(), legal_hold: true, reason: reason });
     ask!(statements.get_statement, GetStatementRequest { name: name.clone() });
     ask!(statements.get_edition, GetEditionRequest { name: edition.clone() });
@@ -250,7 +255,7 @@ async fn somebody_with_every_role_elsewhere_cannot_tell_a_statement_from_a_missi
     desk.publish(&service, "there", words("For others")).await;
     let mut person = holder(&service, &token);
     let (there, missing) = (everything_about(&mut person, "there").await, everything_about(&mut person, "gone1").await);
-    assert_eq!(there.len(), 26);
+    assert_eq!(there.len(), 30);
     for ((method, there), (_, missing)) in there.iter().zip(&missing) {
         assert_eq!(there, missing, "{method}");
         assert_eq!(there.0, Code::NotFound, "{method}: {}", there.1);

@@ -197,11 +197,17 @@ impl Asker {
             }
             "GetEdition" | "DiffEditions" | "ListEditions" => self.editions(method).await,
             "GetStatementOverview" => self.overviews(method).await,
-            "GetDraft" => {
+            "ListStatementOverviews" => {
+                let answer = self.ask(method, json!({ "pageSize": 1000 })).await.unwrap();
+                let seen = self.stories().filter(|story| self.scope.sees(story));
+                let expected = seen.map(|story| format!("statements/{}", story.id)).collect();
+                self.equal(method, &json!({}), listed(&answer, "overviews", &["statement.name"]), expected);
+            }
+            "GetDraft" | "GetDraftRevision" | "DiffDraft" | "ListDraftRevisions" => {
                 for (story, language) in self.lanes() {
                     let draft = story.lanes.get(language).and_then(|lane| lane.draft);
                     let visible = draft.is_some_and(|facts| self.scope.admits(story, language, &facts));
-                    self.slot(method, story, language, "drafts", visible).await;
+                    self.draft(method, story, language, visible).await;
                 }
             }
             "GetRelease" => {

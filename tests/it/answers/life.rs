@@ -129,6 +129,11 @@ impl Desk {
         let notice = json!({ "text": "We no longer stand by it." });
         let name = format!("statements/{id}");
         self.act("EditorialService/WithdrawStatement", "publisher", json!({ "name": name, "notice": notice })).await;
+        let reinstatement = json!({ "name": name, "languageCodes": ["en"], "reason": "It was right." });
+        let proposed = self.act(REINSTATE, "legal", reinstatement).await;
+        let proposal_id = text(&inner(&proposed, "proposal"), "proposal_id");
+        let cancellation = json!({ "name": name, "proposalId": proposal_id, "reason": "Too early." });
+        self.act("EditorialService/CancelProposal", "publisher", cancellation).await;
         self.twice(REINSTATE, id, json!({ "languageCodes": ["en"], "reason": "It was right." })).await;
         let hold = |hold: bool| json!({ "name": name, "legalHold": hold, "reason": "A case is open." });
         self.act("EditorialService/SetLegalHold", "legal", hold(true)).await;

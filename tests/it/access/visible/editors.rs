@@ -43,6 +43,21 @@ impl Asker {
         self.expect(method, of(story.id), missing, visible).await;
     }
 
+    /// A draft, its revisions and differences.
+    pub(super) async fn draft(&self, method: &str, story: &Story, language: &str, visible: bool) {
+        let of = |id: &str| {
+            let name = format!("statements/{id}/drafts/{language}");
+            match method.rsplit('/').next().unwrap() {
+                "ListDraftRevisions" => json!({ "parent": name }),
+                "GetDraftRevision" => json!({ "name": name, "revision": 1 }),
+                "DiffDraft" => json!({ "name": name, "fromRevision": 1 }),
+                _ => json!({ "name": name }),
+            }
+        };
+        let missing = if self.scope.sees(story) { of(blank(story)) } else { of("nothing") };
+        self.expect(method, of(story.id), missing, visible).await;
+    }
+
     pub(super) async fn list(&self, method: &str, list: &str, is_in: impl Fn(&(&Story, &str)) -> bool + Copy) {
         let all = json!({ "parent": "statements/-", "pageSize": 1000 });
         let answer = self.ask(method, all.clone()).await.unwrap();

@@ -42,7 +42,7 @@ impl Asker {
 
 /// Whether a step is about one language.
 fn names_language(name: &str) -> bool {
-    let on_all = ["UpdateStatement", "ExpungeStatement", "SetLegalHold"];
+    let on_all = ["UpdateStatement", "ExpungeStatement", "CancelProposal", "SetLegalHold"];
     !on_all.contains(&name)
 }
 
@@ -77,6 +77,7 @@ fn of_step(name: &str, id: &str, language: &str) -> Value {
             json!({ "name": statement, "languageCodes": only, "mode": "REMOVAL_MODE_HIDDEN", "reason": "It is wrong." })
         }
         "ExpungeStatement" => json!({ "name": statement, "reasonCode": "court-order" }),
+        "CancelProposal" => json!({ "name": statement, "proposalId": "none" }),
         "SetLegalHold" => json!({ "name": statement, "legalHold": true, "reason": "A case." }),
         other => panic!("say what of a record {other} shows, and how it is tried"),
     };
