@@ -153,8 +153,8 @@ async fn an_auditor_follows_the_trail_across_a_restart() {
     assert_eq!((all.next_page_token.as_str(), all.follow_page_token.is_empty()), ("", false));
     let after = list(&service, v1::ListEntriesRequest { after_entry: 3, ..Default::default() }).await;
     assert_eq!(of(&after), ["ApproveDraft", "PublishDrafts"]);
-    let reviewer = v1::ListEntriesRequest { caller: "reviewer".to_owned(), ..Default::default() };
-    let reviewed = list(&service, reviewer.clone()).await;
+    let by_one = v1::ListEntriesRequest { caller: "reviewer".to_owned(), ..Default::default() };
+    let reviewed = list(&service, by_one.clone()).await;
     assert_eq!(of(&reviewed), ["ApproveDraft"]);
     let full = list(&service, v1::ListEntriesRequest { page_size: 5, ..Default::default() }).await;
     assert_eq!((full.entries.len(), full.follow_page_token.is_empty()), (5, false), "the newest entry ends the page");
@@ -170,7 +170,7 @@ async fn an_auditor_follows_the_trail_across_a_restart() {
     let new = list(&service, follow).await;
     assert_eq!(of(&new), of(&all), "the same steps on another statement");
     assert!(new.entries.iter().all(|entry| entry.statement == "statements/flood"));
-    let reviewed = v1::ListEntriesRequest { page_token: reviewed.follow_page_token, ..reviewer };
+    let reviewed = v1::ListEntriesRequest { page_token: reviewed.follow_page_token, ..by_one };
     assert_eq!(of(&list(&service, reviewed).await), ["ApproveDraft"]);
     let since = list(&service, v1::ListEntriesRequest { from_time: now, ..Default::default() }).await;
     assert_eq!(since.entries, new.entries);

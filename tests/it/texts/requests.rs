@@ -277,13 +277,11 @@ pub(super) fn right(rpc: &str, route: &str, site: &Site) -> Value {
         }),
         "ExpungeStatement" => json!({"name": statement, "reason_code": "court-order", "validate_only": true}),
         "CancelProposal" => json!({"name": statement, "proposal_id": "p1", "reason": "No.", "validate_only": true}),
-        "DiffDraft" => json!({"name": draft}),
         "GetDraftRevision" => json!({"name": draft, "revision": 1}),
         "ListDraftRevisions" => json!({"parent": draft}),
-        "ListStatementOverviews" => json!({}),
         "SetLegalHold" => json!({"name": statement, "legal_hold": true, "reason": "Claim.", "validate_only": true}),
         "GetStatementOverview" => json!({"name": statement}),
-        "GetDraft" => json!({"name": draft}),
+        "GetDraft" | "DiffDraft" => json!({"name": draft}),
         "GetRelease" => json!({"name": "statements/fire/releases/en"}),
         "GetEdition" => json!({"name": "statements/fire/editions/en.1"}),
         "GetStatement" => json!({"name": statement, "language_code": "en"}),
@@ -291,7 +289,7 @@ pub(super) fn right(rpc: &str, route: &str, site: &Site) -> Value {
         "ListStatements" => json!({"filter": filter}),
         "ListDrafts" | "ListReleases" | "ListEditions" | "ListDeliveries" => json!({"parent": statement}),
         "ListEntries" => json!({"statement": statement}),
-        "ListPendingApprovals" | "ListSubscriptions" | "Backup" => json!({}),
+        "ListStatementOverviews" | "ListPendingApprovals" | "ListSubscriptions" | "Backup" => json!({}),
         "DiffEditions" => {
             json!({"from_edition": "statements/fire/editions/en.1", "to_edition": "statements/fire/editions/en.1"})
         }
