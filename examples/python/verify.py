@@ -32,6 +32,11 @@ def digest(*parts):
     return hashlib.sha256(b"".join(part if isinstance(part, bytes) else part.encode() for part in parts)).hexdigest()
 
 
+def channel_parts(item):
+    """Returns the parts that the digest of a correction or a notice has of its renditions."""
+    return [part for rendition in item.renditions for part in (b"\0", rendition.channel, b"\0", rendition.text)]
+
+
 def has_name(enum, value, name):
     """Whether a value has that name. A name that is not known is that of a value that is not known."""
     return enum.Value(name) == value if name in enum.keys() else value not in enum.values()
@@ -62,12 +67,12 @@ class Seal:
 
     def has_notice(self, message):
         notice = message.notice
-        parts = (notice.salt, notice.text_media_type, b"\0", notice.text)
+        parts = (notice.salt, notice.text_media_type, b"\0", notice.text, *channel_parts(notice))
         return (digest(*parts) if message.HasField("notice") else "") == self["noticeDigest"]
 
     def has_correction(self, message, salt):
         correction = message.correction
-        parts = (salt, correction.corrected_edition, b"\0", correction.text)
+        parts = (salt, correction.corrected_edition, b"\0", correction.text, *channel_parts(correction))
         return (digest(*parts) if message.HasField("correction") else "") == self["correctionDigest"]
 
     def has_change_note(self, note, salt):
@@ -145,8 +150,8 @@ def shown(live, seal, salt, path, is_item=False):
     same(f"{path}event_seal", live.HasField("event_seal") == is_item)
     if seal.is_complete:
         same(f"{path}state", has_name(live_pb2.Live.State, live.state, seal["state"]))
-        seal.times(live, path, first_publish_time="firstPublishTime", major_change_time="majorChangeTime")
-        names = {"kind": "kind", "stale_since_edition": "staleSinceEdition", "redirect_statement": "redirectStatement"}
+        seal.times(live, path, first_publish_time="firstPublishTime", major_change_time="majorChangeTime", withdraw_time="withdrawTime")
+        names = {"kind": "kind", "stale_since_edition": "staleSinceEdition", "redirect_statement": "redirectStatement", "source_language_code": "sourceLanguageCode"}
         seal.strings(live, path, **names)
     if seal.is_complete or seal["noticeDigest"]:
         same(f"{path}notice", seal.has_notice(live))

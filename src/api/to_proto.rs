@@ -56,6 +56,7 @@ pub(super) fn correction(correction: &Correction) -> v1::Correction {
     v1::Correction {
         text: correction.text.clone(),
         corrected_edition: correction.corrected_edition.as_ref().map(ToString::to_string).unwrap_or_default(),
+        renditions: content::renditions(&correction.renditions),
     }
 }
 
@@ -64,6 +65,7 @@ pub(super) fn notice(notice: &Notice) -> v1::Notice {
         text: notice.text.clone(),
         text_media_type: notice.media_type.as_str().to_owned(),
         salt: notice.salt.0.to_vec(),
+        renditions: content::renditions(&notice.renditions),
     }
 }
 
@@ -140,6 +142,8 @@ pub(super) fn live(
         stale_since_edition: live.stale_since.as_ref().map(ToString::to_string).unwrap_or_default(),
         sequence: live.sequence,
         event_seal: None,
+        source_language_code: live.source_language.as_ref().map(ToString::to_string).unwrap_or_default(),
+        withdraw_time: live.withdraw_time.and_then(time),
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::{names::StatementId, output::Format};
-use crate::api::v1::{Filter, Notice};
+use crate::api::v1::{Filter, Notice, Rendition};
 
 /// Arguments of every command.
 #[derive(Debug, Args)]
@@ -123,7 +123,13 @@ pub(super) fn annotation(text: &str) -> anyhow::Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// A notice of plain text.
+/// Creates a notice without renditions.
 pub(super) fn notice(text: &str, media_type: &str) -> Notice {
-    Notice { text: text.to_owned(), text_media_type: media_type.to_owned(), salt: Vec::new() }
+    Notice { text: text.to_owned(), text_media_type: media_type.to_owned(), ..Notice::default() }
+}
+
+/// Parses `channel=text`.
+pub(super) fn rendition(text: &str) -> anyhow::Result<Rendition> {
+    let (channel, text) = text.split_once('=').context("write it as channel=text")?;
+    Ok(Rendition { channel: channel.to_owned(), text: text.to_owned() })
 }

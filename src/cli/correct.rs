@@ -91,7 +91,7 @@ async fn live_edition(session: &Session, slot: &Slot) -> Result<(String, bool)> 
 fn make_correction(file: &mut DraftFile, text: String, wrong: &str) {
     wrong.clone_into(&mut file.base_edition);
     file.content.change_kind = ChangeKind::Correction.into();
-    file.content.correction = Some(Correction { text, corrected_edition: wrong.to_owned() });
+    file.content.correction = Some(Correction { text, corrected_edition: wrong.to_owned(), renditions: Vec::new() });
 }
 
 async fn force(session: &Session, slot: &Slot, draft: Draft, force: Force) -> Result<()> {

@@ -46,7 +46,7 @@ The file:
   ---
   The text, as Markdown.
 
-Other keys: media_type, change_note, correction, corrected_edition, excluded_regions, audiences,
+Other keys: media_type, change_note, correction, corrected_edition, correction_renditions, excluded_regions, audiences,
 channels, urgency, attachments, claim_reviews, contacts, expire_time, review_due_time, as_of_time,
 original_time, source_edition, base_edition.
 `onrecord draft get` writes such a file.";

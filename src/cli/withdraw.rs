@@ -10,11 +10,12 @@ use super::{
     session::{Session, request_id},
     show,
 };
-use crate::api::v1::{WithdrawStatementRequest, WithdrawStatementResponse};
+use crate::api::v1::{Notice, Rendition, WithdrawStatementRequest, WithdrawStatementResponse};
 
 const EXAMPLES: &str = "\
 Examples:
   onrecord withdraw recall-7 --notice 'The recall has ended. See recall-9.'
+  onrecord withdraw recall-7 --notice 'The recall has ended.' --rendition 'social.short=The recall of the Lamp 7 has ended.'
   onrecord withdraw recall-7 de fr --notice '<p>Überholt.</p>' --media-type text/html";
 
 /// Stop standing by a statement: it stays readable, with a notice
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// How the notice is written: text/plain, text/markdown or text/html
     #[arg(long, value_name = "TYPE", default_value = "text/plain")]
     media_type: String,
+    /// A shorter form of the notice for one channel; repeat for more
+    #[arg(long = "rendition", value_name = "CHANNEL=TEXT", value_parser = args::rendition)]
+    renditions: Vec<Rendition>,
 }
 
 impl Args {
@@ -42,7 +46,7 @@ impl Args {
         let request = WithdrawStatementRequest {
             name: self.statement.name(),
             language_codes: self.languages,
-            notice: Some(args::notice(&self.notice, &self.media_type)),
+            notice: Some(Notice { renditions: self.renditions, ..args::notice(&self.notice, &self.media_type) }),
             request_id: request_id(),
             ..Default::default()
         };

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::{
     json,
-    v1::{Correction, Notice},
+    v1::{Correction, Notice, Rendition},
 };
 
 /// From this version on a seal covers every field of an event. One before covers those of the first list in `docs/feed.md`.
@@ -48,6 +48,9 @@ pub(super) struct Seal {
     pub(super) major_change_time: Option<Timestamp>,
     pub(super) stale_since_edition: String,
     pub(super) redirect_statement: String,
+    pub(super) source_language_code: String,
+    #[serde(deserialize_with = "json::time")]
+    pub(super) withdraw_time: Option<Timestamp>,
 }
 
 impl Seal {
@@ -63,14 +66,20 @@ impl Seal {
 
     /// Whether the notice is the one that was sealed; none, if none was.
     pub(super) fn has_notice(&self, notice: Option<&Notice>) -> bool {
-        let parts = notice.map(|it| [&*it.salt, it.text_media_type.as_bytes(), b"\0", it.text.as_bytes()]);
-        is_digest(parts.as_ref().map(<[&[u8]; 4]>::as_slice), &self.notice_digest)
+        let parts = notice.map(|it| {
+            let parts: [&[u8]; 4] = [&it.salt, it.text_media_type.as_bytes(), b"\0", it.text.as_bytes()];
+            [&parts[..], &channel_parts(&it.renditions)].concat()
+        });
+        is_digest(parts.as_deref(), &self.notice_digest)
     }
 
     /// The same of a correction.
     pub(super) fn has_correction(&self, salt: &[u8], correction: Option<&Correction>) -> bool {
-        let parts = correction.map(|it| [salt, it.corrected_edition.as_bytes(), b"\0", it.text.as_bytes()]);
-        is_digest(parts.as_ref().map(<[&[u8]; 4]>::as_slice), &self.correction_digest)
+        let parts = correction.map(|it| {
+            let parts = [salt, it.corrected_edition.as_bytes(), b"\0", it.text.as_bytes()];
+            [&parts[..], &channel_parts(&it.renditions)].concat()
+        });
+        is_digest(parts.as_deref(), &self.correction_digest)
     }
 
     /// The same of a change note, which is empty if there is none.
@@ -78,6 +87,15 @@ impl Seal {
         let parts = [salt, note.as_bytes()];
         is_digest((!note.is_empty()).then_some(&parts), &self.change_note_digest)
     }
+}
+
+/// What the digest of a correction or a notice has of its renditions.
+fn channel_parts(renditions: &[Rendition]) -> Vec<&[u8]> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for Rendition { channel, text } in renditions {
+        parts.extend([b"\0", channel.as_bytes(), b"\0", text.as_bytes()]);
+    }
+    parts
 }
 
 /// Returns the hash of an event: SHA-256 over the hash of the event before, from hexadecimal digits, and the seal. `None` if there are no such

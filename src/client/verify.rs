@@ -232,6 +232,8 @@ fn shown(live: &mut Live, seal: &Seal, salt: &[u8]) -> Verified {
         same("major_change_time", live.major_change_time == seal.major_change_time)?;
         same("stale_since_edition", live.stale_since_edition == seal.stale_since_edition)?;
         same("redirect_statement", live.redirect_statement == seal.redirect_statement)?;
+        same("source_language_code", live.source_language_code == seal.source_language_code)?;
+        same("withdraw_time", live.withdraw_time == seal.withdraw_time)?;
     }
     if seal.is_complete() || !seal.notice_digest.is_empty() {
         same("notice", seal.has_notice(live.notice.as_ref()))?;

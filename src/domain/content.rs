@@ -249,6 +249,20 @@ pub struct Correction {
     /// Which edition was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrected_edition: Option<EditionName>,
+    /// Shorter forms for single channels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renditions: Vec<Rendition>,
+}
+
+/// What the digest of a correction or a notice has of its renditions: of each a zero byte, the channel, a zero byte and the text. No text has a
+/// zero byte in it.
+#[must_use]
+pub fn channel_parts(renditions: &[Rendition]) -> Vec<&[u8]> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for Rendition { channel, text } in renditions {
+        parts.extend([b"\0", channel.as_str().as_bytes(), b"\0", text.as_bytes()]);
+    }
+    parts
 }
 
 /// The statement cut for one channel.

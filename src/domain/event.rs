@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    content::{ChangeKind, Correction, Facts, canonical_json},
+    content::{ChangeKind, Correction, Facts, canonical_json, channel_parts},
     digest::{Digest, Salt},
     draft::Release,
     id::{Code, EditionName, LanguageTag, StatementId},
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The version of the list of members that a seal has. `docs/feed.md` says what each version covers.
-pub const SEAL_VERSION: u32 = 2;
+pub const SEAL_VERSION: u32 = 3;
 
 /// One thing subscribers are told, with the whole new state of a (statement, language).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,12 @@ pub struct EventHead {
     /// Where readers are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redirect_statement: Option<StatementId>,
+    /// Source language of the statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_language_code: Option<LanguageTag>,
+    /// Time of the withdrawal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdraw_time: Option<Timestamp>,
 }
 
 impl EventHead {
@@ -164,6 +170,8 @@ impl EventHead {
             major_change_time: None,
             stale_since_edition: None,
             redirect_statement: None,
+            source_language_code: None,
+            withdraw_time: None,
         }
     }
 
@@ -235,15 +243,18 @@ impl EventHead {
         self.major_change_time = Some(live.major_change_time);
         self.stale_since_edition.clone_from(&live.stale_since);
         self.redirect_statement.clone_from(&live.redirect);
+        self.source_language_code.clone_from(&live.source_language);
+        self.withdraw_time = live.withdraw_time;
         (self.change_note_digest.is_some() || self.correction_digest.is_some()).then_some(salt)
     }
 }
 
 impl Correction {
-    /// SHA-256 over the salt, the name of the corrected edition, a zero byte and the text.
+    /// SHA-256 over the salt, the name of the corrected edition, a zero byte, the text and the channels' texts.
     fn digest(&self, salt: Salt) -> Digest {
         let edition = self.corrected_edition.as_ref().map(ToString::to_string).unwrap_or_default();
-        Digest::of(&[&salt.0, edition.as_bytes(), b"\0", self.text.as_bytes()])
+        let parts: [&[u8]; 4] = [&salt.0, edition.as_bytes(), b"\0", self.text.as_bytes()];
+        Digest::of(&[&parts[..], &channel_parts(&self.renditions)].concat())
     }
 }
 

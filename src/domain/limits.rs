@@ -59,6 +59,10 @@ pub const ATTACHMENTS_MAX: usize = 64;
 pub const CLAIM_REVIEWS_MAX: usize = 64;
 /// Pieces of evidence of a claim review.
 pub const EVIDENCE_MAX: usize = 16;
+/// Renditions of a correction or a notice.
+pub const SHORT_RENDITIONS_MAX: usize = 4;
+/// A rendition of a correction or a notice whose channel has no lower limit.
+pub const SHORT_RENDITION: TextLimit = TextLimit { graphemes: 300, bytes: 2_400 };
 /// Renditions of a text.
 pub const RENDITIONS_MAX: usize = 16;
 /// Contacts of a text.

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    content::{ChangeKind, Correction, Facts, Outline, TextMediaType},
+    content::{ChangeKind, Correction, Facts, Outline, Rendition, TextMediaType, channel_parts},
     digest::{Digest, Salt},
-    id::{EditionName, StatementId},
+    id::{EditionName, LanguageTag, StatementId},
     time::Timestamp,
 };
 
@@ -111,6 +111,12 @@ pub struct Live {
     pub major_number: u32,
     /// The event that made it so.
     pub sequence: u64,
+    /// Source language of the statement; none in rows that were written before it was stored here.
+    #[serde(default)]
+    pub source_language: Option<LanguageTag>,
+    /// Time of the withdrawal, while the text is withdrawn.
+    #[serde(default)]
+    pub withdraw_time: Option<Timestamp>,
 }
 
 impl Live {
@@ -154,12 +160,16 @@ pub struct Notice {
     pub media_type: TextMediaType,
     /// Random; set when the notice is given.
     pub salt: Salt,
+    /// Shorter forms for single channels.
+    #[serde(default)]
+    pub renditions: Vec<Rendition>,
 }
 
 impl Notice {
-    /// SHA-256 over the salt, the media type, a zero byte and the text: what an event's seal names.
+    /// SHA-256 over the salt, the media type, a zero byte, the text and the channels' texts: what an event's seal names.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of(&[&self.salt.0, self.media_type.as_str().as_bytes(), b"\0", self.text.as_bytes()])
+        let parts: [&[u8]; 4] = [&self.salt.0, self.media_type.as_str().as_bytes(), b"\0", self.text.as_bytes()];
+        Digest::of(&[&parts[..], &channel_parts(&self.renditions)].concat())
     }
 }

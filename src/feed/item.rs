@@ -327,6 +327,8 @@ mod tests {
             },
             notice: None,
             redirect: None,
+            source_language: None,
+            withdraw_time: None,
             first_publish_time: time,
             major_change_time: time,
             update_time: time,

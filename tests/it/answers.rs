@@ -16,7 +16,7 @@ use crate::{
 
 /// The fields that `validate_only` leaves unset, since only a commit decides them. The contract has them in words: see the comments on
 /// `EditorialService` and `FeedService`.
-const UNKNOWN_BEFORE_THE_COMMIT: [&str; 24] = [
+const UNKNOWN_BEFORE_THE_COMMIT: [&str; 25] = [
     "Approval.approve_time",
     "Content.salt",
     "Draft.content_digest",
@@ -28,6 +28,7 @@ const UNKNOWN_BEFORE_THE_COMMIT: [&str; 24] = [
     "Live.major_change_time",
     "Live.sequence",
     "Live.update_time",
+    "Live.withdraw_time",
     "Notice.salt",
     "Proposal.expire_time",
     "Proposal.create_time",

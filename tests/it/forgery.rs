@@ -193,6 +193,8 @@ async fn a_seal_that_was_made_anew_is_refused_for_every_member_that_an_event_sho
             let verdict = verify::delivery(&mut delivery);
             // Without its state an event has no field that these could be compared with.
             let of_state = [
+                "sourceLanguageCode",
+                "withdrawTime",
                 "kind",
                 "state",
                 "changeKind",

@@ -172,7 +172,7 @@ pub(crate) fn words(title: &str) -> v1::Content {
 /// Words of a kind of change, with the note or correction that it needs.
 pub(crate) fn changed(title: &str, kind: v1::ChangeKind) -> v1::Content {
     let note = if kind == v1::ChangeKind::Major { "What changed." } else { "" };
-    let correction = v1::Correction { text: "What was wrong.".to_owned(), corrected_edition: String::new() };
+    let correction = v1::Correction { text: "What was wrong.".to_owned(), ..Default::default() };
     v1::Content {
         change_kind: kind.into(),
         change_note: note.to_owned(),
@@ -272,7 +272,8 @@ impl Person {
         id: &str,
         languages: &[&str],
     ) -> Result<v1::WithdrawStatementResponse, Status> {
-        let notice = v1::Notice { text: "It is no longer true.".to_owned(), ..Default::default() };
+        let renditions = vec![v1::Rendition { channel: "push".to_owned(), text: "No longer true.".to_owned() }];
+        let notice = v1::Notice { text: "It is no longer true.".to_owned(), renditions, ..Default::default() };
         let request = v1::WithdrawStatementRequest {
             name: format!("statements/{id}"),
             language_codes: languages.iter().map(ToString::to_string).collect(),

@@ -188,7 +188,7 @@ fn given() -> Vec<(MethodDescriptor, Leaf, Class)> {
     let mut found = Vec::new();
     for method in methods() {
         for leaf in leaves(&method.input()).into_iter().filter(|leaf| !leaf.is_output()) {
-            let known = class(method.name(), &leaf.name());
+            let known = class(method.name(), &leaf.name(), &leaf.route());
             let known = known.unwrap_or_else(|| panic!("{} has no class: say what it may hold", leaf.name()));
             found.push((method.clone(), leaf, known));
         }

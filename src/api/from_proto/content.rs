@@ -44,7 +44,13 @@ pub(super) fn content(
             &given.body_media_type,
             TextMediaType::Markdown,
         ),
-        renditions: renditions(faults, &path("renditions"), &given.renditions),
+        renditions: renditions(
+            faults,
+            &path("renditions"),
+            &given.renditions,
+            limits::RENDITIONS_MAX,
+            limits::RENDITION,
+        ),
         attachments: attachments(faults, &path("attachments"), &given.attachments, limits.attachments),
         topics: codes(faults, &path("topics"), &given.topics, limits::TOPICS_MAX, Code::parse),
         region_codes: codes(faults, &path("region_codes"), &given.region_codes, limits::REGIONS_MAX, Region::parse),
@@ -70,7 +76,9 @@ pub(super) fn content(
         original_time: faults.time(&path("original_time"), given.original_time),
     };
     bounded_bytes(faults, &content);
-    let problems = long_renditions(limits, &content);
+    let mut problems = long_renditions(limits, "content", &content.renditions);
+    let of_correction = content.correction.iter();
+    problems.extend(of_correction.flat_map(|it| long_renditions(limits, "content.correction", &it.renditions)));
     (content, problems)
 }
 
@@ -87,12 +95,12 @@ fn bounded_bytes(faults: &mut Faults, content: &Content) {
 }
 
 /// What stops a draft from being submitted, and not from being saved: it is mended while it is written.
-fn long_renditions(limits: &Limits, content: &Content) -> Vec<FieldFault> {
-    let long = content.renditions.iter().enumerate().filter_map(|(place, rendition)| {
+fn long_renditions(limits: &Limits, of: &str, renditions: &[Rendition]) -> Vec<FieldFault> {
+    let long = renditions.iter().enumerate().filter_map(|(place, rendition)| {
         let max = limits.rendition_graphemes(rendition.channel.as_str());
         let count = rendition.text.graphemes(true).count();
         let words = format!("has {count} characters (grapheme clusters); {} takes at most {max}", rendition.channel);
-        (count > max).then(|| FieldFault::new(format!("content.renditions[{place}].text"), words))
+        (count > max).then(|| FieldFault::new(format!("{of}.renditions[{place}].text"), words))
     });
     long.collect()
 }
@@ -128,7 +136,8 @@ fn correction(
     if edition.as_ref().is_some_and(|edition| !edition.language.matches(language)) {
         faults.add(field, "must be an edition in the language of the draft");
     }
-    Correction { text, corrected_edition: edition }
+    let renditions = short_renditions(faults, "draft.content.correction.renditions", &given.renditions);
+    Correction { text, corrected_edition: edition, renditions }
 }
 
 fn source_edition(faults: &mut Faults, field: &str, given: &str, statement: &StatementId) -> Option<EditionName> {
@@ -146,15 +155,21 @@ fn edition_of(faults: &mut Faults, field: &str, given: &str, statement: &Stateme
     Some(edition)
 }
 
-fn renditions(faults: &mut Faults, field: &str, given: &[v1::Rendition]) -> Vec<Rendition> {
-    let given = bounded(faults, field, given, limits::RENDITIONS_MAX);
+fn renditions(
+    faults: &mut Faults,
+    field: &str,
+    given: &[v1::Rendition],
+    count_max: usize,
+    limit: TextLimit,
+) -> Vec<Rendition> {
+    let given = bounded(faults, field, given, count_max);
     let mut renditions = Vec::new();
     for (place, rendition) in given.iter().enumerate() {
         let channel = faults.take(format!("{field}[{place}].channel"), Code::parse(&rendition.channel));
         if given.iter().take(place).any(|other| other.channel == rendition.channel) {
             faults.add(format!("{field}[{place}].channel"), "is given twice");
         }
-        let text = required(faults, format!("{field}[{place}].text"), &rendition.text, limits::RENDITION);
+        let text = required(faults, format!("{field}[{place}].text"), &rendition.text, limit);
         renditions.extend(channel.map(|channel| Rendition { channel, text }));
     }
     renditions
@@ -247,11 +262,21 @@ fn contacts(faults: &mut Faults, field: &str, given: &[v1::Contact]) -> Vec<Cont
     given.iter().enumerate().map(contact).collect()
 }
 
-/// The words shown with a withdrawn or removed edition.
-pub(super) fn notice(faults: &mut Faults, given: &v1::Notice) -> Notice {
+/// Reads a notice.
+pub(super) fn notice(faults: &mut Faults, limits: &Limits, given: &v1::Notice) -> Notice {
+    let renditions = short_renditions(faults, "notice.renditions", &given.renditions);
+    for fault in long_renditions(limits, "notice", &renditions) {
+        faults.add(fault.field, fault.description);
+    }
     Notice {
         text: required(faults, "notice.text", &given.text, limits::NOTICE),
         media_type: text_media_type(faults, "notice.text_media_type", &given.text_media_type, TextMediaType::Plain),
         salt: Salt::default(),
+        renditions,
     }
+}
+
+/// Reads the renditions of a correction or a notice.
+fn short_renditions(faults: &mut Faults, field: &str, given: &[v1::Rendition]) -> Vec<Rendition> {
+    renditions(faults, field, given, limits::SHORT_RENDITIONS_MAX, limits::SHORT_RENDITION)
 }

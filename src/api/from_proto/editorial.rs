@@ -359,6 +359,6 @@ pub(in crate::api) fn withdraw(
     let mut faults = Faults::default();
     let statement = faults.take("name", StatementId::parse_name(&given.name));
     let languages = languages(&mut faults, &given.language_codes);
-    let notice = notice(&mut faults, &given.notice.clone().unwrap_or_default());
+    let notice = notice(&mut faults, envelope.limits, &given.notice.clone().unwrap_or_default());
     envelope.call(faults, statement, Some(Step::Withdraw { languages, notice }))
 }

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         command::{Call, Expunge, Reinstate, Remove, Seconded, Step},
         id::{Code, StatementId},
-        limits::NOTE,
+        limits::{Limits, NOTE},
         rejection::Rejection,
         state::Removal,
     },
@@ -50,7 +50,7 @@ pub(in crate::api) fn remove(envelope: Envelope<'_>, given: &v1::RemoveStatement
     let statement = faults.take("name", StatementId::parse_name(&given.name));
     let step = if given.proposal_id.is_empty() {
         let languages = languages(&mut faults, &given.language_codes);
-        let removal = removal(&mut faults, given, statement.as_ref());
+        let removal = removal(&mut faults, envelope.limits, given, statement.as_ref());
         let reason = required(&mut faults, "reason", &given.reason, NOTE);
         removal.map(|removal| Seconded::Propose(Remove { languages, removal, reason }))
     } else {
@@ -68,6 +68,7 @@ pub(in crate::api) fn remove(envelope: Envelope<'_>, given: &v1::RemoveStatement
 
 fn removal(
     faults: &mut Faults,
+    limits: &Limits,
     given: &v1::RemoveStatementRequest,
     statement: Option<&StatementId>,
 ) -> Option<Removal> {
@@ -75,7 +76,7 @@ fn removal(
         faults.add("redirect_statement", "is for REDIRECT only");
     }
     match given.mode() {
-        v1::RemovalMode::Gone => Some(Removal::Gone(notice(faults, &given.notice.clone().unwrap_or_default()))),
+        v1::RemovalMode::Gone => Some(Removal::Gone(notice(faults, limits, &given.notice.clone().unwrap_or_default()))),
         v1::RemovalMode::Hidden => {
             if given.notice.is_some() {
                 faults.add("notice", "is not shown with HIDDEN");
@@ -83,7 +84,7 @@ fn removal(
             Some(Removal::Hidden)
         }
         v1::RemovalMode::Redirect => {
-            let words = given.notice.as_ref().map(|given| notice(faults, given));
+            let words = given.notice.as_ref().map(|given| notice(faults, limits, given));
             let target = faults.take("redirect_statement", StatementId::parse_name(&given.redirect_statement))?;
             if statement == Some(&target) {
                 faults.add("redirect_statement", "must be another statement");

@@ -19,7 +19,7 @@ pub(in crate::api) fn content(content: &Content) -> v1::Content {
         summary: content.summary.clone(),
         body: content.body.clone(),
         body_media_type: content.body_media_type.as_str().to_owned(),
-        renditions: content.renditions.iter().map(rendition).collect(),
+        renditions: renditions(&content.renditions),
         attachments: content.attachments.iter().map(attachment).collect(),
         topics: codes(&content.topics),
         region_codes: regions(&content.region_codes),
@@ -48,8 +48,10 @@ fn regions(regions: &[Region]) -> Vec<String> {
     regions.iter().map(|region| region.as_str().to_owned()).collect()
 }
 
-fn rendition(rendition: &Rendition) -> v1::Rendition {
-    v1::Rendition { channel: rendition.channel.to_string(), text: rendition.text.clone() }
+/// Renditions of a text, a correction or a notice.
+pub(super) fn renditions(renditions: &[Rendition]) -> Vec<v1::Rendition> {
+    let rendition = |it: &Rendition| v1::Rendition { channel: it.channel.to_string(), text: it.text.clone() };
+    renditions.iter().map(rendition).collect()
 }
 
 fn attachment(attachment: &Attachment) -> v1::Attachment {

@@ -1,5 +1,7 @@
 //! Between the keys of a draft file and the messages of the API.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use prost_types::Timestamp;
 
@@ -44,7 +46,7 @@ fn content(head: Head, body: &str) -> Result<Content> {
         audiences: head.audiences,
         channels: head.channels,
         urgency: head.urgency.unwrap_or_default(),
-        renditions: head.renditions.into_iter().map(|(channel, text)| Rendition { channel, text }).collect(),
+        renditions: renditions(head.renditions),
         attachments: head.attachments.into_iter().map(Attachment::from).collect(),
         claim_reviews: head.claim_reviews.into_iter().map(ClaimReview::from).collect(),
         contacts: head.contacts.into_iter().map(Contact::from).collect(),
@@ -57,12 +59,21 @@ fn content(head: Head, body: &str) -> Result<Content> {
 }
 
 fn correction(head: &Head) -> Result<Option<Correction>> {
-    if head.correction.is_empty() && !head.corrected_edition.is_empty() {
-        bail!("`corrected_edition` needs `correction`: what was wrong");
+    if head.correction.is_empty() && !(head.corrected_edition.is_empty() && head.correction_renditions.is_empty()) {
+        bail!("`corrected_edition` and `correction_renditions` need `correction`: say what was wrong");
     }
     let corrected_edition = edition(&head.corrected_edition)?;
     let text = head.correction.clone();
-    Ok((!text.is_empty()).then_some(Correction { text, corrected_edition }))
+    let renditions = renditions(head.correction_renditions.clone());
+    Ok((!text.is_empty()).then_some(Correction { text, corrected_edition, renditions }))
+}
+
+fn renditions(texts: BTreeMap<String, String>) -> Vec<Rendition> {
+    texts.into_iter().map(|(channel, text)| Rendition { channel, text }).collect()
+}
+
+fn texts(renditions: &[Rendition]) -> BTreeMap<String, String> {
+    renditions.iter().map(|one| (one.channel.clone(), one.text.clone())).collect()
 }
 
 fn edition(text: &str) -> Result<String> {
@@ -72,7 +83,6 @@ fn edition(text: &str) -> Result<String> {
 pub(super) fn head(draft: &Draft, content: &Content) -> Head {
     let (statement, language) = short(&draft.name).split_once('/').map_or_else(Default::default, owned);
     let correction = content.correction.clone().unwrap_or_default();
-    let renditions = content.renditions.iter().map(|one| (one.channel.clone(), one.text.clone()));
     Head {
         statement,
         language,
@@ -83,6 +93,7 @@ pub(super) fn head(draft: &Draft, content: &Content) -> Head {
         change_note: content.change_note.clone(),
         correction: correction.text,
         corrected_edition: short(&correction.corrected_edition),
+        correction_renditions: texts(&correction.renditions),
         base_edition: short(&draft.base_edition),
         source_edition: short(&content.source_edition),
         topics: content.topics.clone(),
@@ -91,7 +102,7 @@ pub(super) fn head(draft: &Draft, content: &Content) -> Head {
         audiences: content.audiences.clone(),
         channels: content.channels.clone(),
         urgency: (content.urgency != 0).then_some(content.urgency),
-        renditions: renditions.collect(),
+        renditions: texts(&content.renditions),
         attachments: content.attachments.iter().cloned().map(head::Attachment::from).collect(),
         claim_reviews: content.claim_reviews.iter().cloned().map(head::ClaimReview::from).collect(),
         contacts: content.contacts.iter().cloned().map(head::Contact::from).collect(),

@@ -25,6 +25,9 @@ pub(in crate::cli) struct Head {
     pub(super) correction: String,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) corrected_edition: String,
+    /// Channel to text.
+    #[serde(default, deserialize_with = "given_values", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) correction_renditions: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]
     pub(super) base_edition: String,
     #[serde(default, deserialize_with = "given", skip_serializing_if = "String::is_empty")]

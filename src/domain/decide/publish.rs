@@ -223,6 +223,8 @@ pub(super) fn stand(
             ChangeKind::Minor | ChangeKind::Reinstatement => before.as_ref().map_or(0, |live| live.major_number),
         },
         sequence: 0,
+        source_language: None,
+        withdraw_time: None,
         edition,
     };
     work.keep_edition(language, live.edition.clone());

@@ -47,6 +47,7 @@ fn withdraw_live(work: &mut Work<'_>, language: &LanguageTag, notice: &Notice) -
     let mut live = work.state.live(language).cloned().filter(|live| live.state.has_text())?;
     let again = live.state == LiveState::Withdrawn;
     live.state = LiveState::Withdrawn;
+    live.withdraw_time.get_or_insert(work.context.now);
     live.notice = Some(notice.clone());
     let (kind, action) = if again {
         (EventKind::NoticeChanged, ChannelAction::Edit)

@@ -103,6 +103,8 @@ impl<'a> Work<'a> {
     pub(super) fn show(&mut self, language: &LanguageTag, kind: EventKind, mut live: Live) -> &mut Event {
         live.sequence = self.next_sequence();
         live.update_time = self.context.now;
+        live.source_language = Some(self.state.statement.source_language.clone());
+        live.withdraw_time = live.withdraw_time.filter(|_| live.state == LiveState::Withdrawn);
         let head = self.head(language, kind, Some(&live), live.edition.outline.digest);
         let slots = self.slots(language);
         let before = slots.live.replace(live.clone());

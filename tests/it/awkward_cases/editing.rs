@@ -110,7 +110,7 @@ async fn a_forced_edition_owes_its_approval_until_somebody_else_gives_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_pending_approval_is_of_that_very_text_and_given_once() {
+async fn a_pending_approval_is_of_that_very_text_and_given_once() {
     let service = Service::start().await;
     service.person("author").create("fire", "en").await;
     let draft = service.person("author").save("fire", "en", words("Run")).await;

@@ -120,6 +120,7 @@ fn everything(service: &Service) -> v1::Content {
         correction: Some(v1::Correction {
             text: "It was two.".into(),
             corrected_edition: "statements/fire/editions/de.1".into(),
+            renditions: vec![v1::Rendition { channel: "social.short".into(), text: "Two, not three.".into() }],
         }),
         expire_time: time,
         review_due_time: time,

@@ -243,6 +243,7 @@ async fn what_an_old_store_has_is_read_as_it_is_and_met_by_what_is_canonical_now
             correction: Some(v1::Correction {
                 text: "It was wrong.".to_owned(),
                 corrected_edition: "statements/old/editions/he.1".to_owned(),
+                ..Default::default()
             }),
             ..words("New")
         }),

@@ -1,7 +1,8 @@
 //! A request of every RPC that is right, and the class of every string in one.
 
 use onrecord::domain::limits::{
-    ANNOTATION_BYTES_MAX, BODY_BYTES_MAX, ID_CHARS_MAX, NOTE, NOTICE, RENDITION, SHORT_BYTES_MAX, TITLE, TextLimit,
+    ANNOTATION_BYTES_MAX, BODY_BYTES_MAX, ID_CHARS_MAX, NOTE, NOTICE, RENDITION, SHORT_BYTES_MAX, SHORT_RENDITION,
+    TITLE, TextLimit,
 };
 use serde_json::{Value, json};
 
@@ -200,8 +201,11 @@ pub(super) fn classified() -> impl Iterator<Item = &'static str> {
 }
 
 /// The class of a string of an RPC's request.
-pub(super) fn class(rpc: &str, name: &str) -> Option<Class> {
+pub(super) fn class(rpc: &str, name: &str, route: &str) -> Option<Class> {
     match (rpc, name) {
+        (_, "Rendition.text") if route.contains("correction") || route.contains("notice") => {
+            Some(Text(Required, SHORT_RENDITION))
+        }
         ("CreateStatement", "Statement.name" | "Statement.etag")
         | ("UpdateStatement", "Statement.kind" | "Statement.source_language_code")
         | ("CreateSubscription", "Subscription.name" | "Subscription.etag") => Some(Ignored),
@@ -222,7 +226,9 @@ pub(super) fn right(rpc: &str, route: &str, site: &Site) -> Value {
     let statement = "statements/fire";
     let draft = "statements/fire/drafts/en";
     let etag = "\"1\"";
-    let notice = json!({"text": "Over.", "text_media_type": "text/plain"});
+    let notice = json!({
+        "text": "Over.", "text_media_type": "text/plain", "renditions": [{"channel": "mail", "text": "Over"}],
+    });
     let filter = json!({
         "kinds": ["notice"], "topics": ["tax"], "language_codes": ["en"], "region_codes": ["DE"], "audiences": ["press"],
         "channels": ["web"], "statements": [statement],
@@ -329,7 +335,8 @@ fn content() -> Value {
         }],
         "contacts": [{"name": "Press", "email": "a@example.org", "phone": "+49 1", "uri": "https://example.org/c"}],
         "change_kind": "CHANGE_KIND_MAJOR", "change_note": "More.",
-        "correction": {"text": "It was wrong.", "corrected_edition": "statements/fire/editions/de.1"},
+        "correction": {"text": "It was wrong.", "corrected_edition": "statements/fire/editions/de.1",
+                       "renditions": [{"channel": "push", "text": "Wrong"}]},
         "source_edition": "statements/fire/editions/en.1",
     })
 }
