@@ -155,15 +155,15 @@ fn read(
 
 /// Something that belongs into the snapshot, without its words.
 enum Found {
-    Live(SnapshotLive),
-    Embargo(SnapshotEmbargo),
+    Live(Box<SnapshotLive>),
+    Embargo(Box<SnapshotEmbargo>),
 }
 
 impl Found {
     fn name(&self) -> ItemName {
         match self {
-            Self::Live(SnapshotLive { statement, language, .. }) => (statement.clone(), false, language.clone()),
-            Self::Embargo(SnapshotEmbargo { statement, language, .. }) => (statement.clone(), true, language.clone()),
+            Self::Live(item) => (item.statement.clone(), false, item.language.clone()),
+            Self::Embargo(item) => (item.statement.clone(), true, item.language.clone()),
         }
     }
 
@@ -203,14 +203,14 @@ fn find(view: &View<'_>, publics: &[Public], selection: &Selection, tail: u64) -
         let (id, kind) = (&statement.id, &statement.kind);
         for (language, live) in lives {
             if live.facts().is_some_and(|facts| selection.admits(id, kind, language, facts)) {
-                found.push(Found::Live(SnapshotLive {
+                found.push(Found::Live(Box::new(SnapshotLive {
                     statement: id.clone(),
                     kind: kind.clone(),
                     language: language.clone(),
                     live: live.clone(),
                     text: None,
                     event: None,
-                }));
+                })));
             }
         }
         if !selection.includes_embargoed() {
@@ -218,14 +218,14 @@ fn find(view: &View<'_>, publics: &[Public], selection: &Selection, tail: u64) -
         }
         for (language, release) in view.embargoes(id, tail)? {
             if selection.admits_embargoed(id, kind, &language, &release.outline.facts) {
-                found.push(Found::Embargo(SnapshotEmbargo {
+                found.push(Found::Embargo(Box::new(SnapshotEmbargo {
                     statement: id.clone(),
                     kind: kind.clone(),
                     language,
                     release,
                     text: None,
                     event: None,
-                }));
+                })));
             }
         }
     }

@@ -62,10 +62,11 @@ def fill():
     publish("fire", "en", title="Fire")
     publish("fire", "de", title="Feuer", source_edition="statements/fire/editions/en.1")
     publish("fire", "en", title="Fire, again", change_kind=content.CHANGE_KIND_MAJOR, change_note="It grew.")
-    wrong = content.Correction(text="It was two.")
+    short = [content.Rendition(channel="push", text="Two.")]
+    wrong = content.Correction(text="It was two.", renditions=short)
     note = "A number was wrong."
     publish("fire", "en", title="Two fires", change_kind=content.CHANGE_KIND_CORRECTION, correction=wrong, change_note=note)
-    notice = content.Notice(text="It is no longer true.")
+    notice = content.Notice(text="It is no longer true.", renditions=short)
     call(editor.WithdrawStatement, editorial.WithdrawStatementRequest(name="statements/fire", language_codes=["de"], notice=notice))
     for id in ("recall", "moved", "hidden"):
         publish(id, "en", title=id)
@@ -87,12 +88,24 @@ def others(field, value):
     return [value + 1]
 
 
+def is_list(field):
+    return field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+
+
+def kind_of(field, message, text):
+    """Tells alterations of a field apart: one of each kind is tried in each kind of item."""
+    if is_list(field):
+        return text
+    return message.HasField(field.name) if field.type == field.TYPE_MESSAGE else text in ("", "0", "False", "b''")
+
+
 def alterations(message, path=()):
     """(path, how) of all that can be altered; `how` alters a message of the same type at its path."""
     for field in message.DESCRIPTOR.fields:
         here, name = (*path, field), field.name
-        if field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED:
-            raise SystemExit(f"{name} is a list: say how it is altered")
+        if is_list(field):
+            yield from list_alterations(message, here)
+            continue
         value = getattr(message, name)
         is_message = field.type == field.TYPE_MESSAGE
         if message.HasField(name) if is_message else value:
@@ -104,6 +117,17 @@ def alterations(message, path=()):
             yield from alterations(value, here)
         else:
             yield here, lambda to, name=name: getattr(to, name).SetInParent()
+
+
+def list_alterations(message, here):
+    """Alters a list of messages without inner messages: each field of each item, one item fewer, one more."""
+    name = here[-1].name
+    for place, item in enumerate(getattr(message, name)):
+        yield here, lambda to, place=place: getattr(to, name).pop(place)
+        for inner, how in alterations(item):
+            assert len(inner) == 1, inner
+            yield here, lambda to, place=place, how=how: how(getattr(to, name)[place])
+    yield here, lambda to: getattr(to, name).add()
 
 
 class Between:
@@ -215,7 +239,7 @@ for key, item in passed.items():
         how(to)
         # Each alteration once: of a field that is set and of one that is not, in each kind of item.
         what = (key[0], ".".join(field.name for field in path), str(getattr(to, path[-1].name))[:40])
-        where = (*what[:2], to.HasField(path[-1].name) if path[-1].type == path[-1].TYPE_MESSAGE else what[2] in ("", "0", "False", "b''"))
+        where = (*what[:2], kind_of(path[-1], to, what[2]))
         if where in tried:
             continue
         tried.add(where)
