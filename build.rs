@@ -1,11 +1,16 @@
 //! Compiles `proto/` without a system `protoc`, and keeps the compiled files for reflection.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use prost::Message;
 use tonic_prost_build::{Builder, Config};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     // No service imports it: `ErrorInfo.reason` has the names of its values.
     "onrecord/v1/error_reason.proto",
     "onrecord/v1/editorial_service.proto",
@@ -13,10 +18,12 @@ const FILES: [&str; 6] = [
     "onrecord/v1/feed_service.proto",
     "onrecord/v1/backup_service.proto",
     "onrecord/v1/clock_service.proto",
+    "onrecord/v1/info_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
+    name_commit();
     let files = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
@@ -36,6 +43,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         .codec_path("crate::api::codec::SmallBuffers")
         .compile_fds_with_config(files, config)?;
     Ok(())
+}
+
+/// Sets `ONRECORD_REVISION` to the commit of a clone, unless the environment has it (`deploy/build` sets it: its context is no clone).
+fn name_commit() {
+    println!("cargo:rerun-if-env-changed=ONRECORD_REVISION");
+    if env::var_os("ONRECORD_REVISION").is_some() {
+        return;
+    }
+    let read = |file: &Path| {
+        println!("cargo:rerun-if-changed={}", file.display());
+        fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+    };
+    let git = Path::new(".git");
+    if !git.is_dir() {
+        return;
+    }
+    let commit = read(&git.join("HEAD")).and_then(|head| match head.strip_prefix("ref: ") {
+        Some(name) => read(&git.join(name)).or_else(|| packed(&read(&git.join("packed-refs"))?, name)),
+        None => Some(head),
+    });
+    if let Some(commit) = commit {
+        println!("cargo:rustc-env=ONRECORD_REVISION={commit}");
+    }
+}
+
+/// Finds the commit of a reference in `.git/packed-refs`, whose lines have a commit and a name.
+fn packed(references: &str, name: &str) -> Option<String> {
+    let commit = |line: &str| line.strip_suffix(name)?.strip_suffix(' ').map(str::to_owned);
+    references.lines().find_map(commit)
 }
 
 /// Messages that a client reads from canonical content, and their fields that JSON writes otherwise than serde. A field that is missing here

@@ -50,7 +50,7 @@ use limits::Pace;
 use crate::domain::{
     digest::Digest,
     id::{Caller, Malformed},
-    mandate::Mandate,
+    mandate::{Grant, Mandate},
     time::Timestamp,
 };
 
@@ -299,6 +299,19 @@ impl Access {
         let mandate = policy.mandate(&caller, roles);
         let mandate = mandate.ok_or_else(|| AccessRefusal::RoleMissing { caller: caller.clone(), roles })?;
         Ok(Some(Admitted { caller, mandate, expire_time, by }))
+    }
+
+    /// The grants of a caller: any role to everything, where every name is believed.
+    #[must_use]
+    pub fn grants(&self, caller: &Caller) -> Vec<(Vec<Role>, Grant)> {
+        let everything = || vec![(Role::ALL.to_vec(), Grant { embargoed: true, ..Grant::default() })];
+        self.0.policy.borrow().as_ref().map_or_else(everything, |policy| policy.grants(caller))
+    }
+
+    /// The limits of each caller; none where every name is believed.
+    #[must_use]
+    pub fn limits(&self) -> Option<Limits> {
+        self.0.policy.borrow().as_ref().map(|policy| policy.limits())
     }
 
     /// A place for a call of who was admitted, which is to be kept until it was answered. None where nothing is checked.

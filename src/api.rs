@@ -43,6 +43,8 @@ mod from_proto;
 pub(crate) mod fuzz;
 #[cfg(feature = "server")]
 mod gate;
+#[cfg(feature = "server")]
+mod info_service;
 pub(crate) mod json;
 #[cfg(feature = "server")]
 mod own_body;
@@ -66,6 +68,8 @@ pub use from_proto::{backup_entry, backup_identity};
 #[cfg(feature = "server")]
 pub use gate::{Gate, OpenPlace, Pass, Peer};
 #[cfg(feature = "server")]
+pub use info_service::RequestBytes;
+#[cfg(feature = "server")]
 pub use own_body::OwnBodies;
 #[cfg(feature = "server")]
 pub use status::{Panicked, RequestFault, code_name, complete_head, complete_trailers, deadline_passed, limit_reached};
@@ -76,7 +80,7 @@ pub use v1::{
     backup_service_server::BackupServiceServer as BackupServer,
     clock_service_server::ClockServiceServer as ClockServer,
     editorial_service_server::EditorialServiceServer as EditorialServer,
-    feed_service_server::FeedServiceServer as FeedServer,
+    feed_service_server::FeedServiceServer as FeedServer, info_service_server::InfoServiceServer as InfoServer,
     statement_service_server::StatementServiceServer as StatementServer,
 };
 
@@ -95,8 +99,9 @@ pub mod names {
     use tonic::server::NamedService;
 
     use super::{
-        BackupServer, ClockServer, EditorialServer, FeedServer, StatementServer, backup_service::Backups,
-        clock_service::Clocks, editorial_service::Editorial, feed_service::Follow, statement_service::Statements,
+        BackupServer, ClockServer, EditorialServer, FeedServer, InfoServer, StatementServer, backup_service::Backups,
+        clock_service::Clocks, editorial_service::Editorial, feed_service::Follow, info_service::Info,
+        statement_service::Statements,
     };
 
     /// `onrecord.v1.EditorialService`
@@ -107,6 +112,8 @@ pub mod names {
     pub const CLOCK: &str = ClockServer::<Clocks>::NAME;
     /// `onrecord.v1.StatementService`
     pub const STATEMENTS: &str = StatementServer::<Statements>::NAME;
+    /// `onrecord.v1.InfoService`
+    pub const INFO: &str = InfoServer::<Info>::NAME;
     /// `onrecord.v1.FeedService`
     pub const FEED: &str = FeedServer::<Follow>::NAME;
 }
@@ -138,6 +145,18 @@ pub fn backups(journal: Journal, access: Access, shutdown: CancellationToken) ->
 #[must_use]
 pub fn clock(journal: Journal) -> ClockServer<clock_service::Clocks> {
     ClockServer::new(clock_service::Clocks { journal })
+}
+
+/// `InfoService` on a journal, with the limits that the service enforces.
+#[cfg(feature = "server")]
+#[must_use]
+pub fn info(
+    journal: Journal,
+    access: Access,
+    limits: Limits,
+    request_bytes: RequestBytes,
+) -> InfoServer<info_service::Info> {
+    InfoServer::new(info_service::Info { journal, access, limits: Arc::new(limits), request_bytes })
 }
 
 /// `FeedService` on a feed and the journal it is of, as long as `access` lets who follows. To be served within [`OwnBodies`]: without it

@@ -23,6 +23,7 @@ mod failure;
 pub(crate) mod fuzz;
 mod healthcheck;
 mod import;
+mod info;
 mod json;
 mod man;
 mod names;
@@ -120,6 +121,9 @@ enum Command {
     /// See the service's clock, and confirm it where it is in doubt.
     #[command(subcommand)]
     Clock(clock::Command),
+    Info(info::InfoArgs),
+    #[command(name = "whoami")]
+    WhoAmI(info::WhoAmIArgs),
     Compact(compact::Args),
     CheckConfig(check_config::Args),
     PrintConfig(print_config::Args),
@@ -181,6 +185,8 @@ impl Cli {
             Command::Backup(args) => args.run(&session()?).await,
             Command::Restore(args) => args.run(self.global.output).await,
             Command::Clock(command) => command.run(&session()?).await,
+            Command::Info(args) => args.run(&session()?).await,
+            Command::WhoAmI(args) => args.run(&session()?).await,
             Command::Compact(args) => args.run(self.global.output).await,
             Command::Healthcheck(args) => args.run(session).await,
             Command::Status(args) => args.run(self.global.output).await,

@@ -44,8 +44,8 @@ pub use vitals::{Calls, ClockState, Connections as OpenConnections, Process, Rec
 
 use crate::{
     api::{
-        self, Gate, Panicked,
-        names::{BACKUPS, CLOCK, EDITORIAL, FEED, STATEMENTS},
+        self, Gate, Panicked, RequestBytes,
+        names::{BACKUPS, CLOCK, EDITORIAL, FEED, INFO, STATEMENTS},
     },
     config::{Config, TlsFiles},
     feed::Feed,
@@ -220,12 +220,14 @@ async fn serve(
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     let limits = config.limits;
+    let request_bytes = RequestBytes { editorial: message_bytes_max(EDITORIAL), others: message_bytes_max(INFO) };
     let routes = Routes::new(serve!(health, HEALTH))
         .add_service(serve!(reflection().build_v1()?, REFLECTION))
         .add_service(serve!(reflection().build_v1alpha()?, REFLECTION))
         .add_service(serve!(api::editorial(journal.clone(), limits.clone()), EDITORIAL))
         .add_service(serve!(api::backups(journal.clone(), config.access.clone(), shutdown.clone()), BACKUPS))
         .add_service(serve!(api::clock(journal.clone()), CLOCK))
+        .add_service(serve!(api::info(journal.clone(), config.access.clone(), limits.clone(), request_bytes), INFO))
         .add_service(serve!(api::statements(journal.clone()), STATEMENTS))
         .add_service(api::OwnBodies::new(serve!(api::feed(feed, journal, config.access.clone(), limits), FEED)));
     let insecure = config.access.is_insecure();

@@ -34,7 +34,7 @@ const READERS: &[Role] = &Role::ALL;
 const OVERSEERS: &[Role] = &[Publisher, Legal, Auditor, Operator];
 
 /// Every method of ours.
-pub const METHODS: [Method; 47] = [
+pub const METHODS: [Method; 49] = [
     method("onrecord.v1.EditorialService/CreateStatement", &[Author]),
     method("onrecord.v1.EditorialService/UpdateStatement", &[Author, Publisher]),
     method("onrecord.v1.EditorialService/GetStatementOverview", EDITORS),
@@ -81,6 +81,8 @@ pub const METHODS: [Method; 47] = [
     method("onrecord.v1.BackupService/Backup", &[Operator]),
     method("onrecord.v1.ClockService/GetClock", OVERSEERS),
     method("onrecord.v1.ClockService/ConfirmClock", &[Operator]),
+    method("onrecord.v1.InfoService/GetServiceInfo", READERS),
+    method("onrecord.v1.InfoService/WhoAmI", READERS),
     Method { path: "grpc.health.v1.Health/*", who: Who::Anybody },
 ];
 

@@ -226,6 +226,12 @@ impl Policy {
         known.is_some_and(|known| known.caller == admitted.caller && known.expire_time == admitted.expire_time)
     }
 
+    /// The grants of a caller, each with its roles.
+    pub(super) fn grants(&self, caller: &Caller) -> Vec<(Vec<Role>, Grant)> {
+        let given = self.given.get(caller).into_iter().flatten();
+        given.map(|given| (given.roles.iter().copied().collect(), given.grant.clone())).collect()
+    }
+
     /// What a caller may do by any of these roles, which are those of a method; none if it has none of them.
     pub(super) fn mandate(&self, caller: &Caller, roles: &'static [Role]) -> Option<Arc<Mandate>> {
         self.mandates.get(caller)?.get(roles).cloned()

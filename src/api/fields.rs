@@ -18,7 +18,7 @@ use prost_types::{DescriptorProto, FileDescriptorSet};
 use super::{RequestFault, v1::DESCRIPTORS};
 
 /// Fields that a request may have. A draft with every list at its limit has about 8,000.
-const FIELDS_MAX: usize = 16 * 1024;
+pub(super) const FIELDS_MAX: usize = 16 * 1024;
 
 /// Message types by full name (`.onrecord.v1.Draft`), each with its fields of a message type, by number.
 struct Types(HashMap<String, HashMap<u32, String>>);

@@ -10,7 +10,7 @@ use crate::domain::{digest::Digest, rejection::Rejection};
 /// Items on a page when the call does not say.
 const PAGE_SIZE_DEFAULT: i32 = 50;
 /// Items on a page at most; more is cut to this.
-const PAGE_SIZE_MAX: i32 = 1_000;
+pub(super) const PAGE_SIZE_MAX: i32 = 1_000;
 const VERSION: u8 = 1;
 
 /// Where a listing goes on.

@@ -13,7 +13,7 @@ pub(super) use content::content;
 pub(super) use editorial::{Answered, answered, draft, draft_revision, entry, overview, owed, release};
 pub use feed::ENCODER;
 pub(super) use feed::{delivery, filter_change, message};
-pub(super) use subscription::{delivery_report, subscription};
+pub(super) use subscription::{delivery_report, filter, subscription};
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,12 +21,15 @@ use bytes::Bytes;
 
 use super::v1;
 use crate::{
+    access::Role,
     domain::{
         content::{ChangeKind, Content, Correction},
         diff::FieldDiff,
         digest::Digest,
-        id::{EditionName, LanguageTag, StatementId},
+        filter::Filter,
+        id::{EditionName, LanguageTag, StatementId, SubscriptionId},
         live::{Edition, Live, LiveState, Notice},
+        mandate::Grant,
         time::Timestamp,
     },
     journal::{self, EventRecord, Text},
@@ -101,6 +104,16 @@ pub(super) fn text(text: Option<&Text>) -> (Option<v1::Content>, Bytes) {
         Some(Text::Content(it)) => (Some(content(it)), Bytes::new()),
         Some(Text::Canonical(bytes)) => (None, bytes.clone()),
         None => (None, Bytes::new()),
+    }
+}
+
+/// A grant.
+pub(super) fn grant((roles, grant): &(Vec<Role>, Grant)) -> v1::Grant {
+    v1::Grant {
+        roles: roles.iter().map(|role| role.as_str().to_owned()).collect(),
+        scope: (grant.what != Filter::default()).then(|| filter(&grant.what)),
+        embargoed: grant.embargoed,
+        subscriptions: grant.subscriptions.iter().map(SubscriptionId::name).collect(),
     }
 }
 

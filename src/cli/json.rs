@@ -42,6 +42,7 @@ answers!(
     GetDraftRevisionResponse,
     GetEditionResponse,
     GetReleaseResponse,
+    GetServiceInfoResponse,
     GetStatementResponse,
     GetSubscriptionResponse,
     ListDeliveriesResponse,
@@ -59,6 +60,7 @@ answers!(
     SaveDraftResponse,
     SubmitDraftResponse,
     SubscribeResponse,
+    WhoAmIResponse,
     WithdrawStatementResponse,
 );
 

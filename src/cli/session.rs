@@ -21,7 +21,8 @@ use crate::{
     api::v1::{
         BackupRequest, BackupResponse, backup_service_client::BackupServiceClient,
         clock_service_client::ClockServiceClient, editorial_service_client::EditorialServiceClient,
-        feed_service_client::FeedServiceClient, statement_service_client::StatementServiceClient,
+        feed_service_client::FeedServiceClient, info_service_client::InfoServiceClient,
+        statement_service_client::StatementServiceClient,
     },
     client::{Backoff, Credentials},
 };
@@ -43,6 +44,8 @@ pub(super) type Editorial = EditorialServiceClient<Wire>;
 pub(super) type Statements = StatementServiceClient<Wire>;
 /// The client of the service for the clock.
 pub(super) type Clock = ClockServiceClient<Wire>;
+/// The client of the service that describes itself.
+pub(super) type Info = InfoServiceClient<Wire>;
 /// The client of the feed.
 pub(super) type Feed = FeedServiceClient<Wire>;
 
@@ -172,6 +175,18 @@ impl Session {
         rpc: impl AsyncFn(Clock, Request<Q>) -> Result<Response<A>, Status>,
     ) -> anyhow::Result<A> {
         let client = Clock::new(self.wire());
+        Box::pin(retried(request, async |request| rpc(client.clone(), request).await))
+            .await
+            .map_err(|status| self.explained(status))
+    }
+
+    /// Calls the service that describes itself.
+    pub(super) async fn info<Q: Clone, A>(
+        &self,
+        request: Q,
+        rpc: impl AsyncFn(Info, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> anyhow::Result<A> {
+        let client = Info::new(self.wire());
         Box::pin(retried(request, async |request| rpc(client.clone(), request).await))
             .await
             .map_err(|status| self.explained(status))

@@ -137,6 +137,11 @@ impl Limits {
         NOTE.lowered(self.summary_graphemes)
     }
 
+    /// Channels with a limit of their own, and grapheme clusters that a rendition for each may have.
+    pub fn renditions(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.renditions.iter().map(|(channel, max)| (channel.as_str(), *max))
+    }
+
     /// Grapheme clusters that a rendition for `channel` may have.
     #[must_use]
     pub fn rendition_graphemes(&self, channel: &str) -> usize {

@@ -18,7 +18,7 @@ use tonic_health::{
 use crate::{
     api::{
         Peer,
-        names::{BACKUPS, CLOCK, EDITORIAL, FEED, STATEMENTS},
+        names::{BACKUPS, CLOCK, EDITORIAL, FEED, INFO, STATEMENTS},
     },
     journal::Journal,
 };
@@ -27,7 +27,7 @@ use crate::{
 /// here: whoever is sent elsewhere could not withdraw either.
 const FOR_EDITORS: [&str; 3] = ["", EDITORIAL, CLOCK];
 /// What needs one that can be read.
-const FOR_READERS: [&str; 3] = [STATEMENTS, FEED, BACKUPS];
+const FOR_READERS: [&str; 4] = [STATEMENTS, FEED, BACKUPS, INFO];
 
 /// The health service, and the task that keeps it true: a journal that takes no writes is no place for editors, one whose store
 /// cannot be read either is no place for readers, and a service that stops is no place for anybody.

@@ -38,6 +38,7 @@ mod following;
 mod forgery;
 mod formats;
 mod harness;
+mod info;
 mod interruptions;
 mod kills;
 mod metrics;

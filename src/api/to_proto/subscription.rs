@@ -51,7 +51,7 @@ pub(in crate::api) fn subscription(
     }
 }
 
-fn filter(filter: &Filter) -> v1::Filter {
+pub(in crate::api) fn filter(filter: &Filter) -> v1::Filter {
     fn words<T: ToString>(values: &[T]) -> Vec<String> {
         values.iter().map(ToString::to_string).collect()
     }

@@ -295,7 +295,12 @@ pub(super) fn right(rpc: &str, route: &str, site: &Site) -> Value {
         "ListStatements" => json!({"filter": filter}),
         "ListDrafts" | "ListReleases" | "ListEditions" | "ListDeliveries" => json!({"parent": statement}),
         "ListEntries" => json!({"statement": statement}),
-        "ListStatementOverviews" | "ListPendingApprovals" | "ListSubscriptions" | "Backup" => json!({}),
+        "GetServiceInfo"
+        | "WhoAmI"
+        | "ListStatementOverviews"
+        | "ListPendingApprovals"
+        | "ListSubscriptions"
+        | "Backup" => json!({}),
         "DiffEditions" => {
             json!({"from_edition": "statements/fire/editions/en.1", "to_edition": "statements/fire/editions/en.1"})
         }
