@@ -103,6 +103,11 @@ impl Site for Pages {
                 // This site asks for no texts under embargo.
                 continue;
             }
+            if event.r#type() == event::Type::Unspecified && event.live.is_none() && filter_change != FilterChange::Left
+            {
+                // A type of a later version, about something else than what is live.
+                continue;
+            }
             let key = format!("{}/{}", event.statement, event.language_code);
             self.show(key, event.live.filter(|_| filter_change != FilterChange::Left));
         }

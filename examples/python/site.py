@@ -81,10 +81,14 @@ class Site:
         if event.sequence == self.held["last"] + 1 and self.held["hash"] and not follows:
             raise SystemExit(f"refused: event {event.sequence} is of another history")
         self.held.update(last=event.sequence, hash=event.hash, applied=self.held["applied"] + 1)
-        if event.type not in (event_pb2.Event.TYPE_EMBARGOED, event_pb2.Event.TYPE_EMBARGO_CANCELLED):
-            gone = delivery.filter_change == event_pb2.Delivery.FILTER_CHANGE_LEFT or not event.HasField("live")
-            self.show(f"{event.statement}/{event.language_code}", None if gone else event.live)
-        print(event.sequence, event_pb2.Event.Type.Name(event.type), event.statement, event.language_code, flush=True)
+        left = delivery.filter_change == event_pb2.Delivery.FILTER_CHANGE_LEFT
+        is_known = event.type in event_pb2.Event.Type.values()
+        is_embargo = event.type in (event_pb2.Event.TYPE_EMBARGOED, event_pb2.Event.TYPE_EMBARGO_CANCELLED)
+        # A type of a later version may be about something else than what is live.
+        if not is_embargo and (is_known or left or event.HasField("live")):
+            self.show(f"{event.statement}/{event.language_code}", event.live if event.HasField("live") and not left else None)
+        kind = event_pb2.Event.Type.Name(event.type) if is_known else event.type
+        print(event.sequence, kind, event.statement, event.language_code, flush=True)
 
     def replace(self, parts):
         self.held.update(pages={}, last=0, hash="")

@@ -94,6 +94,11 @@ impl Mirror {
             };
             return;
         }
+        let is_unknown = event.r#type() == event::Type::Unspecified;
+        if is_unknown && event.live.is_none() && filter_change != FilterChange::Left {
+            // A type of a later version, about something else than what is live.
+            return;
+        }
         if event.embargo_lifted || event.r#type() == event::Type::Expunged {
             self.embargoes.remove(&key);
         }

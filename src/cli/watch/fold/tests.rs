@@ -114,3 +114,19 @@ fn a_snapshot_replaces_everything_and_counting_starts_again() {
     assert_eq!((mirror.first_sequence, mirror.last_sequence, mirror.applied, mirror.snapshots), (None, 12, 0, 1));
     assert!(mirror.apply(&delivery(Stayed, Type::Updated, 12, Some(live(12, 5)))).is_err());
 }
+
+#[test]
+fn a_type_of_a_later_version_is_folded_by_its_filter_change() {
+    let unknown = |filter_change, sequence, live| {
+        let mut delivery = delivery(filter_change, Type::Unspecified, sequence, live);
+        delivery.event.as_mut().unwrap().r#type = 99;
+        delivery
+    };
+    let mut mirror = folded(&[delivery(Entered, Type::Published, 3, Some(live(3, 1)))]);
+    mirror.apply(&unknown(Stayed, 4, None)).unwrap();
+    assert_eq!(mirror.state["a/de"].edition, "statements/a/editions/de.1");
+    mirror.apply(&unknown(Stayed, 5, Some(live(5, 2)))).unwrap();
+    assert_eq!(mirror.state["a/de"].edition, "statements/a/editions/de.2");
+    mirror.apply(&unknown(Left, 6, None)).unwrap();
+    assert!(mirror.state.is_empty());
+}
