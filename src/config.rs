@@ -1,11 +1,15 @@
 //! What a server is started with. Every limit has a unit and a default.
 
+mod origin;
+
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
 };
+
+pub use origin::Origin;
 
 use crate::{access::Access, domain::limits::Limits, feed, journal};
 
@@ -64,6 +68,8 @@ pub struct Config {
     pub first_call: Duration,
     /// How long calls and streams may take to end once the service was told to stop.
     pub drain: Duration,
+    /// Origins of web pages that may call by gRPC-Web; none by default. Browsers take it over TLS only, since this service speaks HTTP/2 alone.
+    pub grpc_web_origins: Vec<Origin>,
 }
 
 impl Config {
@@ -85,6 +91,7 @@ impl Config {
             connection_age: CONNECTION_AGE_DEFAULT,
             first_call: FIRST_CALL_DEFAULT,
             drain: Duration::from_secs(10),
+            grpc_web_origins: Vec::new(),
         }
     }
 }

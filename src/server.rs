@@ -22,6 +22,7 @@ mod tls;
 mod turns;
 mod under_way;
 mod vitals;
+mod web;
 
 use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
@@ -195,7 +196,7 @@ async fn serve(
     let following = feed.clone();
     let most = Most { in_all: config.connections_max, of_one: config.connections_per_address_max };
     let arrivals = Arc::new(Arrivals::new(most));
-    let protocol = Protocol::new(Arc::clone(&lines));
+    let protocol = Protocol::new(Arc::clone(&lines), config.grpc_web_origins);
     let sources = Sources {
         journal: journal.clone(),
         feed: feed.clone(),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{CommandFactory as _, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::{Cli, failure::Refusal, settings};
 use crate::{
     access::Access,
-    config::{CONNECTIONS_MAX_DEFAULT, Config, TlsFiles},
+    config::{CONNECTIONS_MAX_DEFAULT, Config, Origin, TlsFiles},
     domain::limits::Limits,
     feed::{SNAPSHOTS_MAX_DEFAULT, STREAMS_MAX_DEFAULT},
     journal::{self, CACHE_BYTES_DEFAULT, STORE_BYTES_MAX_DEFAULT},
@@ -31,6 +31,7 @@ Examples:
   onrecord serve --data-dir ./data --policy policy.toml
   onrecord serve --config onrecord.toml                       `onrecord print-config` shows all that it may say
   onrecord serve --data-dir ./data --policy policy.toml --tls-certificate tls.crt --tls-key tls.key --listen 0.0.0.0:7400
+  onrecord serve --config onrecord.toml --grpc-web-origin https://press.example.org
   onrecord serve --data-dir ./data --insecure --limit title=120 --limit rendition.push=120
   RUST_LOG=onrecord=debug onrecord serve --data-dir ./data --insecure --log-format json
 
@@ -102,6 +103,9 @@ pub(super) struct Args {
     /// Connections of one address (of IPv6: the first 64 bits) that may be open; as many as in all if not given, since a proxy has one address
     #[arg(long, value_name = "N", env = "ONRECORD_CONNECTIONS_PER_ADDRESS_MAX")]
     connections_per_address_max: Option<NonZeroUsize>,
+    /// Origins (scheme, host and port) whose web pages may call by gRPC-Web. Browsers need TLS, here or at a proxy that speaks HTTP/2 to the service
+    #[arg(long, value_name = "ORIGIN", env = "ONRECORD_GRPC_WEB_ORIGIN", value_delimiter = ',', value_parser = origin)]
+    grpc_web_origin: Vec<Origin>,
     /// Handshakes of TLS that may begin in a second, 500 for each core if not given; who comes beyond that waits, for 10 s at most
     #[arg(long, value_name = "N", env = "ONRECORD_HANDSHAKES_PER_SECOND")]
     handshakes_per_second: Option<NonZeroU32>,
@@ -194,6 +198,7 @@ impl Args {
         let traces = traces.map_err(|error| Refusal::Usage(format!("--otlp-endpoint: {error}")))?;
         config.connections_per_address_max = self.connections_per_address_max;
         config.handshakes_per_second = self.handshakes_per_second;
+        config.grpc_web_origins = self.grpc_web_origin;
         config.connections_max = connections_max(self.connections_max);
         let listener = server::listen(self.listen).with_context(|| format!("cannot listen on {}", self.listen))?;
         let shutdown = CancellationToken::new();
@@ -304,6 +309,10 @@ fn at_least_one(text: &str) -> Result<usize> {
     Ok(number)
 }
 
+fn origin(text: &str) -> Result<Origin> {
+    text.parse::<Origin>().map_err(|fault| anyhow!("it {}", fault.0))
+}
+
 fn limit(text: &str) -> Result<(String, usize)> {
     let (name, number) = text.split_once('=').context("write NAME=N, such as title=120")?;
     Ok((name.to_owned(), number.parse().context("write NAME=N, such as title=120")?))
@@ -373,6 +382,7 @@ mod tests {
             connections_max: 1,
             connections_per_address_max: None,
             handshakes_per_second: None,
+            grpc_web_origin: Vec::new(),
             drain_seconds: 10,
             otlp_endpoint: None,
             trace_percent: 0,

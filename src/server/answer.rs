@@ -17,6 +17,7 @@ use tonic::{Code, Status, body::Body};
 use super::{
     calls::Counted,
     under_way::{Call, PIECE_BYTES, Piece, Shape},
+    web,
 };
 
 /// What a handler has answered.
@@ -66,7 +67,7 @@ impl Reply {
         counted.head(&mut head.headers);
         let body = body.filter(|body| !body.is_end_stream());
         let sending = Some((call, counted));
-        Response::from_parts(head, Answer { rest, turn: None, handed: 0, trailers, body, sending })
+        Response::from_parts(head, Answer { rest, turn: None, handed: 0, trailers, body, sending, is_web: false })
     }
 }
 
@@ -87,6 +88,8 @@ pub(super) struct Answer {
     body: Option<Body>,
     /// None where the call was refused before it began.
     sending: Option<(Arc<Call>, Counted)>,
+    /// Whether the trailers are a frame of the body: gRPC-Web.
+    is_web: bool,
 }
 
 impl Answer {
@@ -98,7 +101,13 @@ impl Answer {
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self { rest: Bytes::new(), turn: None, handed: 0, trailers: None, body: None, sending: None }
+        Self { rest: Bytes::new(), turn: None, handed: 0, trailers: None, body: None, sending: None, is_web: false }
+    }
+
+    /// The same for gRPC-Web.
+    pub(super) fn for_web(mut self) -> Self {
+        self.is_web = true;
+        self
     }
 
     /// The end of it, once all of it has left: what has ended cannot be reset any more. What fits one piece does not wait.
@@ -135,7 +144,13 @@ impl HttpBody for Answer {
                 return Poll::Ready(Some(Ok(Frame::data(call.piece(self.rest.split_to(length))))));
             }
             let Some(body) = &mut self.body else {
-                return self.end(context).map(|trailers| trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+                let Some(trailers) = ready!(self.end(context)) else { return Poll::Ready(None) };
+                let last = self.sending.as_ref().filter(|_| self.is_web);
+                let frame = match last {
+                    Some((call, _)) => Frame::data(call.piece(web::frame(&trailers))),
+                    None => Frame::trailers(trailers),
+                };
+                return Poll::Ready(Some(Ok(frame)));
             };
             match ready!(Pin::new(body).poll_frame(context)).transpose()?.map(Frame::into_data) {
                 Some(Ok(data)) => {

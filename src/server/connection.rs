@@ -48,6 +48,7 @@ use super::{
     protocol::Protocol,
     tls::{self, Tls},
     under_way::{Call, Incoming, Line, Places, Shape, Streams, UnderWay},
+    web,
 };
 use crate::{
     access::{AccessRefusal, Admitted},
@@ -138,10 +139,24 @@ impl Service<Request<body::Incoming>> for Calls {
     type Error = Infallible;
     type Future = CallFuture;
 
-    fn call(&self, request: Request<body::Incoming>) -> Self::Future {
-        if let Some(refused) = self.protocol.refuse(&request, &self.peer) {
-            return Box::pin(ready(Ok(refused.map(|_| Answer::empty()))));
-        }
+    fn call(&self, mut request: Request<body::Incoming>) -> Self::Future {
+        let origin = match self.protocol.pass(&mut request, &self.peer) {
+            Ok(None) => return self.begin_in_turn(request),
+            Ok(Some(origin)) => origin,
+            Err(refused) => return Box::pin(ready(Ok(refused.map(|_| Answer::empty())))),
+        };
+        let answer = self.begin_in_turn(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            web::complete(response.headers_mut(), &origin);
+            Ok(response.map(Answer::for_web))
+        })
+    }
+}
+
+impl Calls {
+    /// Begins a call in its turn.
+    fn begin_in_turn(&self, request: Request<body::Incoming>) -> CallFuture {
         // A call that is reset while it waits is counted too.
         let (came, counted) = (Instant::now(), self.counts.begin(request.uri().path()));
         let Some(turn) = self.line.turn() else { return self.begin(request, counted, came) };
@@ -152,9 +167,7 @@ impl Service<Request<body::Incoming>> for Calls {
             calls.begin(request, counted, came).await
         })
     }
-}
 
-impl Calls {
     /// Begins a call that arrived at `came`.
     fn begin(&self, mut request: Request<body::Incoming>, mut counted: Counted, came: Instant) -> CallFuture {
         let Pass { span, place, open_place, is_known, trace } = match self.gate.admit(&mut request, &self.peer) {

@@ -2,8 +2,9 @@
 //!
 //! **Invariants**
 //! - Only POST with a content type of [`CONTENT_TYPES`] reaches access control, limits or a handler
-//!   (`only_post_with_a_grpc_content_type_runs_a_call`). A browser sends such a request to another site only after a preflight (OPTIONS), which
-//!   is answered 405 and allows nothing: a web page cannot use the certificate that its visitor's browser holds.
+//!   (`only_post_with_a_grpc_content_type_runs_a_call`); from a listed origin also one of gRPC-Web, see [`web`]. A browser sends such a request to
+//!   another site only after a preflight (OPTIONS), which is answered 405 and allows nothing, but for listed origins: no other web page
+//!   can make a call.
 
 use std::sync::{
     Arc,
@@ -14,7 +15,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use tonic::body::Body;
 use tracing::info;
 
-use crate::{access, api::Peer, lines::Lines};
+use super::web;
+use crate::{access, api::Peer, config::Origin, lines::Lines};
 
 /// Content types of the protocols that are served, in lower case and without parameters.
 const CONTENT_TYPES: [&str; 2] = ["application/grpc", "application/grpc+proto"];
@@ -38,7 +40,7 @@ impl NotGrpc {
         if request.method() != Method::POST {
             return Some(Self::Method);
         }
-        (!is_served(request.headers())).then_some(Self::ContentType)
+        (!has_content_type(request.headers(), &CONTENT_TYPES)).then_some(Self::ContentType)
     }
 
     fn answer(self) -> Response<Body> {
@@ -61,16 +63,33 @@ pub(super) struct Protocol(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     lines: Arc<Lines>,
+    /// Origins whose pages may call by gRPC-Web.
+    origins: Vec<Origin>,
     refused: [AtomicU64; REASONS.len()],
 }
 
 impl Protocol {
-    pub(super) fn new(lines: Arc<Lines>) -> Self {
-        Self(Arc::new(Inner { lines, refused: Default::default() }))
+    pub(super) fn new(lines: Arc<Lines>, origins: Vec<Origin>) -> Self {
+        Self(Arc::new(Inner { lines, origins, refused: Default::default() }))
     }
 
-    /// Returns the answer to a request that is no gRPC call: HTTP 405 or 415. None if it is one.
-    pub(super) fn refuse<B>(&self, request: &Request<B>, peer: &Peer) -> Option<Response<Body>> {
+    /// Lets a gRPC call pass, and makes one of gRPC-Web a gRPC call: then it returns the origin of its page.
+    ///
+    /// # Errors
+    /// The response to a request that is no call: HTTP 405 or 415, or what a browser asks before a page may call.
+    pub(super) fn pass<B>(&self, request: &mut Request<B>, peer: &Peer) -> Result<Option<Origin>, Box<Response<Body>>> {
+        if let Some(origin) = web::listed(&self.0.origins, request) {
+            if let Some(response) = web::preflight(request, origin) {
+                return Err(Box::new(response));
+            }
+            if web::translate(request) {
+                return Ok(Some(origin.clone()));
+            }
+        }
+        self.refuse(request, peer).map_or(Ok(None), |refused| Err(Box::new(refused)))
+    }
+
+    fn refuse<B>(&self, request: &Request<B>, peer: &Peer) -> Option<Response<Body>> {
         let why = NotGrpc::of(request)?;
         let count = REASONS.iter().zip(&self.0.refused).find(|((reason, _), _)| *reason == why);
         if let Some((_, count)) = count {
@@ -97,13 +116,13 @@ impl Protocol {
     }
 }
 
-/// Whether the content type is one of a protocol that is served. Its parameters do not matter (RFC 9110, section 8.3.1).
-fn is_served(headers: &HeaderMap) -> bool {
+/// Returns whether the content type is one of these. Its parameters do not matter (RFC 9110, section 8.3.1).
+pub(super) fn has_content_type(headers: &HeaderMap, types: &[&str]) -> bool {
     let mut given = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(one), None) = (given.next(), given.next()) else { return false };
     let Ok(text) = one.to_str() else { return false };
     let essence = text.split(';').next().unwrap_or_default().trim();
-    CONTENT_TYPES.iter().any(|served| served.eq_ignore_ascii_case(essence))
+    types.iter().any(|served| served.eq_ignore_ascii_case(essence))
 }
 
 /// The start of what a caller sent, escaped.
@@ -118,7 +137,8 @@ mod tests {
     #[test]
     fn a_content_type_is_compared_without_case_and_parameters() {
         let served = |types: &[&'static str]| {
-            is_served(&types.iter().map(|text| (header::CONTENT_TYPE, HeaderValue::from_static(text))).collect())
+            let headers = types.iter().map(|text| (header::CONTENT_TYPE, HeaderValue::from_static(text))).collect();
+            has_content_type(&headers, &CONTENT_TYPES)
         };
         for right in
             ["application/grpc", "Application/gRPC+Proto", "application/grpc ; charset=utf-8", "application/grpc;"]

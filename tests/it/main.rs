@@ -37,6 +37,7 @@ mod feed_loop;
 mod following;
 mod forgery;
 mod formats;
+mod grpc_web;
 mod harness;
 mod info;
 mod interruptions;
